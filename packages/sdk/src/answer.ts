@@ -1,0 +1,64 @@
+/** The HTTP responses of a serving app: signed answers, at once or as a stream that shows life, and plain refusals. */
+
+export type AnswerTiming = {
+  /** An answer that is ready by then is an ordinary response; a later one is a stream. */
+  readonly plainWithinMs: number;
+  /** Between two signs of life of a stream: well below the server's limit of 30 s of silence. */
+  readonly lifeEveryMs: number;
+};
+
+export const ANSWER_TIMING: AnswerTiming = { plainWithinMs: 4_000, lifeEveryMs: 5_000 };
+
+const HEADERS = { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store, no-transform" };
+
+/** A text that is signed already. */
+export const signedResponse = (text: string): Response => new Response(text, { status: 200, headers: HEADERS });
+
+/** `{ "error": { code, message } }`, unsigned: to the server, the function was not reached. */
+export const refusal = (status: number, code: string, message: string): Response =>
+  new Response(JSON.stringify({ error: { code, message } }), {
+    status,
+    headers: { "content-type": "application/json", "cache-control": "no-store" },
+  });
+
+function streamOf(answer: Promise<string>, lifeEveryMs: number): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  let timer: ReturnType<typeof setInterval> | undefined;
+  let cancelled = false;
+  return new ReadableStream({
+    start(stream) {
+      const life = () => stream.enqueue(encoder.encode(" "));
+      life();
+      timer = setInterval(life, lifeEveryMs);
+      const end = (finish: () => void) => {
+        clearInterval(timer);
+        if (!cancelled) finish();
+      };
+      answer.then(
+        (text) =>
+          end(() => {
+            stream.enqueue(encoder.encode(text));
+            stream.close();
+          }),
+        (error) => end(() => stream.error(error)),
+      );
+    },
+    cancel() {
+      // Nobody listens any more; the delivery learns at its next checkpoint whether it is still wanted.
+      cancelled = true;
+      clearInterval(timer);
+    },
+  });
+}
+
+/** The response to a delivery whose answer is still being worked on. */
+export async function responseTo(answer: Promise<string>, streaming: boolean, timing: AnswerTiming): Promise<Response> {
+  if (!streaming) return signedResponse(await answer);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), timing.plainWithinMs);
+  });
+  const text = await Promise.race([answer, late]).finally(() => clearTimeout(timer));
+  if (text !== undefined) return signedResponse(text);
+  return new Response(streamOf(answer, timing.lifeEveryMs), { status: 200, headers: HEADERS });
+}

@@ -1,0 +1,221 @@
+/**
+ * What the HTTP API answers, in camelCase, as the client returns it. Instants (`…At`) are RFC 3339 texts of the server's
+ * clock. What is sent is typed beside the call that sends it, in `client/`.
+ */
+
+import type { Backoff } from "./backoff.js";
+import type { Duration } from "./duration.js";
+import type { Untyped } from "./json.js";
+import type { StepKind, StepState, WireError } from "./protocol.js";
+
+/** Stored state of a job, and of a run, which is a job of a function. */
+export type JobState = "pending_approval" | "waiting" | "active" | "completed" | "failed" | "cancelled";
+
+/** Why an unfinished job or run does not move; derived by the server, beside the stored state. */
+export type JobReason =
+  | "delayed"
+  | "queued"
+  | "retrying"
+  | "sleeping"
+  | "event"
+  | "signal"
+  | "child"
+  | "rate_limited"
+  | "key_blocked"
+  | "paused"
+  | "breaker"
+  | "held"
+  | "unreachable"
+  | "no_url"
+  | "approval";
+
+export type Retry = {
+  /** The first attempt included. */
+  readonly maxAttempts: number;
+  readonly backoff: Backoff;
+  readonly factor: number;
+  readonly min: Duration;
+  readonly max: Duration;
+  readonly jitter: string;
+};
+
+export type Queue = {
+  readonly name: string;
+  /** `function` for the queue of a function's runs. */
+  readonly kind: "callback" | "function";
+  /** Null: jobs wait, with reason `no_url`. */
+  readonly callbackUrl: string | null;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Jobs being delivered at one time. */
+  readonly concurrency: number;
+  readonly retry: Retry;
+  /** Of one delivery, in all. */
+  readonly timeout: Duration;
+  readonly pausedAt: string | null;
+  readonly createdAt: string;
+};
+
+/** One delivery of a job, as it was logged. */
+export type Attempt = {
+  readonly delivery: number;
+  readonly outcome: string;
+  /** HTTP status; null when no answer came. */
+  readonly status: number | null;
+  readonly startedAt: string;
+  readonly durationMs: number | null;
+  readonly error: WireError | null;
+};
+
+export type Job = {
+  readonly id: string;
+  readonly queue: string;
+  readonly state: JobState;
+  readonly reason: JobReason | null;
+  /** When the reason ends by time, where it does. */
+  readonly until: string | null;
+  /** Attempts begun; counts from 1 with the first. */
+  readonly attempt: number;
+  readonly maxAttempts: number;
+  readonly priority: number;
+  readonly tags: readonly string[];
+  readonly payload: Untyped;
+  /** Body of the 2xx answer. */
+  readonly output?: Untyped;
+  readonly error?: WireError | null;
+  readonly createdAt: string;
+  readonly finishedAt: string | null;
+  /** The log of deliveries; of a single job only. */
+  readonly attempts?: readonly Attempt[];
+};
+
+/** What became of an enqueue. */
+export type Enqueued = {
+  readonly id: string;
+  readonly queue: string;
+  readonly state: JobState;
+  /** The job was there already, by its id; nothing was enqueued. */
+  readonly duplicate: boolean;
+  /** Of a duplicate: its payload is another one than was sent now. */
+  readonly payloadDiffers?: boolean;
+};
+
+/** What a batch answers for each job, in the order sent. */
+export type EnqueuedInBatch = Pick<Enqueued, "id" | "state" | "duplicate">;
+
+/** A failed job with what made it fail. */
+export type DeadLetter = Job & { readonly failedAt: string; readonly failure: string | null };
+
+export type DeadLettersReplayed = {
+  /** Jobs that wait again; with `dryRun`, that would. */
+  readonly replayed: number;
+  readonly ids?: readonly string[];
+};
+
+export type Schedule = {
+  readonly name: string;
+  readonly queue: string | null;
+  readonly function: string | null;
+  readonly cron: string;
+  readonly timezone: string;
+  readonly payload: Untyped;
+  readonly overlap: "allow" | "skip";
+  readonly catchUp: "none" | "last" | "all";
+  readonly pausedAt: string | null;
+  /** The next five fires, soonest first. */
+  readonly nextAt: readonly string[];
+};
+
+export type FunctionView = {
+  readonly id: string;
+  readonly app: string;
+  readonly serveUrl: string;
+  readonly triggers: readonly {
+    readonly event?: string;
+    readonly if?: string;
+    readonly cron?: string;
+    readonly timezone?: string;
+  }[];
+  readonly maxAttempts: number;
+  readonly concurrency: number;
+  readonly pausedAt: string | null;
+};
+
+export type Synced = {
+  readonly app: string;
+  readonly serveUrl: string;
+  readonly functions: readonly FunctionView[];
+};
+
+export type StepView = {
+  /** The step's id, or `<id>#<n>` for its n-th use. */
+  readonly key: string;
+  readonly kind: StepKind;
+  readonly state: StepState;
+  readonly attempt: number;
+  readonly output?: Untyped;
+  readonly error?: WireError | null;
+  /** Of an unfinished step. */
+  readonly dueAt?: string | null;
+  readonly finishedAt?: string | null;
+};
+
+export type Run = {
+  readonly id: string;
+  readonly function: string;
+  readonly state: JobState;
+  readonly reason: JobReason | null;
+  readonly until: string | null;
+  readonly output?: Untyped;
+  readonly error?: WireError | null;
+  readonly event: { readonly id: string; readonly name: string; readonly data: Untyped; readonly ts: number };
+  readonly replayOf?: string | null;
+  readonly createdAt: string;
+  readonly finishedAt: string | null;
+  /** Of a single run only. */
+  readonly steps?: readonly StepView[];
+};
+
+export type Event = {
+  readonly id: string;
+  readonly name: string;
+  readonly data: Untyped;
+  /** Unix milliseconds, as the sender gave them. */
+  readonly ts: number;
+  readonly receivedAt: string;
+  /** Ids of the runs that it started; of a single event only. */
+  readonly started?: readonly string[];
+  /** Ids of the runs in which it ended a wait; of a single event only. */
+  readonly resumed?: readonly string[];
+};
+
+/** What became of a sent event. */
+export type Sent = {
+  readonly id: string;
+  /** Ids of the runs that it started. */
+  readonly runs: readonly string[];
+  /** No function listens for this name; names the nearest one. */
+  readonly warning?: string;
+};
+
+export type Approval = {
+  readonly id: string;
+  readonly jobId: string;
+  readonly queue: string;
+  readonly status: "pending" | "approved" | "rejected" | "expired";
+  readonly expiresAt: string | null;
+  readonly payload: Untyped;
+};
+
+export type ApiKey = {
+  readonly id: string;
+  readonly name: string;
+  readonly scopes: readonly string[];
+  readonly createdAt: string;
+  readonly expiresAt: string | null;
+  /** The key itself: only in the answer that made it. */
+  readonly key?: string;
+};
+
+export type Workspace = { readonly id: string; readonly name: string; readonly createdAt: string };
+
+export type Health = { readonly status: string };

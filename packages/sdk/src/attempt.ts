@@ -1,0 +1,68 @@
+/** One attempt of one `step.run`: its code, its time limit, and the report of how it ended. Whether and when is `replay.ts`. */
+
+import { backoffMs } from "./backoff.js";
+import { runWithStepKey } from "./context.js";
+import { isNonRetriable, retryAfterMs, toWireError } from "./errors.js";
+import { toJsonText } from "./json.js";
+import type { Json, RunReport } from "./protocol.js";
+import type { StepCall } from "./step.js";
+
+export type Attempt = {
+  readonly runId: string;
+  readonly key: string;
+  readonly call: StepCall & { readonly kind: "run" };
+  /** From 1. */
+  readonly attempt: number;
+  readonly maxAttempts: number;
+  /** Ends the attempt early; what it then reports is of no interest to anybody. */
+  readonly controller: AbortController;
+};
+
+/** The contract's limit for the output of a step. */
+const MAX_OUTPUT_BYTES = 4 * 1024 * 1024;
+
+function timeLimit(ms: number, controller: AbortController): { passed: Promise<never>; clear: () => void } {
+  let clear = () => {};
+  const passed = new Promise<never>((_, reject) => {
+    const timer = setTimeout(() => {
+      const error = new DOMException(`The step took longer than its time limit of ${ms} ms`, "TimeoutError");
+      // Rejected first: code that throws on abort must not hide why.
+      reject(error);
+      controller.abort(error);
+    }, ms);
+    clear = () => clearTimeout(timer);
+  });
+  return { passed, clear };
+}
+
+async function execute({ runId, key, call, attempt, controller }: Attempt): Promise<Json> {
+  const limit = timeLimit(call.timeoutMs, controller);
+  const stepKey = `${runId}/${key}`;
+  try {
+    const context = { key: stepKey, attempt, signal: controller.signal };
+    const output = await Promise.race([
+      runWithStepKey(stepKey, async () => call.fn(context)),
+      limit.passed,
+    ]);
+    // Read back, so that the code sees now what a replay would give it later.
+    return JSON.parse(toJsonText(output, `The output of step "${call.id}"`, MAX_OUTPUT_BYTES));
+  } finally {
+    limit.clear();
+  }
+}
+
+/** Runs the code once. Never rejects: a failure is a report, `retry` while attempts are left. */
+export async function runAttempt(options: Attempt): Promise<RunReport> {
+  const { key, call, attempt, maxAttempts } = options;
+  const startedMs = performance.now();
+  const base = () => ({ kind: "run", key, attempt, duration_ms: Math.round(performance.now() - startedMs) }) as const;
+  try {
+    const output = await execute(options);
+    return { ...base(), outcome: "completed", output };
+  } catch (thrown) {
+    const error = toWireError(thrown);
+    if (attempt >= maxAttempts || isNonRetriable(thrown)) return { ...base(), outcome: "failed", error };
+    const delay_ms = retryAfterMs(thrown) ?? backoffMs(call.backoff, attempt);
+    return { ...base(), outcome: "retry", error, delay_ms };
+  }
+}

@@ -1,0 +1,52 @@
+/** Queues of callback jobs: made, changed, paused. Their jobs are in `jobs.ts`. */
+
+import type { Queue, Retry } from "../api.js";
+import type { Duration } from "../duration.js";
+import { type Call, type CallOptions, segment } from "./call.js";
+import { type ListOptions, listingOf } from "./listing.js";
+
+/** What a queue may be given. What is left out has the server's default, or stays as it is. */
+export type QueueOptions = {
+  /** Where its jobs are POSTed. Without one they wait. */
+  readonly callbackUrl?: string | null;
+  /** Sent with each delivery. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Deliveries at one time (default 10). */
+  readonly concurrency?: number;
+  /** Deliveries that may begin within a period. It delays, it never drops. */
+  readonly rateLimit?: { readonly limit: number; readonly period: Duration; readonly key?: string } | null;
+  /** Default: 10 attempts, exponential from 2 s to 1 h, about two hours in all. */
+  readonly retry?: Partial<Retry>;
+  /** Of one delivery, in all (default `"30s"`, at most `"12h"`). */
+  readonly timeout?: Duration;
+  /** Each job waits for a person's yes. */
+  readonly approvalRequired?: boolean;
+  /** How long it waits for that (default `"7d"`). */
+  readonly approvalTimeout?: Duration;
+};
+
+/** The calls of `rotor.queues`. All throw `RotorApiError`, or `RotorConnectionError` when no answer came. */
+export const queuesOf = (call: Call) => {
+  const path = (name: string) => `/v1/queues/${segment(name)}`;
+  return {
+    /** Makes a queue; a taken name is an error (409). */
+    create: async (name: string, queue: QueueOptions = {}, options?: CallOptions) =>
+      call("POST", "/v1/queues", { ...options, body: { name, ...queue } }) as Promise<Queue>,
+    /** Makes a queue, or gives an existing one these options. */
+    put: async (name: string, queue: QueueOptions = {}, options?: CallOptions) =>
+      call("PUT", path(name), { ...options, body: queue }) as Promise<Queue>,
+    /** Changes the options that are given. */
+    update: async (name: string, queue: QueueOptions, options?: CallOptions) =>
+      call("PATCH", path(name), { ...options, body: queue }) as Promise<Queue>,
+    get: async (name: string, options?: CallOptions) => call("GET", path(name), options) as Promise<Queue>,
+    list: (options?: ListOptions) => listingOf<Queue>(call, "/v1/queues", options),
+    delete: async (name: string, options?: CallOptions): Promise<void> => {
+      await call("DELETE", path(name), options);
+    },
+    /** Begins no further delivery until `resume`; those under way end. */
+    pause: async (name: string, options?: CallOptions) =>
+      call("POST", `${path(name)}/pause`, { ...options, repeatable: true }) as Promise<Queue>,
+    resume: async (name: string, options?: CallOptions) =>
+      call("POST", `${path(name)}/resume`, { ...options, repeatable: true }) as Promise<Queue>,
+  };
+};

@@ -1,0 +1,105 @@
+/** Runs of functions: started, awaited, looked at, cancelled. */
+
+import type { JobReason, JobState, Run } from "../api.js";
+import { nextIdInStep } from "../context.js";
+import { type Duration, formatDuration, parseDuration } from "../duration.js";
+import { fromWireError, WorkflowCancelledError, WorkflowFailedError, WorkflowTimeoutError } from "../errors.js";
+import type { RotorFunction } from "../function.js";
+import { uuidv7 } from "../ids.js";
+import type { Untyped } from "../json.js";
+import { pause } from "../pause.js";
+import { type Call, type CallOptions, segment } from "./call.js";
+import { type ListOptions, listingOf } from "./listing.js";
+
+export type StartOptions = CallOptions & {
+  /** Of two starts of one function with one id the second does nothing and gives the first run. Default as an enqueue's. */
+  readonly id?: string;
+  /** Before the first delivery; a number is seconds. */
+  readonly delay?: Duration | number;
+};
+
+export type RunFilter = ListOptions & {
+  readonly function?: string;
+  readonly state?: JobState | JobReason;
+  /** Name of the event that started it. */
+  readonly event?: string;
+  readonly tag?: string;
+};
+
+/** The server holds one request for a result this long at most. */
+const POLL_MS = 30_000;
+
+/** Between two requests for one result: nothing beside a wait of half a minute, enough not to hammer a server that does not wait. */
+const EARLY_PAUSE_MS = 250;
+
+/** Beyond what the server waits: for the way there and back. */
+const MARGIN_MS = 10_000;
+
+/** The calls of `rotor.runs`. All throw `RotorApiError`, or `RotorConnectionError` when no answer came. */
+export const runsOf = (call: Call) => {
+  const path = (runId: string) => `/v1/runs/${segment(runId)}`;
+
+  /** Starts a run of a function, given itself or by its id, with `data` as its event's. */
+  async function start<Data>(
+    fn: string | RotorFunction<Data>,
+    data?: Data | undefined,
+    { id, delay, ...options }: StartOptions = {},
+  ): Promise<{ runId: string }> {
+    const functionId = typeof fn === "string" ? fn : fn.id;
+    const body = { id: id ?? nextIdInStep() ?? uuidv7(), data: data === undefined ? null : data, delay };
+    const route = `/v1/functions/${segment(functionId)}/runs`;
+    const { runId } = (await call("POST", route, { ...options, body, repeatable: true })) as { runId: string };
+    return { runId };
+  }
+
+  /**
+   * What a run returned, as soon as it has ended.
+   * @param options.timeout how long to wait (default `"5m"`).
+   * @throws WorkflowFailedError with the run's error as cause; WorkflowCancelledError; WorkflowTimeoutError, then the run goes on.
+   */
+  async function result<Result = Untyped>(
+    runId: string,
+    { timeout = "5m", ...options }: CallOptions & { readonly timeout?: Duration } = {},
+  ): Promise<Result> {
+    const timeoutMs = parseDuration(timeout, { name: "timeout" });
+    const startedAt = performance.now();
+    for (;;) {
+      const leftMs = Math.max(0, Math.round(timeoutMs - (performance.now() - startedAt)));
+      const waitMs = Math.min(POLL_MS, leftMs);
+      const input = { ...options, query: { wait: formatDuration(waitMs) }, timeoutMs: waitMs + MARGIN_MS };
+      const run = (await call("GET", `${path(runId)}/result`, input)) as Pick<Run, "state" | "output" | "error">;
+      if (run.state === "completed") return run.output as Result;
+      if (run.state === "cancelled") throw new WorkflowCancelledError(`Run ${runId} was cancelled`);
+      if (run.state === "failed") {
+        const cause = run.error ? fromWireError(run.error) : undefined;
+        throw new WorkflowFailedError(`Run ${runId} failed${cause ? `: ${cause.message}` : ""}`, { cause });
+      }
+      if (leftMs === 0) throw new WorkflowTimeoutError(`Run ${runId} did not end within ${timeout}; it goes on`);
+      // A server that is short of room may answer before the time that was asked for.
+      await pause(Math.min(EARLY_PAUSE_MS, leftMs), options.signal);
+    }
+  }
+
+  return {
+    start,
+    result,
+    /** The run with its steps. */
+    get: async (runId: string, options?: CallOptions) => call("GET", path(runId), options) as Promise<Run>,
+    list: ({ function: id, state, event, tag, ...options }: RunFilter = {}) =>
+      listingOf<Run>(call, "/v1/runs", options, { function: id, state, event, tag }),
+    /** Ends an unfinished run; a step under way learns it at its `signal`. */
+    cancel: async (runId: string, options?: CallOptions) =>
+      call("POST", `${path(runId)}/cancel`, { ...options, repeatable: true }) as Promise<Run>,
+    /** Starts a new run like this one: from the start, or from a step with the results before it, with other data if given. */
+    replay: async (
+      runId: string,
+      { fromStep, input, ...options }: CallOptions & { readonly fromStep?: string; readonly input?: unknown } = {},
+    ): Promise<{ runId: string }> => {
+      const answer = await call("POST", `${path(runId)}/replay`, { ...options, body: { fromStep, input } });
+      return { runId: (answer as { runId: string }).runId };
+    },
+    /** Tries a held run again, after its code was mended. */
+    resume: async (runId: string, options?: CallOptions) =>
+      call("POST", `${path(runId)}/resume`, options) as Promise<Run>,
+  };
+};

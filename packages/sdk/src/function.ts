@@ -1,0 +1,132 @@
+/** `createFunction`: a durable function and what its app tells the server of it. How it runs is in `replay.ts`. */
+
+import { RotorInputError } from "./errors.js";
+import type { EventDefinition, EventName } from "./events.js";
+import { nameOfEvent } from "./events.js";
+import type { Untyped } from "./json.js";
+import type { FunctionManifest, Trigger } from "./protocol.js";
+import type { Step } from "./step.js";
+
+/** Starts a run when an event of this name arrives; `if` is a CEL expression over `event` (or `data`). */
+export type EventTrigger<E extends EventName = EventName> = { readonly event: E; readonly if?: string };
+
+/** Starts a run at each time of a cron expression, read in an IANA time zone. */
+export type CronTrigger = { readonly cron: string; readonly timezone: string };
+
+export type TriggerOption = EventTrigger | CronTrigger;
+
+export type FunctionConfig<T extends TriggerOption = TriggerOption> = {
+  /** Unique in its app: a letter or digit, then up to 127 of letters, digits, ".", "_", "-". */
+  readonly id: string;
+  /** None: started by `runs.start` or `step.invoke` only. */
+  readonly trigger?: T | readonly T[];
+  /** Attempts after the first, of each step, and of the code between steps (default 3). */
+  readonly retries?: number;
+  /** The same, counted with the first attempt: `retries: 3` is `max_attempts: 4`. Give one of both. */
+  readonly max_attempts?: number;
+  /** Runs being executed at one time; those that sleep or wait do not count (default 100). */
+  readonly concurrency?: number;
+};
+
+/** The type of `event.data`: what the definition says, anything for a bare name or a cron tick. */
+type DataOf<T> = T extends { readonly event: EventDefinition<never, infer Data> } ? Data : Untyped;
+
+export type Logger = {
+  readonly [level in "debug" | "info" | "warn" | "error"]: (...values: unknown[]) => void;
+};
+
+/** What a function is given. */
+export type FunctionContext<Data> = {
+  /** What started the run; `ts` in Unix milliseconds. */
+  readonly event: { readonly id: string; readonly name: string; readonly data: Data; readonly ts: number };
+  readonly step: Step;
+  readonly runId: string;
+  /** Counts the deliveries that failed outside a step, from 1. */
+  readonly attempt: number;
+  /** The console, silent while the code is replayed: so each line is printed about once. */
+  readonly logger: Logger;
+  /** Aborts when this delivery is over, for whatever reason. */
+  readonly signal: AbortSignal;
+  /** What the platform hands over beside the request (Workers' bindings); undefined elsewhere. */
+  readonly env: unknown;
+};
+
+/** A durable function. `Data` and `Result` are what `step.invoke` infers from. */
+export type RotorFunction<Data = never, Result = unknown> = {
+  readonly id: string;
+  readonly config: FunctionConfig;
+  readonly handler: (context: FunctionContext<Data>) => Result | PromiseLike<Result>;
+};
+
+const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+const KNOWN = new Set(["id", "trigger", "retries", "max_attempts", "concurrency"]);
+const DEFAULT_MAX_ATTEMPTS = 4;
+const DEFAULT_CONCURRENCY = 100;
+
+const isWhole = (value: unknown, min: number, max: number): boolean =>
+  Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
+
+function checkTrigger(id: string, trigger: TriggerOption): void {
+  const given = trigger as Partial<Record<"event" | "cron" | "timezone" | "if", unknown>>;
+  const isEvent = given.event !== undefined && nameOfEvent(given.event as EventName);
+  const isCron = typeof given.cron === "string" && typeof given.timezone === "string" && given.timezone !== "";
+  if (!isEvent === !isCron) {
+    throw new RotorInputError(
+      `Function "${id}": a trigger is { event: "name" } or { cron: "0 9 * * *", timezone: "Europe/Stockholm" }`,
+    );
+  }
+}
+
+function checkConfig(config: FunctionConfig): void {
+  const { id, retries, max_attempts, concurrency } = config;
+  if (typeof id !== "string" || !ID.test(id)) {
+    throw new RotorInputError(
+      `Function id ${JSON.stringify(id)}: begin with a letter or digit, then up to 127 letters, digits, ".", "_" or "-"`,
+    );
+  }
+  const unknown = Object.keys(config).filter((key) => !KNOWN.has(key));
+  if (unknown.length > 0) {
+    throw new RotorInputError(`Function "${id}": this version does not know ${unknown.map((key) => `"${key}"`).join(", ")}`);
+  }
+  if (retries !== undefined && max_attempts !== undefined) {
+    throw new RotorInputError(`Function "${id}": give retries or max_attempts, not both`);
+  }
+  if (retries !== undefined && !isWhole(retries, 0, 1000)) {
+    throw new RotorInputError(`Function "${id}": retries is a whole number from 0 to 1000`);
+  }
+  if (max_attempts !== undefined && !isWhole(max_attempts, 1, 1001)) {
+    throw new RotorInputError(`Function "${id}": max_attempts is a whole number from 1 to 1001`);
+  }
+  if (concurrency !== undefined && !isWhole(concurrency, 1, 100_000)) {
+    throw new RotorInputError(`Function "${id}": concurrency is a whole number from 1 to 100000`);
+  }
+  for (const trigger of triggersOf(config)) checkTrigger(id, trigger);
+}
+
+const triggersOf = ({ trigger }: FunctionConfig): readonly TriggerOption[] =>
+  trigger === undefined ? [] : Array.isArray(trigger) ? trigger : [trigger as TriggerOption];
+
+/**
+ * Makes a durable function. Serve it with `serveWorkflow` or `workflowHandler`.
+ * @throws RotorInputError for an id, trigger or option that is not possible; the message says what to write.
+ */
+export function createFunction<const T extends TriggerOption = EventTrigger<string>, Result = unknown>(
+  config: FunctionConfig<T>,
+  handler: (context: FunctionContext<DataOf<T>>) => Result | PromiseLike<Result>,
+): RotorFunction<DataOf<T>, Result> {
+  checkConfig(config);
+  if (typeof handler !== "function") throw new RotorInputError(`Function "${config.id}": its second argument is the code`);
+  return { id: config.id, config, handler };
+}
+
+/** The function as its app describes it to the server. */
+export function manifestOf({ id, config }: RotorFunction): FunctionManifest {
+  const triggers = triggersOf(config).map(
+    (trigger): Trigger =>
+      "event" in trigger
+        ? { event: nameOfEvent(trigger.event), ...(trigger.if !== undefined && { if: trigger.if }) }
+        : { cron: trigger.cron, timezone: trigger.timezone },
+  );
+  const max_attempts = config.max_attempts ?? (config.retries === undefined ? DEFAULT_MAX_ATTEMPTS : config.retries + 1);
+  return { id, triggers, max_attempts, concurrency: config.concurrency ?? DEFAULT_CONCURRENCY };
+}

@@ -1,0 +1,53 @@
+/** The public surface of `@rotorsh/sdk`, and nothing else. */
+
+export { nodeHandler } from "./adapters/node.js";
+export type * from "./api.js";
+export type { Backoff } from "./backoff.js";
+export { type CallbackJob, type CallbackOptions, callbackHandler } from "./callback.js";
+export type { KeyOptions } from "./client/access.js";
+export type { CallOptions, RotorOptions } from "./client/call.js";
+export type { DeadLetterFilter, ReplayOptions } from "./client/dead-letters.js";
+export type { SendableEvent } from "./client/events.js";
+export type { JobFilter, JobOptions } from "./client/jobs.js";
+export type { Listing, ListOptions, Page } from "./client/listing.js";
+export type { QueueOptions } from "./client/queues.js";
+export type { RunFilter, StartOptions } from "./client/runs.js";
+export type { ScheduleOptions } from "./client/schedules.js";
+export { Rotor } from "./client.js";
+export type { Duration } from "./duration.js";
+export {
+  NonRetriableError,
+  RetryAfterError,
+  RotorApiError,
+  RotorConnectionError,
+  RotorError,
+  RotorInputError,
+  SignalTimeoutError,
+  StepError,
+  WorkflowCancelledError,
+  WorkflowFailedError,
+  WorkflowTimeoutError,
+} from "./errors.js";
+export { defineEvent, type EventDefinition, type EventName, type EventSchema, type EventToSend } from "./events.js";
+export {
+  type CronTrigger,
+  createFunction,
+  type EventTrigger,
+  type FunctionConfig,
+  type FunctionContext,
+  type Logger,
+  type RotorFunction,
+} from "./function.js";
+export type { Jsonify } from "./json.js";
+export { type ServeOptions, serveWorkflow } from "./mount.js";
+export type { Json, MatchObject } from "./protocol.js";
+export { type WorkflowHandler, type WorkflowOptions, workflowHandler } from "./serve.js";
+export {
+  type HeaderValue,
+  newSecret,
+  type Secret,
+  type VerifyOptions,
+  verifyRotorSignature,
+  verifyRotorWebhook,
+} from "./signature.js";
+export type { JobToEnqueue, RunOptions, Step, StepContext } from "./step.js";

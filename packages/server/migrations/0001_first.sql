@@ -1,0 +1,233 @@
+-- Rotor's tables. `rotor.` stands for the configured schema; it is put in once, when the server starts.
+--
+-- What moves is narrow, what is wide never moves: `jobs` is the only row that changes with every transition and has no
+-- JSON; payloads, deliveries and events are inserted once. There are no foreign keys on the hot tables: the check costs
+-- a row lock for each insert, and rows are deleted by the pruner only.
+
+-- The only clock. Tests replace it, so that every connection and process jumps together.
+create function rotor.clock() returns timestamptz language sql stable parallel safe
+  as 'select clock_timestamp()';
+
+create table rotor.settings (
+  name  text primary key,
+  value text not null
+);
+
+create table rotor.workspaces (
+  id         text primary key check (id ~ '^[a-z0-9][a-z0-9-]{0,39}$'),
+  name       text not null,
+  created_at timestamptz not null default rotor.clock()
+);
+
+-- API keys. Only the SHA-256 of a key is kept: it has 256 random bits, so a slow hash would add nothing.
+create table rotor.api_keys (
+  id           uuid primary key,
+  workspace_id text not null references rotor.workspaces (id) on delete cascade,
+  name         text not null,
+  hash         bytea not null unique,
+  scopes       text[] not null,
+  created_at   timestamptz not null default rotor.clock(),
+  expires_at   timestamptz,
+  revoked_at   timestamptz
+);
+
+-- Signing keys of a workspace, sealed. More than one is active while a rotation overlaps.
+create table rotor.signing_keys (
+  id           uuid primary key,
+  workspace_id text not null references rotor.workspaces (id) on delete cascade,
+  sealed       text not null,
+  created_at   timestamptz not null default rotor.clock(),
+  expires_at   timestamptz
+);
+
+-- One row a running server. A row past its lease is dead: whoever deletes it gives its jobs back.
+create table rotor.nodes (
+  id          uuid primary key,
+  label       text not null,
+  started_at  timestamptz not null,
+  lease_until timestamptz not null
+);
+
+-- An app is a process (or many alike) behind one URL that serves functions.
+create table rotor.apps (
+  id                int generated always as identity primary key,
+  workspace_id      text not null references rotor.workspaces (id) on delete cascade,
+  name              text not null,
+  url               text not null,
+  hash              text not null,
+  synced_at         timestamptz not null,
+  unreachable_since timestamptz,
+  unique (workspace_id, name),
+  unique (workspace_id, url)
+);
+
+-- A queue says where its jobs go, how many at a time, and what a failure means. A function is a queue with triggers.
+create table rotor.queues (
+  id                  int generated always as identity primary key,
+  workspace_id        text not null references rotor.workspaces (id) on delete cascade,
+  app_id              int references rotor.apps (id) on delete cascade,
+  name                text not null,
+  kind                text not null check (kind in ('callback', 'function')),
+  url                 text,                                -- null: jobs wait, reason no_url
+  headers             jsonb not null default '{}',
+  concurrency         int check (concurrency > 0),         -- null: no limit
+  timeout_ms          int not null check (timeout_ms > 0), -- of one delivery, total
+  async_timeout_ms    int not null check (async_timeout_ms > 0),
+  max_attempts        int not null check (max_attempts > 0),
+  backoff             jsonb not null,
+  approval_required   boolean not null default false,
+  approval_timeout_ms bigint not null,
+  standard_webhooks   boolean not null default false,
+  open_at             timestamptz not null default '-infinity', -- not visited before: its endpoint could not be reached
+  trips               int not null default 0,              -- times in a row that it could not be reached
+  paused_at           timestamptz,
+  created_at          timestamptz not null default rotor.clock(),
+  unique (workspace_id, kind, name)
+);
+
+-- The row that moves. Every unfinished job has a due time: stuck for ever is not a state that can be stored.
+create table rotor.jobs (
+  id           uuid primary key,
+  queue_id     int not null,
+  parent_id    uuid,                            -- the run that started it and may wait for it
+  node_id      uuid,                            -- who delivers it; null while nobody does, or once accepted by a 202
+  due_at       timestamptz,                     -- waiting: claim from then; active: its limit; finished: null
+  held_at      timestamptz,                     -- a run whose code diverged: only resume or cancel moves it
+  state        text not null,
+  delivery     int not null default 0,          -- number of deliveries begun; the fence
+  attempt      int not null default 0,          -- deliveries that count towards max_attempts
+  rescues      int not null default 0,          -- times in a row that its node died
+  max_attempts int,                             -- null: the queue's
+  timeout_ms   int,                             -- null: the queue's
+  woken        boolean not null default false,  -- a wait ended while it was active
+  check (state in ('pending_approval', 'waiting', 'active', 'completed', 'failed', 'cancelled')),
+  check ((due_at is null) = (state in ('completed', 'failed', 'cancelled'))),
+  check (node_id is null or state = 'active'),
+  check (held_at is null or state = 'waiting')
+) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
+
+create index jobs_due on rotor.jobs (queue_id, due_at) where state = 'waiting';
+create index jobs_active on rotor.jobs (queue_id, due_at) where state = 'active';
+-- What waits for a human; tiny, and no other job has an entry.
+create index jobs_patient on rotor.jobs (due_at) where state = 'pending_approval' or held_at is not null;
+
+-- What was enqueued, inserted once, beside what lists need.
+create table rotor.payloads (
+  job_id       uuid primary key,
+  queue_id     int not null,
+  key          text,                  -- the client's job_id; keys of ours begin with `rotor:`
+  body         bytea not null,        -- a callback's payload byte for byte; a run's event as JSON
+  content_type text not null,
+  created_at   timestamptz not null,
+  run_at       timestamptz not null,  -- when it was to start, as enqueued
+  headers      jsonb,
+  tags         text[],
+  event_id     uuid,                  -- the event that started this run
+  replay_of    uuid
+);
+
+create unique index payloads_key on rotor.payloads (queue_id, key) where key is not null;
+create index payloads_list on rotor.payloads (queue_id, job_id);
+create index payloads_event on rotor.payloads (event_id) where event_id is not null;
+
+-- One row a delivery that ended: log, outcome and output. A finished job's last row bears the number in jobs.delivery.
+create table rotor.deliveries (
+  job_id      uuid not null,
+  delivery    int not null,
+  attempt     int not null,
+  outcome     text not null,
+  status      int,
+  ended_at    timestamptz not null,
+  duration_ms int not null,
+  output      text,
+  error       text,
+  primary key (job_id, delivery)
+);
+
+create sequence rotor.step_seq;
+
+-- A step of a run. An unfinished one is a wait: it has a due time and, perhaps, a key by which somebody ends it sooner.
+create table rotor.steps (
+  job_id      uuid not null,
+  key         text not null,
+  kind        text not null check (kind in ('run', 'sleep', 'event', 'signal', 'invoke', 'enqueue', 'send')),
+  state       text not null check (state in ('waiting', 'completed', 'failed', 'dropped')),
+  attempt     int not null default 1,
+  seq         bigint,       -- place among the results of its run: the order in which a replay resolves
+  due_at      timestamptz,  -- waiting: the timeout, the wake time, the end of the back-off
+  wait_key    uuid,         -- hash of what ends it sooner; see core/wait-key.ts
+  wait        jsonb,        -- what it waits for, as asked
+  asked_at    timestamptz,
+  asked       int,          -- place among the waits stored together with it
+  event_id    uuid,         -- the event that ended it: consumed, for this run
+  ended_at    timestamptz,  -- a run step: when recorded; an event: when received; a sleep or timeout: when due
+  duration_ms int,
+  output      text,
+  error       text,
+  primary key (job_id, key),
+  check ((due_at is not null) = (state = 'waiting')),
+  check ((seq is not null) = (state in ('completed', 'failed'))),
+  check (wait_key is null or state = 'waiting')
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+
+create index steps_waiting on rotor.steps (job_id) where state = 'waiting';
+create index steps_wait_key on rotor.steps (wait_key) where wait_key is not null;
+create index steps_event on rotor.steps (event_id) where event_id is not null;
+-- A signal id has one waiter.
+create unique index steps_signal on rotor.steps (wait_key) where kind = 'signal' and wait_key is not null;
+
+-- Steps of a failed run that was retried: their keys are free again, their story is kept.
+create table rotor.past_steps (
+  job_id   uuid not null,
+  key      text not null,
+  delivery int not null,
+  attempt  int not null,
+  error    text,
+  ended_at timestamptz,
+  primary key (job_id, key, delivery)
+);
+
+-- Append-only but for the cursor of a fan-out that did not fit one commit.
+create table rotor.events (
+  id           uuid primary key,
+  workspace_id text not null,
+  name         text not null,
+  key          text not null,         -- the sender's id: an event is published once
+  data         text not null,
+  ts           timestamptz not null,  -- the sender's time
+  received_at  timestamptz not null,  -- read under the name's lock: time order is commit order for a name
+  cursor       text,                  -- last waiting step seen
+  due_at       timestamptz            -- not null: effects are left
+);
+
+create unique index events_key on rotor.events (workspace_id, key);
+create index events_name on rotor.events (workspace_id, name, received_at);
+create index events_due on rotor.events (due_at) where due_at is not null;
+
+create table rotor.triggers (
+  queue_id     int not null references rotor.queues (id) on delete cascade,
+  workspace_id text not null,
+  event_name   text not null,
+  condition    text,
+  primary key (queue_id, event_name)
+);
+
+create index triggers_event on rotor.triggers (workspace_id, event_name);
+
+create table rotor.schedules (
+  id           int generated always as identity primary key,
+  workspace_id text not null references rotor.workspaces (id) on delete cascade,
+  queue_id     int not null references rotor.queues (id) on delete cascade,
+  name         text not null,
+  cron         text not null,
+  timezone     text not null,
+  body         bytea not null,
+  content_type text not null,
+  owned        boolean not null default false,  -- made by a function's cron trigger; goes with it
+  paused_at    timestamptz,
+  next_at      timestamptz not null,
+  last_at      timestamptz,
+  unique (workspace_id, name)
+);
+
+create index schedules_next on rotor.schedules (next_at) where paused_at is null;

@@ -1,0 +1,129 @@
+/**
+ * The life of a job: its states, and what the end of a delivery means for it. Pure: no clock, no store. The transition
+ * table is in ARCHITECTURE.md; the writes are in `store/`, one file a transition or two.
+ */
+import type { Report, WireError } from "@rotorsh/sdk/protocol";
+import { type Backoff, backoffMs } from "./backoff.js";
+import { limits } from "./limits.js";
+
+export type State = "pending_approval" | "waiting" | "active" | "completed" | "failed" | "cancelled";
+
+export const FINISHED: readonly State[] = ["completed", "failed", "cancelled"];
+
+/** A job in the hands of a node: what the claim answered. */
+export type Claimed = {
+  readonly jobId: string;
+  readonly queueId: number;
+  readonly delivery: number;
+  readonly attempt: number;
+  readonly maxAttempts: number;
+  readonly timeoutMs: number;
+};
+
+export type QueueKind = "callback" | "function";
+
+/** What decides about a failure: the job's own or its queue's. */
+export type Policy = { readonly maxAttempts: number; readonly backoff: Backoff };
+
+/** How a delivery ended, in words that both kinds share. */
+export type End =
+  | { readonly kind: "done"; readonly output: string | null; readonly note?: string }
+  | { readonly kind: "accepted" }
+  /** `retryAfterMs` comes from the endpoint; `final` means that trying again is pointless. */
+  | { readonly kind: "failed"; readonly error: WireError; readonly final: boolean; readonly retryAfterMs?: number }
+  /** A run's "not yet". */
+  | { readonly kind: "waiting"; readonly reports: readonly Report[]; readonly knownSeq: number }
+  /** The same, by an app that is shutting down: due again at once. */
+  | { readonly kind: "yield"; readonly reports: readonly Report[]; readonly knownSeq: number }
+  /** The app was not reached: nothing of the delivery was processed. Costs a run no attempt. */
+  | { readonly kind: "unreached"; readonly error: WireError }
+  /** Given back unposted. */
+  | { readonly kind: "released" }
+  | { readonly kind: "diverged"; readonly error: WireError }
+  /** The app was told that this delivery is over. */
+  | { readonly kind: "stale" };
+
+/**
+ * What is written. `state` is where the job goes; `delayMs` its due time from now, or null where the steps decide;
+ * `keepAttempt` false gives the attempt back.
+ */
+export type Outcome = {
+  readonly outcome: OutcomeName;
+  readonly state: State;
+  readonly delayMs: number | null;
+  readonly attempt: "keep" | "give-back";
+  readonly held: boolean;
+  readonly output: string | null;
+  readonly error: WireError | null;
+  readonly reports: readonly Report[];
+  readonly knownSeq: number;
+};
+
+export type OutcomeName =
+  | "completed"
+  | "failed"
+  | "retry"
+  | "accepted"
+  | "waiting"
+  | "yield"
+  | "unreached"
+  | "released"
+  | "held"
+  | "orphaned"
+  | "expired"
+  | "cancelled"
+  | "rejected"
+  | "replaced";
+
+const plain = { attempt: "keep", held: false, output: null, error: null, reports: [], knownSeq: 0 } as const;
+
+/**
+ * Decides what the end of a delivery means. `attempt` is the number of this attempt, from 1; `random` is in [0, 1).
+ * Returns undefined where nothing is to be written: another delivery, or a cancel, has taken over.
+ */
+export function decide(
+  job: { readonly kind: QueueKind; readonly attempt: number; readonly asyncTimeoutMs: number },
+  end: End,
+  policy: Policy,
+  random: number,
+): Outcome | undefined {
+  switch (end.kind) {
+    case "done":
+      return { ...plain, outcome: "completed", state: "completed", delayMs: null, output: end.output };
+    case "accepted":
+      return { ...plain, outcome: "accepted", state: "active", delayMs: job.asyncTimeoutMs };
+    case "waiting":
+      return { ...plain, outcome: "waiting", state: "waiting", delayMs: null, reports: end.reports, knownSeq: end.knownSeq };
+    case "yield":
+      return { ...plain, outcome: "yield", state: "waiting", delayMs: 0, reports: end.reports, knownSeq: end.knownSeq, attempt: "give-back" };
+    case "released":
+      return { ...plain, outcome: "released", state: "waiting", delayMs: 0, attempt: "give-back" };
+    case "diverged":
+      return { ...plain, outcome: "held", state: "waiting", delayMs: limits.heldMs, held: true, error: end.error, attempt: "give-back" };
+    case "stale":
+      return undefined;
+    case "unreached":
+      // A callback's endpoint that refuses is a failed attempt: who owns it expects the retries that he set.
+      return job.kind === "callback"
+        ? retryOrFail(job.attempt, end.error, undefined, policy, random)
+        : { ...plain, outcome: "unreached", state: "waiting", delayMs: limits.breakerMinMs, attempt: "give-back", error: end.error };
+    case "failed":
+      return end.final
+        ? { ...plain, outcome: "failed", state: "failed", delayMs: null, error: end.error }
+        : retryOrFail(job.attempt, end.error, end.retryAfterMs, policy, random);
+  }
+}
+
+/** A failed attempt: again after its back-off, or the dead letters. */
+export function retryOrFail(
+  attempt: number,
+  error: WireError,
+  retryAfterMs: number | undefined,
+  policy: Policy,
+  random: number,
+): Outcome {
+  if (attempt >= policy.maxAttempts) return { ...plain, outcome: "failed", state: "failed", delayMs: null, error };
+  const delayMs =
+    retryAfterMs === undefined ? backoffMs(policy.backoff, attempt, random) : Math.min(retryAfterMs, limits.retryAfterMs);
+  return { ...plain, outcome: "retry", state: "waiting", delayMs, error };
+}

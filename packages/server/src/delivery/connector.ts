@@ -1,0 +1,126 @@
+/**
+ * Opens the connections of the pools: resolves a name once, asks the guard about every address, connects to one of
+ * exactly those. A failure says that nothing was sent. It knows nothing of requests.
+ */
+
+import { lookup as systemLookup } from "node:dns/promises";
+import { isIP, type LookupFunction } from "node:net";
+import { buildConnector } from "undici";
+import { type Policy, type Protocol, refusalOfHost } from "./guard.js";
+
+/** All addresses of a name, as IP literals. Rejects if it has none. */
+export type Resolve = (host: string) => Promise<readonly string[]>;
+
+/** Why no connection came about. */
+export type UnreachedReason = "dns" | "refused" | "tls" | "blocked" | "connect-timeout";
+
+/** No connection, so nothing of a request has left. */
+export class ConnectFailure extends Error {
+  override readonly name = "ConnectFailure";
+  readonly reason: UnreachedReason;
+
+  constructor(reason: UnreachedReason, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+export type ConnectorOptions = {
+  readonly policy: Policy;
+  readonly resolve: Resolve;
+  /** For name, TCP and TLS together. */
+  readonly connectTimeoutMs: number;
+  /** Certificates to trust in place of the system's, PEM. */
+  readonly ca?: string | undefined;
+};
+
+/** Addresses of one name that are tried; a name with more is only judged by the rest. */
+const triedAddresses = 8;
+
+/** The resolver of the operating system, which knows hosts files and the names of containers. */
+export const systemResolve: Resolve = async (host) => {
+  const found = await systemLookup(host, { all: true, order: "verbatim" });
+  return found.map(({ address }) => address);
+};
+
+/**
+ * Gives callers that ask for the same name at the same time one answer. The system's resolver has four threads in all,
+ * and the first burst to an origin asks once a connection.
+ */
+export function shared(resolve: Resolve): Resolve {
+  const asked = new Map<string, Promise<readonly string[]>>();
+  return (host) => {
+    const known = asked.get(host);
+    if (known !== undefined) return known;
+    const answer = resolve(host).finally(() => asked.delete(host));
+    asked.set(host, answer);
+    return answer;
+  };
+}
+
+/** What undici calls for each new connection to an origin of this scheme. Its errors are `ConnectFailure`s. */
+export function guardedConnector(protocol: Protocol, options: ConnectorOptions): buildConnector.connector {
+  const { policy, resolve, connectTimeoutMs, ca } = options;
+
+  const addressesOf = async (host: string): Promise<readonly string[]> => {
+    const addresses = await resolve(host).catch((cause: unknown) => {
+      throw new ConnectFailure("dns", `${host} could not be resolved: ${messageOf(cause)}`, { cause });
+    });
+    if (addresses.length === 0) throw new ConnectFailure("dns", `${host} has no address`);
+    const refusal = refusalOfHost(host, addresses, protocol, policy);
+    if (refusal !== undefined) throw new ConnectFailure("blocked", refusal);
+    return addresses;
+  };
+
+  const lookup: LookupFunction = (host, { all }, callback) => {
+    addressesOf(host).then(
+      (addresses) => {
+        const found = addresses.slice(0, triedAddresses).map((address) => ({ address, family: isIP(address) }));
+        if (all) callback(null, found);
+        else callback(null, found[0]!.address, found[0]!.family);
+      },
+      (failure: ConnectFailure) => callback(failure, [], 0),
+    );
+  };
+
+  const connect = buildConnector({
+    lookup,
+    ca,
+    timeout: connectTimeoutMs,
+    // Not left to NODE_TLS_REJECT_UNAUTHORIZED: the switch of a program around us shall not open deliveries.
+    rejectUnauthorized: true,
+    autoSelectFamily: true,
+    // Node's own 250 ms gives up on endpoints that are merely far away.
+    autoSelectFamilyAttemptTimeout: 1_000,
+    keepAliveInitialDelay: 30_000,
+  });
+
+  return (target, callback) => {
+    // Node does not ask `lookup` about a literal.
+    const refusal = isIP(target.hostname)
+      ? refusalOfHost(target.hostname, [target.hostname], protocol, policy)
+      : undefined;
+    if (refusal !== undefined) {
+      process.nextTick(callback, new ConnectFailure("blocked", refusal), null);
+      return;
+    }
+    connect(target, (...[error, socket]) => {
+      if (error === null) callback(null, socket);
+      else callback(asFailure(error, target.host ?? target.hostname, protocol), null);
+    });
+  };
+}
+
+/** What an error before the connection stood means. Codes: `errors` of Node's manual, and undici's `UND_ERR_…`. */
+function asFailure(error: Error, host: string, protocol: Protocol): ConnectFailure {
+  if (error instanceof ConnectFailure) return error;
+  const cause: NodeJS.ErrnoException = error instanceof AggregateError ? (error.errors[0] ?? error) : error;
+  const failure = (reason: UnreachedReason, what: string): ConnectFailure =>
+    new ConnectFailure(reason, `${host} ${what}: ${messageOf(cause)}`, { cause: error });
+  if (cause.code === "UND_ERR_CONNECT_TIMEOUT" || cause.code === "ETIMEDOUT")
+    return failure("connect-timeout", "did not answer");
+  if (cause.syscall === "connect") return failure("refused", "refused the connection");
+  return protocol === "https:" ? failure("tls", "could not agree on TLS") : failure("refused", "closed the connection");
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

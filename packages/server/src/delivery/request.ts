@@ -1,0 +1,114 @@
+/**
+ * Builds what is sent: headers and signatures of deliveries. Whom it goes to, and how it ends, is `deliver.ts`'s
+ * business; what a body says is decided before.
+ */
+
+import { createHmac, randomBytes } from "node:crypto";
+import { headers as names } from "@rotorsh/sdk/protocol";
+import { signRotor } from "@rotorsh/sdk/signature";
+import { isForbiddenHeader } from "./headers.js";
+
+/** What `deliver` needs beside a URL and limits. */
+export type SignedRequest<Body> = { readonly headers: Record<string, string>; readonly body: Body };
+
+export type CallbackRequest = {
+  readonly jobId: string;
+  readonly queue: string;
+  /** From 1. */
+  readonly attempt: number;
+  readonly maxAttempts: number;
+  /** When the job was first due, RFC 3339. */
+  readonly scheduledAt: string;
+  /** The payload, byte for byte. */
+  readonly body: Uint8Array;
+  /** Of the payload; without one the queue's own header, or JSON. */
+  readonly contentType?: string | undefined;
+  /** The queue's own, templates filled in. Those that only Rotor may set are left out, whoever stored them. */
+  readonly queueHeaders: Readonly<Record<string, string>>;
+  /** A capability to complete, fail or heartbeat this attempt. */
+  readonly completeUrl: string;
+  /** Every secret that is active, so that a rotation rejects nothing. */
+  readonly secrets: readonly string[];
+  /** Unix seconds by the database's clock. */
+  readonly nowSeconds: number;
+  /** Whether to sign as standardwebhooks.com says, too. */
+  readonly standardWebhooks?: boolean;
+};
+
+/** The delivery of a callback job. Throws an error of the SDK if there is no secret. */
+export function callbackRequest(request: CallbackRequest): SignedRequest<Uint8Array> {
+  const { body, secrets, nowSeconds, jobId } = request;
+  const own = Object.entries(request.queueHeaders)
+    .map(([name, value]) => [name.toLowerCase(), value] as const)
+    .filter(([name]) => !isForbiddenHeader(name));
+  const ownHeaders = Object.fromEntries(own);
+  const headers: Record<string, string> = {
+    "user-agent": userAgent,
+    ...ownHeaders,
+    "content-type": request.contentType ?? ownHeaders["content-type"] ?? "application/json",
+    [names.signature]: signRotor(body, secrets, nowSeconds),
+    [names.jobId]: jobId,
+    [names.queue]: request.queue,
+    [names.attempt]: String(request.attempt),
+    [names.maxAttempts]: String(request.maxAttempts),
+    [names.scheduledAt]: request.scheduledAt,
+    [names.completeUrl]: request.completeUrl,
+    traceparent: newTraceparent(jobId),
+  };
+  if (request.standardWebhooks) Object.assign(headers, standardWebhookHeaders(jobId, body, secrets, nowSeconds));
+  return { headers, body };
+}
+
+export type WorkflowRequest = {
+  /** A `DeliveryRequest` of the protocol, as JSON. */
+  readonly body: string;
+  readonly secrets: readonly string[];
+  /** Unix seconds by the database's clock. */
+  readonly nowSeconds: number;
+  /** The run's id: deliveries of a run then share a trace. */
+  readonly run?: string;
+};
+
+/** The delivery of a run: `docs/protocol.md`, section 3. Throws an error of the SDK if there is no secret. */
+export function workflowRequest(request: WorkflowRequest): SignedRequest<string> {
+  const { body, secrets, nowSeconds, run } = request;
+  const headers = {
+    "user-agent": userAgent,
+    "content-type": "application/json",
+    [names.signature]: signRotor(body, secrets, nowSeconds),
+    traceparent: newTraceparent(run),
+  };
+  return { headers, body };
+}
+
+/**
+ * A W3C traceparent of version 00. An id that is a UUID is the trace, so all attempts of a job, or deliveries of a run,
+ * are seen together; the parent is new each time. Marked as sampled: the app's own settings shall decide, and most
+ * tracers drop whatever comes in unsampled.
+ */
+export function newTraceparent(id?: string): string {
+  const hex = id?.replaceAll("-", "").toLowerCase() ?? "";
+  const trace = /^(?!0{32})[0-9a-f]{32}$/.test(hex) ? hex : randomHex(16);
+  return `00-${trace}-${randomHex(8)}-01`;
+}
+
+const userAgent = "Rotor";
+
+/** All zeros would be an invalid id; it is as likely as guessing a key. */
+const randomHex = (bytes: number): string => randomBytes(bytes).toString("hex");
+
+/**
+ * The three headers of Standard Webhooks 1.0. There the key is the decoded part after `whsec_`, unlike in Rotor's own
+ * signature, and signatures of several secrets are separated by spaces.
+ */
+function standardWebhookHeaders(id: string, body: Uint8Array, secrets: readonly string[], nowSeconds: number) {
+  const signatures = secrets.map((secret) => {
+    const key = Buffer.from(secret.replace(/^whsec_/, ""), "base64");
+    return `v1,${createHmac("sha256", key).update(`${id}.${nowSeconds}.`).update(body).digest("base64")}`;
+  });
+  return {
+    "webhook-id": id,
+    "webhook-timestamp": String(nowSeconds),
+    "webhook-signature": signatures.join(" "),
+  };
+}

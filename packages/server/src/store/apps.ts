@@ -1,0 +1,138 @@
+/** Apps and the functions that they serve. A sync makes the stored functions equal to the manifest, in one transaction. */
+import type { Manifest } from "@rotorsh/sdk/protocol";
+import { DEFAULT_BACKOFF } from "../core/backoff.js";
+import { nextTick } from "../core/cron.js";
+import { limits } from "../core/limits.js";
+import { type Db, type Queryable, sql } from "./db.js";
+
+export type App = { readonly id: number; readonly workspace: string; readonly name: string; readonly url: string; readonly hash: string; readonly syncedAt: Date };
+
+export type Synced =
+  | { readonly ok: true; readonly app: App; readonly added: string[]; readonly removed: string[] }
+  /** The app is known under another URL, or another app holds a function: both are named. */
+  | { readonly ok: false; readonly message: string };
+
+const appColumns = `id, workspace_id as workspace, name, url, hash, synced_at as "syncedAt"`;
+
+const lockApps = sql("apps.lock", `select ${appColumns} from rotor.apps where workspace_id = $1 order by id for no key update`);
+
+/** New apps of one workspace take turns: a row that is not there cannot be locked. */
+const lockWorkspace = sql("apps.lock-workspace", "select id from rotor.workspaces where id = $1 for no key update");
+
+const upsert = sql(
+  "apps.upsert",
+  `insert into rotor.apps as app (workspace_id, name, url, hash, synced_at) values ($1, $2, $3, $4, rotor.clock())
+   on conflict (workspace_id, name) do update set url = excluded.url, hash = excluded.hash, synced_at = excluded.synced_at, unreachable_since = null
+   returning ${appColumns}`,
+);
+
+const owners = sql(
+  "apps.owners",
+  `select queue.name, app.name as app, app.url from rotor.queues queue join rotor.apps app on app.id = queue.app_id
+    where queue.workspace_id = $1 and queue.kind = 'function' and queue.name = any($2::text[]) and app.name <> $3`,
+);
+
+const upsertFunctions = sql(
+  "apps.functions",
+  `insert into rotor.queues as queue (workspace_id, app_id, name, kind, url, concurrency, timeout_ms, async_timeout_ms, max_attempts, backoff, approval_timeout_ms)
+   select $1, $2, item.name, 'function', $3, item.concurrency, $4, $4, item.max_attempts, $5::jsonb, $6
+     from unnest($7::text[], $8::int[], $9::int[]) as item (name, concurrency, max_attempts)
+   on conflict (workspace_id, kind, name) do update
+      set app_id = excluded.app_id, url = excluded.url, concurrency = excluded.concurrency, max_attempts = excluded.max_attempts,
+          trips = 0, open_at = '-infinity'
+   returning queue.id, queue.name, (xmax = 0) as added`,
+);
+
+/** A function that the app no longer has keeps its queue, so that its runs keep their story; its triggers go. */
+const orphanedFunctions = sql(
+  "apps.orphaned",
+  `update rotor.queues set url = null where app_id = $1 and not (name = any($2::text[])) and url is not null returning id, name`,
+);
+
+const clearTriggers = sql("apps.clear-triggers", "delete from rotor.triggers where queue_id = any($1::int[])");
+const addTriggers = sql(
+  "apps.add-triggers",
+  `insert into rotor.triggers (queue_id, workspace_id, event_name, condition)
+   select * from unnest($1::int[], $2::text[], $3::text[], $4::text[]) on conflict do nothing`,
+);
+const clearSchedules = sql("apps.clear-schedules", "delete from rotor.schedules where queue_id = any($1::int[]) and owned and not (name = any($2::text[]))");
+const addSchedule = sql(
+  "apps.add-schedule",
+  `insert into rotor.schedules as schedule (workspace_id, queue_id, name, cron, timezone, body, content_type, owned, next_at)
+   values ($1, $2, $3, $4, $5, $6, 'application/json', true, $7)
+   on conflict (workspace_id, name) do update set cron = excluded.cron, timezone = excluded.timezone, next_at = excluded.next_at
+    where (schedule.cron, schedule.timezone) is distinct from (excluded.cron, excluded.timezone)`,
+);
+const now = sql("apps.now", "select rotor.clock() as now");
+
+/** Stores what the app at `url` says of itself. `move` agrees to a new URL and to taking functions over. */
+export async function syncApp(db: Db, workspace: string, url: string, manifest: Manifest, move: boolean): Promise<Synced> {
+  return db.transact(async (t) => {
+    await t.query(lockWorkspace, [workspace]);
+    const apps = await t.query<App>(lockApps, [workspace]);
+    const same = apps.find((app) => app.name === manifest.app);
+    if (!move && same !== undefined && same.url !== url) {
+      return { ok: false, message: `The app ${manifest.app} is served at ${same.url}; this is ${url}. Give it another name, or sync with --move.` };
+    }
+    const elsewhere = apps.find((app) => app.url === url && app.name !== manifest.app);
+    if (elsewhere !== undefined) {
+      return { ok: false, message: `${url} serves the app ${elsewhere.name}; it now calls itself ${manifest.app}. One URL serves one app.` };
+    }
+    const names = manifest.functions.map((each) => each.id);
+    const taken = await t.query<{ name: string; app: string; url: string }>(owners, [workspace, names, manifest.app]);
+    if (!move && taken[0] !== undefined) {
+      return { ok: false, message: `The function ${taken[0].name} belongs to the app ${taken[0].app} at ${taken[0].url}. Rename it, or sync with --move.` };
+    }
+    const app = (await t.query<App>(upsert, [workspace, manifest.app, url, manifest.hash]))[0]!;
+    const queues = await t.query<{ id: number; name: string; added: boolean }>(upsertFunctions, [
+      workspace,
+      app.id,
+      url,
+      limits.runTimeoutMs,
+      JSON.stringify(DEFAULT_BACKOFF),
+      limits.approvalTimeoutMs,
+      names,
+      manifest.functions.map((each) => each.concurrency),
+      manifest.functions.map((each) => each.max_attempts),
+    ]);
+    const gone = await t.query<{ id: number; name: string }>(orphanedFunctions, [app.id, names]);
+    await writeTriggers(t, workspace, manifest, new Map(queues.map((queue) => [queue.name, queue.id])), gone.map((queue) => queue.id));
+    return { ok: true, app, added: queues.filter((queue) => queue.added).map((queue) => queue.name), removed: gone.map((queue) => queue.name) };
+  });
+}
+
+async function writeTriggers(t: Queryable, workspace: string, manifest: Manifest, ids: ReadonlyMap<string, number>, gone: readonly number[]): Promise<void> {
+  const queueIds = [...ids.values(), ...gone];
+  await t.query(clearTriggers, [queueIds]);
+  const events = manifest.functions.flatMap((each) =>
+    each.triggers.flatMap((trigger) => ("event" in trigger ? [{ queueId: ids.get(each.id)!, event: trigger.event, condition: trigger.if ?? null }] : [])),
+  );
+  await t.query(addTriggers, [
+    events.map((each) => each.queueId),
+    events.map(() => workspace),
+    events.map((each) => each.event),
+    events.map((each) => each.condition),
+  ]);
+  const crons = manifest.functions.flatMap((each) =>
+    each.triggers
+      .filter((trigger) => "cron" in trigger)
+      .map((trigger, index) => ({ ...trigger, queueId: ids.get(each.id)!, name: `rotor:${each.id}${index === 0 ? "" : `:${index + 1}`}` })),
+  );
+  await t.query(clearSchedules, [queueIds, crons.map((each) => each.name)]);
+  const [clock] = await t.query<{ now: Date }>(now);
+  for (const { cron, timezone, queueId, name } of crons) {
+    // Tested when the manifest was read; a date that never comes is refused there.
+    const next = nextTick(cron, timezone, clock!.now);
+    await t.query(addSchedule, [workspace, queueId, name, cron, timezone, Buffer.from("null"), next!]);
+  }
+}
+
+const list = sql("apps.list", `select ${appColumns} from rotor.apps where ($1::text is null or workspace_id = $1) order by id`);
+
+/** The apps of a workspace, or of all. */
+export const listApps = (db: Queryable, workspace: string | null): Promise<App[]> => db.query<App>(list, [workspace]);
+
+const triggersOf = sql("apps.triggers-of", `select queue_id as "queueId", event_name as event, condition from rotor.triggers where queue_id = any($1::int[]) order by event_name`);
+
+export const listTriggers = (db: Queryable, queueIds: readonly number[]): Promise<{ queueId: number; event: string; condition: string | null }[]> =>
+  db.query(triggersOf, [[...queueIds]]);

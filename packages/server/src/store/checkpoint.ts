@@ -1,0 +1,111 @@
+/**
+ * checkpoint: active → active. Records the reports of many runs in one commit and tells each app what is stored, what
+ * has ended since, and whether to go on.
+ */
+import type { Report, Verdict, WireStep } from "@rotorsh/sdk/protocol";
+import { limits } from "../core/limits.js";
+import { AGAIN } from "./batch.js";
+import { type Db, sql } from "./db.js";
+import { loadStepsSince, wireStep } from "./load.js";
+import { lockNames } from "./names.js";
+import { prepare, record } from "./record.js";
+import { endDueWaits } from "./resume.js";
+
+/** The reports of one delivery. */
+export type Checkpoint = {
+  readonly jobId: string;
+  readonly delivery: number;
+  readonly reports: readonly Report[];
+  readonly knownSeq: number;
+};
+
+export type Checkpointed = {
+  readonly verdict: Verdict;
+  readonly steps: readonly WireStep[];
+};
+
+type Held = {
+  readonly id: string;
+  readonly state: string;
+  readonly delivery: number;
+  readonly woken: boolean;
+  readonly nodeId: string | null;
+};
+
+/** Locks what is free; a row in other hands goes into the next batch. */
+export const lockFree = sql(
+  "checkpoint.lock",
+  `select id, state, delivery, attempt, rescues, woken, node_id as "nodeId" from rotor.jobs
+    where id = any($1::uuid[]) order by id for no key update skip locked`,
+);
+
+export const exist = sql("checkpoint.exist", "select id from rotor.jobs where id = any($1::uuid[])");
+
+/** A sign of life, and progress: written only where it changes something. */
+const renew = sql(
+  "checkpoint.renew",
+  `with clock as materialized (select rotor.clock() as now)
+   update rotor.jobs job
+      set woken = false, rescues = 0, attempt = case when item.progress then 1 else job.attempt end,
+          due_at = case when job.due_at < clock.now + $3::int / 2 * interval '1 millisecond'
+                        then clock.now + $3::int * interval '1 millisecond' else job.due_at end
+     from unnest($1::uuid[], $2::bool[]) as item (id, progress), clock
+    where job.id = item.id
+      and (job.woken or job.rescues > 0 or (item.progress and job.attempt > 1) or job.due_at < clock.now + $3::int / 2 * interval '1 millisecond')`,
+);
+
+/** Writes checkpoints; for a batch writer. `yields` says of a node whether its deliveries shall come to an end. */
+export async function checkpoint(
+  db: Db,
+  items: readonly Checkpoint[],
+  yields: (nodeId: string | null) => boolean,
+): Promise<(Checkpointed | typeof AGAIN)[]> {
+  const prepared = await prepare(db, items);
+  return db.transact(async (t) => {
+    if (prepared.locks.length > 0) await lockNames(t, prepared.locks);
+    const held = new Map((await t.query<Held>(lockFree, [items.map((item) => item.jobId)])).map((row) => [row.id, row]));
+    const missing = items.filter((item) => !held.has(item.jobId));
+    const busy = new Set(missing.length === 0 ? [] : (await t.query<{ id: string }>(exist, [missing.map((item) => item.jobId)])).map((row) => row.id));
+    const live = items.filter((item) => held.get(item.jobId)?.state === "active" && held.get(item.jobId)?.delivery === item.delivery);
+    const recorded = await record(t, prepared, live.map((item) => item.jobId));
+    // A sign of life asks what time has done; a report does not need to know.
+    const asking = live.filter((item) => item.reports.length === 0);
+    await endDueWaits(t, asking.map((item) => item.jobId));
+    const progress = new Set(recorded.filter((step) => step.seq !== null).map((step) => step.jobId));
+    await t.query(renew, [live.map((item) => item.jobId), live.map((item) => progress.has(item.jobId)), limits.runTimeoutMs]);
+    const steps = new Map<string, WireStep[]>();
+    for (const item of live) {
+      const own = recorded.filter((step) => step.jobId === item.jobId);
+      // Only our own run results were written, in the order in which they were sent: no need to look.
+      const simple = own.length === item.reports.length && own.length > 0 && own.every((step) => step.kind === "run") && !held.get(item.jobId)!.woken;
+      steps.set(
+        item.jobId,
+        simple
+          ? own.map(({ key, kind, state, attempt, seq, dueInMs }) => ({
+              key,
+              kind,
+              state,
+              attempt,
+              ...(seq === null ? { due_in_ms: Math.ceil(dueInMs ?? 0) } : { seq: Number(seq) }),
+            }))
+          : (await loadStepsSince(t, item.jobId, item.knownSeq)).map((row) => withoutKnownOutput(wireStep(row), item)),
+      );
+    }
+    return items.map((item) => {
+      const job = held.get(item.jobId);
+      if (job === undefined) return busy.has(item.jobId) ? AGAIN : { verdict: "stale", steps: [] };
+      if (job.state === "cancelled") return { verdict: "cancelled", steps: [] };
+      if (job.state !== "active" || job.delivery !== item.delivery) return { verdict: "stale", steps: [] };
+      return { verdict: yields(job.nodeId) ? "yield" : "go", steps: steps.get(item.jobId) ?? [] };
+    });
+  });
+}
+
+/** The app has what it reported in this attempt. */
+function withoutKnownOutput(step: WireStep, item: Checkpoint): WireStep {
+  if (step.kind !== "run" || !item.reports.some((report) => report.kind === "run" && report.key === step.key && report.attempt === step.attempt)) {
+    return step;
+  }
+  const { output: _, ...rest } = step;
+  return rest;
+}

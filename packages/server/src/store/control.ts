@@ -1,0 +1,195 @@
+/**
+ * What a person decides about jobs: approve, reject, cancel, retry, replay, let a held run go on; and what time decides
+ * where a person did not. Each tests the state under the row's lock, and answers what it moved.
+ */
+import { newId } from "../core/ids.js";
+import type { OutcomeName, State } from "../core/job.js";
+import { type Db, type Queryable, sql } from "./db.js";
+import { logEnds } from "./finish.js";
+import { lockJobs } from "./resume.js";
+
+type Moved = { readonly jobId: string; readonly delivery: number; readonly attempt: number; readonly state: State; readonly parentId: string | null };
+
+const returning = `returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId"`;
+
+const family = sql(
+  "control.family",
+  `select id from rotor.jobs where id = any($1::uuid[])
+   union select parent_id from rotor.jobs where id = any($1::uuid[]) and parent_id is not null`,
+);
+
+/** Locks jobs and their parents in the order of all locks. */
+async function lockFamily(t: Queryable, jobIds: readonly string[]): Promise<void> {
+  const rows = await t.query<{ id: string }>(family, [[...jobIds]]);
+  await t.query(lockJobs, [rows.map((row) => row.id)]);
+}
+
+const approveAll = sql(
+  "control.approve",
+  `update rotor.jobs job
+      set state = 'waiting', due_at = greatest(rotor.clock(), payload.run_at)
+     from rotor.payloads payload
+    where job.id = any($1::uuid[]) and job.state = 'pending_approval' and payload.job_id = job.id
+   ${returning}`,
+);
+
+/** approve: pending_approval → waiting. Answers the ids that were moved. */
+export async function approve(db: Db, jobIds: readonly string[]): Promise<string[]> {
+  return db.transact(async (t) => {
+    await lockFamily(t, jobIds);
+    return (await t.query<Moved>(approveAll, [[...jobIds]])).map((job) => job.jobId);
+  });
+}
+
+const rejectAll = sql(
+  "control.reject",
+  `update rotor.jobs job set state = 'failed', due_at = null, delivery = job.delivery + 1
+    where job.id = any($1::uuid[]) and job.state = 'pending_approval'
+   ${returning}`,
+);
+
+/** reject: pending_approval → failed, reason `rejected`. */
+export async function reject(db: Db, jobIds: readonly string[], reason: string | null): Promise<string[]> {
+  return db.transact(async (t) => {
+    await lockFamily(t, jobIds);
+    return ended(t, await t.query<Moved>(rejectAll, [[...jobIds]]), "rejected", { name: "RejectedError", message: reason ?? "It was rejected." });
+  });
+}
+
+const patienceOver = sql(
+  "control.patience",
+  `select id from rotor.jobs where (state = 'pending_approval' or held_at is not null) and due_at <= rotor.clock() order by due_at limit 500`,
+);
+
+const giveUp = sql(
+  "control.give-up",
+  `update rotor.jobs job set state = 'failed', due_at = null, held_at = null, delivery = job.delivery + 1
+    where job.id = any($1::uuid[]) and (job.state = 'pending_approval' or job.held_at is not null) and job.due_at <= rotor.clock()
+   ${returning}`,
+);
+
+/** The deadline of an approval, or of a held run, has passed: → failed, reason `expired`. Answers how many. */
+export async function expirePatience(db: Db): Promise<number> {
+  return db.transact(async (t) => {
+    const rows = await t.query<{ id: string }>(patienceOver);
+    if (rows.length === 0) return 0;
+    await lockFamily(t, rows.map((row) => row.id));
+    const moved = await t.query<Moved>(giveUp, [rows.map((row) => row.id)]);
+    await ended(t, moved, "expired", { name: "ExpiredError", message: "Nobody decided about it in time." });
+    return moved.length;
+  });
+}
+
+/** An active delivery keeps its number, so that its log row is the one that its holder would have written. */
+const cancelAll = sql(
+  "control.cancel",
+  `update rotor.jobs job
+      set state = 'cancelled', due_at = null, held_at = null, node_id = null, woken = false,
+          delivery = job.delivery + case when job.state = 'active' then 0 else 1 end
+    where job.id = any($1::uuid[]) and job.state in ('pending_approval', 'waiting', 'active')
+   ${returning}`,
+);
+
+/** cancel: any unfinished state → cancelled. */
+export async function cancel(db: Db, jobIds: readonly string[]): Promise<string[]> {
+  return db.transact(async (t) => {
+    await lockFamily(t, jobIds);
+    return ended(t, await t.query<Moved>(cancelAll, [[...jobIds]]), "cancelled", null);
+  });
+}
+
+/** Logs ends that no delivery made, with all that follows from an end. */
+async function ended(t: Queryable, moved: readonly Moved[], outcome: OutcomeName, error: { name: string; message: string } | null): Promise<string[]> {
+  const text = error === null ? null : JSON.stringify(error);
+  await logEnds(
+    t,
+    moved.map((job) => ({ ...job, outcome, status: null, durationMs: 0, output: null, error: text })),
+    new Map(moved.flatMap((job) => (job.parentId === null ? [] : [[job.jobId, job.parentId] as const]))),
+  );
+  return moved.map((job) => job.jobId);
+}
+
+/** What was never approved asks again; the rest is due now. The state is the guard: a second retry finds nothing. */
+const retryAll = sql(
+  "control.retry",
+  `update rotor.jobs job
+      set attempt = 0, rescues = 0,
+          state = case when last.outcome in ('rejected', 'expired') and queue.approval_required and last.attempt = 0 then 'pending_approval' else 'waiting' end,
+          due_at = rotor.clock() + case when last.outcome in ('rejected', 'expired') and queue.approval_required and last.attempt = 0
+                                        then queue.approval_timeout_ms else 0 end * interval '1 millisecond'
+     from rotor.queues queue, rotor.deliveries last
+    where job.id = any($1::uuid[]) and job.state = 'failed' and queue.id = job.queue_id
+      and last.job_id = job.id and last.delivery = job.delivery
+   ${returning}`,
+);
+
+const forgetSteps = sql(
+  "control.forget",
+  `with gone as (
+     delete from rotor.steps where job_id = any($1::uuid[]) and state in ('failed', 'dropped')
+     returning job_id, key, attempt, state, error, ended_at
+   )
+   insert into rotor.past_steps (job_id, key, delivery, attempt, error, ended_at)
+   select gone.job_id, gone.key, job.delivery, gone.attempt, gone.error, gone.ended_at
+     from gone join rotor.jobs job on job.id = gone.job_id where gone.state = 'failed'`,
+);
+
+/** retry: failed → waiting. A run's failed steps move to the log and their keys are free. */
+export async function retry(db: Db, jobIds: readonly string[]): Promise<string[]> {
+  return db.transact(async (t) => {
+    await lockFamily(t, jobIds);
+    const moved = (await t.query<Moved>(retryAll, [[...jobIds]])).map((job) => job.jobId);
+    if (moved.length > 0) await t.query(forgetSteps, [moved]);
+    return moved;
+  });
+}
+
+const letGo = sql(
+  "control.let-go",
+  `update rotor.jobs job set held_at = null, due_at = rotor.clock()
+    where job.id = any($1::uuid[]) and job.held_at is not null
+   ${returning}`,
+);
+
+/** Lets held runs go on: due now. */
+export async function resumeHeld(db: Db, jobIds: readonly string[]): Promise<string[]> {
+  return db.transact(async (t) => {
+    await lockFamily(t, jobIds);
+    return (await t.query<Moved>(letGo, [[...jobIds]])).map((job) => job.jobId);
+  });
+}
+
+const copyRun = sql(
+  "control.copy",
+  `with clock as materialized (select rotor.clock() as now),
+   kept as (
+     insert into rotor.payloads (job_id, queue_id, body, content_type, created_at, run_at, headers, tags, replay_of)
+     select $2, queue_id, coalesce($3, body), content_type, clock.now, clock.now, headers, tags, job_id from rotor.payloads, clock where job_id = $1
+     returning job_id, queue_id
+   )
+   insert into rotor.jobs (id, queue_id, state, due_at, max_attempts, timeout_ms)
+   select kept.job_id, kept.queue_id, 'waiting', clock.now, old.max_attempts, old.timeout_ms
+     from kept, clock, rotor.jobs old where old.id = $1
+   returning id`,
+);
+
+/** Results before a step, in their order, for the copy of a run. */
+const copySteps = sql(
+  "control.copy-steps",
+  `insert into rotor.steps (job_id, key, kind, state, attempt, seq, wait, ended_at, duration_ms, output, error)
+   select $2, key, kind, state, attempt, nextval('rotor.step_seq'), wait, ended_at, duration_ms, output, error
+     from (select * from rotor.steps
+            where job_id = $1 and seq < (select seq from rotor.steps where job_id = $1 and key = $3) order by seq) old`,
+);
+
+/**
+ * replay: a new run of the same function, from the start or from a step of the old one with the results before it
+ * copied. `body` replaces the input. Answers the new id; undefined if there is no such run or step.
+ */
+export async function replay(db: Db, jobId: string, options: { readonly fromStep?: string; readonly body?: Buffer }): Promise<string | undefined> {
+  return db.transact(async (t) => {
+    const [row] = await t.query<{ id: string }>(copyRun, [jobId, newId(), options.body ?? null]);
+    if (row !== undefined && options.fromStep !== undefined) await t.query(copySteps, [jobId, row.id, options.fromStep]);
+    return row?.id;
+  });
+}

@@ -1,0 +1,135 @@
+/**
+ * Connections, transactions and statements. Knows how SQL is sent, nothing of what it says.
+ */
+import pg from "pg";
+import { limits } from "../core/limits.js";
+
+/** A static text with a name of its own, so that Postgres parses it once a connection. Write `rotor.` for the schema. */
+export type Statement = { readonly name: string; readonly text: string };
+
+const names = new Set<string>();
+
+/** Declares a statement. Names are unique, since a connection keeps one plan for each. */
+export function sql(name: string, text: string): Statement {
+  if (names.has(name)) throw new Error(`Two statements are named ${name}.`);
+  names.add(name);
+  return { name, text };
+}
+
+/** What a parameter may be. Arrays become Postgres arrays. */
+export type Value = string | number | boolean | null | Buffer | Date | readonly (string | number | boolean | null | Buffer)[];
+
+/** Something that runs statements: the pool, or one open transaction. */
+export type Queryable = {
+  query<Row>(statement: Statement, values?: readonly Value[]): Promise<Row[]>;
+};
+
+/** An open transaction on a connection of its own. Statements issued without awaiting are sent in one go. */
+export type Transaction = Queryable;
+
+export type Db = Queryable & {
+  readonly schema: string;
+  /**
+   * Runs `work` between BEGIN and COMMIT. An error rolls back and is thrown on. A connection lost at COMMIT leaves the
+   * outcome unknown: the error is thrown, and the caller's fence makes a repetition harmless.
+   */
+  transact<T>(work: (t: Transaction) => Promise<T>): Promise<T>;
+  /** Runs a text of several statements, unnamed: for migrations and tests. */
+  script(text: string): Promise<pg.QueryResult>;
+  /** A connection outside the pool, for what must not queue behind work: leases, listening. */
+  connect(): Promise<pg.Client>;
+  /** Puts the schema's name into a text. */
+  resolve(text: string): string;
+  close(): Promise<void>;
+};
+
+export type DbOptions = {
+  readonly url: string;
+  /** Name of the schema that holds everything. Default `rotor`. */
+  readonly schema?: string;
+  readonly maxConnections?: number;
+  readonly onError?: (error: Error) => void;
+};
+
+const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
+
+/**
+ * Opens a pool. The schema's name is checked, and put into each text once: the only interpolation there is.
+ * Connections set time limits, so that nothing waits for ever for a lock or an answer, and plan each statement for its
+ * values: plans made while a table was empty, or for other array lengths, ran at half speed.
+ */
+export function openDb(options: DbOptions): Db {
+  const schema = options.schema ?? "rotor";
+  if (!SCHEMA.test(schema)) throw new Error(`ROTOR_SCHEMA must match ${SCHEMA.source}; got ${JSON.stringify(schema)}.`);
+  const resolved = new Map<string, string>();
+  const resolve = (text: string): string => {
+    let made = resolved.get(text);
+    if (made === undefined) {
+      made = text.replaceAll(/\brotor\./g, `${schema}.`);
+      resolved.set(text, made);
+    }
+    return made;
+  };
+  const config: pg.ClientConfig = {
+    connectionString: options.url,
+    application_name: "rotor",
+    keepAlive: true,
+    connectionTimeoutMillis: limits.connectTimeoutMs,
+    statement_timeout: limits.statementTimeoutMs,
+    lock_timeout: limits.lockTimeoutMs,
+    query_timeout: limits.statementTimeoutMs + 5_000,
+    idle_in_transaction_session_timeout: limits.statementTimeoutMs,
+    options: "-c plan_cache_mode=force_custom_plan -c timezone=UTC",
+  };
+  const pool = new pg.Pool({ ...config, ...PIPELINED, max: options.maxConnections ?? limits.connections });
+  const report = options.onError ?? (() => undefined);
+  // An idle connection that breaks is replaced by the pool; without a listener the process would end.
+  pool.on("error", report);
+
+  const on = (client: pg.Pool | pg.ClientBase): Queryable => ({
+    async query<Row>(statement: Statement, values: readonly Value[] = []): Promise<Row[]> {
+      const result = await client.query({ name: statement.name, text: resolve(statement.text), values: [...values] });
+      return result.rows as Row[];
+    },
+  });
+
+  return {
+    ...on(pool),
+    schema,
+    resolve,
+    async transact(work) {
+      const client = await pool.connect();
+      let broken: Error | undefined;
+      try {
+        const begun = client.query("begin");
+        // The error is awaited below; until then it must not count as unhandled.
+        begun.catch(() => undefined);
+        const result = await work(on(client));
+        await begun;
+        const committed = await client.query("commit");
+        if (committed.command !== "COMMIT") throw new Error("The transaction was rolled back: a statement in it failed.");
+        return result;
+      } catch (error) {
+        try {
+          await client.query("rollback");
+        } catch (lost) {
+          broken = lost as Error;
+        }
+        throw error;
+      } finally {
+        client.release(broken);
+      }
+    },
+    script: (text) => pool.query(resolve(text)),
+    async connect() {
+      const client = new pg.Client(config);
+      client.on("error", report);
+      await client.connect();
+      return client;
+    },
+    close: () => pool.end(),
+  };
+}
+
+/** Statements of one transaction that do not need each other's rows leave together. See the decision on pipelining. */
+const PIPELINED = { pipeline: true } as pg.PoolConfig;

@@ -1,0 +1,119 @@
+/**
+ * enqueue: → waiting, or pending_approval. One statement for any number of jobs; what came before under the same key
+ * answers in place of what is not inserted.
+ */
+import type { State } from "../core/job.js";
+import { type Queryable, sql } from "./db.js";
+
+/** A job to be. `id` is ours; `key` is the client's, unique in its queue. */
+export type NewJob = {
+  readonly id: string;
+  readonly queueId: number;
+  readonly key: string | null;
+  readonly body: Buffer;
+  readonly contentType: string;
+  /** From now; ignored where `runAt` is given. */
+  readonly delayMs?: number;
+  /** A date that the user wrote, ISO 8601. */
+  readonly runAt?: string;
+  /** Seconds of head start; only for a job that is due now. */
+  readonly priority?: number;
+  readonly maxAttempts?: number;
+  readonly timeoutMs?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly tags?: readonly string[];
+  /** The run that started it. */
+  readonly parentId?: string;
+  readonly eventId?: string;
+  readonly replayOf?: string;
+};
+
+export type Enqueued = {
+  readonly id: string;
+  readonly state: State;
+  readonly duplicate: boolean;
+  /** The first job under this key has another payload. */
+  readonly payloadDiffers: boolean;
+};
+
+/**
+ * Inserts payload and job together, unless the key is taken in this queue. A racer's insert waits for the other's commit;
+ * who then loses is answered by the statement after this one, whose snapshot sees the winner.
+ */
+const insert = sql(
+  "enqueue.insert",
+  `with clock as materialized (select rotor.clock() as now),
+   item as (
+     select * from unnest($1::uuid[], $2::int[], $3::text[], $4::bytea[], $5::text[], $6::float8[], $7::timestamptz[], $8::int[],
+                          $9::int[], $10::int[], $11::text[], $12::text[], $13::uuid[], $14::uuid[], $15::uuid[])
+       as item (id, queue_id, key, body, content_type, delay_ms, run_at, priority, max_attempts, timeout_ms, headers, tags, parent_id, event_id, replay_of)
+   ),
+   kept as (
+     insert into rotor.payloads (job_id, queue_id, key, body, content_type, created_at, run_at, headers, tags, event_id, replay_of)
+     select item.id, item.queue_id, item.key, item.body, item.content_type, clock.now,
+            coalesce(item.run_at, clock.now + item.delay_ms * interval '1 millisecond'),
+            item.headers::jsonb, array(select jsonb_array_elements_text(item.tags::jsonb)), item.event_id, item.replay_of
+       from item, clock
+     on conflict (queue_id, key) where key is not null do nothing
+     returning job_id, run_at
+   )
+   insert into rotor.jobs (id, queue_id, parent_id, state, due_at, max_attempts, timeout_ms)
+   select item.id, item.queue_id, item.parent_id,
+          case when queue.approval_required then 'pending_approval' else 'waiting' end,
+          case when queue.approval_required then clock.now + queue.approval_timeout_ms * interval '1 millisecond'
+               when kept.run_at <= clock.now then clock.now - item.priority * interval '1 second'
+               else kept.run_at end,
+          item.max_attempts, item.timeout_ms
+     from kept join item on item.id = kept.job_id join rotor.queues queue on queue.id = item.queue_id, clock
+   returning id, state`,
+);
+
+/** The first jobs under these keys. */
+const known = sql(
+  "enqueue.known",
+  `select item.id as asked, payload.job_id as id, job.state, payload.body is distinct from item.body as differs
+     from unnest($1::uuid[], $2::int[], $3::text[], $4::bytea[]) as item (id, queue_id, key, body)
+     join rotor.payloads payload on payload.queue_id = item.queue_id and payload.key = item.key
+     join rotor.jobs job on job.id = payload.job_id`,
+);
+
+/** Enqueues in the caller's transaction. Answers in order; an id that is in no queue any more is an error. */
+export async function enqueue(t: Queryable, jobs: readonly NewJob[]): Promise<Enqueued[]> {
+  if (jobs.length === 0) return [];
+  const inserted = await t.query<{ id: string; state: State }>(insert, [
+    jobs.map((job) => job.id),
+    jobs.map((job) => job.queueId),
+    jobs.map((job) => job.key),
+    jobs.map((job) => job.body),
+    jobs.map((job) => job.contentType),
+    jobs.map((job) => job.delayMs ?? 0),
+    jobs.map((job) => job.runAt ?? null),
+    jobs.map((job) => job.priority ?? 0),
+    jobs.map((job) => job.maxAttempts ?? null),
+    jobs.map((job) => job.timeoutMs ?? null),
+    jobs.map((job) => (job.headers ? JSON.stringify(job.headers) : null)),
+    jobs.map((job) => (job.tags?.length ? JSON.stringify(job.tags) : null)),
+    jobs.map((job) => job.parentId ?? null),
+    jobs.map((job) => job.eventId ?? null),
+    jobs.map((job) => job.replayOf ?? null),
+  ]);
+  const made = new Map(inserted.map((row) => [row.id, row.state]));
+  const others = jobs.filter((job) => !made.has(job.id));
+  const first = new Map<string, { id: string; state: State; differs: boolean }>();
+  if (others.length > 0) {
+    const rows = await t.query<{ asked: string; id: string; state: State; differs: boolean }>(known, [
+      others.map((job) => job.id),
+      others.map((job) => job.queueId),
+      others.map((job) => job.key),
+      others.map((job) => job.body),
+    ]);
+    for (const row of rows) first.set(row.asked, row);
+  }
+  return jobs.map((job) => {
+    const state = made.get(job.id);
+    if (state !== undefined) return { id: job.id, state, duplicate: false, payloadDiffers: false };
+    const other = first.get(job.id);
+    if (other === undefined) throw new Error(`Queue ${job.queueId} is gone.`);
+    return { id: other.id, state: other.state, duplicate: true, payloadDiffers: other.differs };
+  });
+}

@@ -1,0 +1,95 @@
+/**
+ * What follows when a job ends, whichever way: its log row, its unfinished waits dropped, its parent resumed. Runs in
+ * the transaction that moved the job, with the rows of job and parent locked.
+ */
+import type { OutcomeName, State } from "../core/job.js";
+import { childKey } from "../core/wait-key.js";
+import { type Queryable, sql } from "./db.js";
+import { resume, type WaitEnd } from "./resume.js";
+
+/** One line of the log: a delivery that ended, or an end without a delivery. */
+export type LogEntry = {
+  readonly jobId: string;
+  readonly delivery: number;
+  readonly attempt: number;
+  readonly outcome: OutcomeName;
+  readonly state: State;
+  readonly status: number | null;
+  readonly durationMs: number;
+  readonly output: string | null;
+  /** JSON text. */
+  readonly error: string | null;
+};
+
+/** The log is written once: a repetition after a lost reply changes nothing. */
+const log = sql(
+  "finish.log",
+  `insert into rotor.deliveries (job_id, delivery, attempt, outcome, status, ended_at, duration_ms, output, error)
+   select item.*, rotor.clock(), rest.* from
+     unnest($1::uuid[], $2::int[], $3::int[], $4::text[], $5::int[]) with ordinality as item (job_id, delivery, attempt, outcome, status, place)
+     join unnest($6::float8[], $7::text[], $8::text[]) with ordinality as rest (duration_ms, output, error, place) using (place)
+   on conflict (job_id, delivery) do nothing`,
+);
+
+/** A finished run waits for nothing; what it would have waited for is kept to be shown. */
+const drop = sql(
+  "finish.drop",
+  `update rotor.steps set state = 'dropped', due_at = null, wait_key = null
+    where job_id = any($1::uuid[]) and state = 'waiting'`,
+);
+
+/** The steps that wait for these jobs. */
+const waiters = sql(
+  "finish.waiters",
+  `select job_id as "jobId", key, kind, wait_key as "waitKey" from rotor.steps where wait_key = any($1::uuid[])`,
+);
+
+/** Writes the log, and for those that are finished all that follows. Answers the runs that it resumed. */
+export async function logEnds(t: Queryable, entries: readonly LogEntry[], parents: ReadonlyMap<string, string>): Promise<string[]> {
+  if (entries.length === 0) return [];
+  await t.query(log, [
+    entries.map((entry) => entry.jobId),
+    entries.map((entry) => entry.delivery),
+    entries.map((entry) => entry.attempt),
+    entries.map((entry) => entry.outcome),
+    entries.map((entry) => entry.status),
+    entries.map((entry) => Math.round(entry.durationMs)),
+    entries.map((entry) => entry.output),
+    entries.map((entry) => entry.error),
+  ]);
+  const finished = entries.filter((entry) => entry.state === "completed" || entry.state === "failed" || entry.state === "cancelled");
+  if (finished.length === 0) return [];
+  await t.query(drop, [finished.map((entry) => entry.jobId)]);
+  const children = finished.filter((entry) => parents.has(entry.jobId));
+  if (children.length === 0) return [];
+  const byKey = new Map(children.map((entry) => [childKey(entry.jobId), entry]));
+  const found = await t.query<{ jobId: string; key: string; kind: string; waitKey: string }>(waiters, [[...byKey.keys()]]);
+  return resume(t, found.map((step) => childEnd(step, byKey.get(step.waitKey)!)));
+}
+
+/** What a parent's step gets to know of its child's end. */
+function childEnd(step: { jobId: string; key: string; kind: string }, child: LogEntry): WaitEnd {
+  const where = { jobId: step.jobId, key: step.key };
+  if (child.state === "completed") {
+    const result = child.output === null ? "null" : asJson(child.output);
+    const output = step.kind === "invoke" ? `{"result":${result},"runId":"${child.jobId}"}` : result;
+    return { ...where, state: "completed", output, error: null };
+  }
+  const cause = child.error === null ? undefined : JSON.parse(child.error);
+  const error =
+    child.state === "cancelled"
+      ? { name: "WorkflowCancelledError", message: `${child.jobId} was cancelled.` }
+      : { name: "WorkflowFailedError", message: `${child.jobId} failed: ${cause?.message ?? child.outcome}`, cause };
+  return { ...where, state: "failed", output: null, error: JSON.stringify(error) };
+}
+
+/** A callback's output is whatever its endpoint answered: JSON where it is JSON, else a string. */
+export function asJson(text: string): string {
+  try {
+    JSON.parse(text);
+    return text;
+  } catch {
+    // Not JSON: a plain text answer.
+    return JSON.stringify(text);
+  }
+}

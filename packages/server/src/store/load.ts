@@ -1,0 +1,134 @@
+/** What a claimed job carries: read after the claim committed, so that what was written up to then is in it. */
+import type { Backoff } from "../core/backoff.js";
+import type { StepKind, StepState, WireError, WireStep } from "@rotorsh/sdk/protocol";
+import { type Queryable, sql } from "./db.js";
+
+/** Everything that a delivery needs to know of its job. */
+export type LoadedJob = {
+  readonly jobId: string;
+  readonly delivery: number;
+  readonly attempt: number;
+  readonly maxAttempts: number;
+  readonly timeoutMs: number;
+  readonly body: Buffer;
+  readonly contentType: string;
+  readonly runAt: Date;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly eventId: string | null;
+  readonly parentId: string | null;
+  readonly queue: {
+    readonly id: number;
+    readonly workspace: string;
+    readonly name: string;
+    readonly kind: "callback" | "function";
+    readonly url: string;
+    readonly app: string | null;
+    readonly appId: number | null;
+    readonly appHash: string | null;
+    readonly asyncTimeoutMs: number;
+    readonly backoff: Backoff;
+    readonly standardWebhooks: boolean;
+    readonly trips: number;
+  };
+};
+
+type Row = Omit<LoadedJob, "queue" | "headers"> & {
+  headers: Record<string, string>;
+  queueId: number;
+  workspace: string;
+  name: string;
+  kind: "callback" | "function";
+  url: string;
+  app: string | null;
+  appId: number | null;
+  appHash: string | null;
+  asyncTimeoutMs: number;
+  backoff: Backoff;
+  standardWebhooks: boolean;
+  trips: number;
+};
+
+/** Jobs that are still active with this delivery number; one that was cancelled since its claim is not among them. */
+const jobs = sql(
+  "load.jobs",
+  `select job.id as "jobId", job.delivery, job.attempt, coalesce(job.max_attempts, queue.max_attempts) as "maxAttempts",
+          coalesce(job.timeout_ms, queue.timeout_ms) as "timeoutMs", payload.body, payload.content_type as "contentType",
+          payload.run_at as "runAt", queue.headers || coalesce(payload.headers, '{}') as headers, payload.event_id as "eventId",
+          job.parent_id as "parentId",
+          queue.id as "queueId", queue.workspace_id as workspace, queue.name, queue.kind, queue.url, app.name as app, app.id as "appId",
+          app.hash as "appHash", queue.async_timeout_ms as "asyncTimeoutMs", queue.backoff,
+          queue.standard_webhooks as "standardWebhooks", queue.trips
+     from unnest($1::uuid[], $2::int[]) as item (id, delivery)
+     join rotor.jobs job on job.id = item.id and job.delivery = item.delivery and job.state = 'active'
+     join rotor.payloads payload on payload.job_id = job.id
+     join rotor.queues queue on queue.id = job.queue_id
+     left join rotor.apps app on app.id = queue.app_id`,
+);
+
+export async function loadJobs(db: Queryable, taken: readonly { readonly jobId: string; readonly delivery: number }[]): Promise<LoadedJob[]> {
+  if (taken.length === 0) return [];
+  const rows = await db.query<Row>(jobs, [taken.map((job) => job.jobId), taken.map((job) => job.delivery)]);
+  return rows.map(({ queueId, workspace, name, kind, url, app, appId, appHash, asyncTimeoutMs, backoff, standardWebhooks, trips, ...job }) => ({
+    ...job,
+    queue: { id: queueId, workspace, name, kind, url, app, appId, appHash, asyncTimeoutMs, backoff, standardWebhooks, trips },
+  }));
+}
+
+/** A step as stored, its JSON still text. */
+export type StepRow = {
+  readonly jobId: string;
+  readonly key: string;
+  readonly kind: StepKind;
+  readonly state: StepState;
+  readonly attempt: number;
+  readonly seq: string | null;
+  readonly dueInMs: number | null;
+  readonly output: string | null;
+  readonly error: string | null;
+};
+
+const columns = `job_id as "jobId", key, kind, state, attempt, seq, output, error,
+          (extract(epoch from due_at - rotor.clock()) * 1000)::float8 as "dueInMs"`;
+
+/** All steps of these runs that the code may see: finished ones in order, then the unfinished. */
+const steps = sql(
+  "load.steps",
+  `select ${columns} from rotor.steps where job_id = any($1::uuid[]) and state <> 'dropped' order by job_id, seq, key`,
+);
+
+/** Finished steps of one run before a place in the order, newest first: the pages of a large history. */
+const before = sql(
+  "load.steps-before",
+  `select ${columns} from rotor.steps where job_id = $1 and seq < $2 order by seq desc limit 1000`,
+);
+
+/** Steps that ended after a place in the order, and those that are unfinished. */
+const since = sql(
+  "load.steps-since",
+  `select ${columns} from rotor.steps
+    where job_id = $1 and (seq > $2 or state = 'waiting') order by seq, key`,
+);
+
+export async function loadSteps(db: Queryable, jobIds: readonly string[]): Promise<Map<string, StepRow[]>> {
+  const byJob = new Map<string, StepRow[]>(jobIds.map((id) => [id, []]));
+  if (jobIds.length === 0) return byJob;
+  for (const row of await db.query<StepRow>(steps, [[...jobIds]])) byJob.get(row.jobId)?.push(row);
+  return byJob;
+}
+
+export const loadStepsBefore = (db: Queryable, jobId: string, seq: number): Promise<StepRow[]> => db.query<StepRow>(before, [jobId, seq]);
+
+export const loadStepsSince = (db: Queryable, jobId: string, seq: number): Promise<StepRow[]> => db.query<StepRow>(since, [jobId, seq]);
+
+/** A stored step as the wire has it. */
+export function wireStep(row: StepRow): WireStep {
+  return {
+    key: row.key,
+    kind: row.kind,
+    state: row.state,
+    attempt: row.attempt,
+    ...(row.seq === null ? { due_in_ms: Math.ceil(row.dueInMs ?? 0) } : { seq: Number(row.seq) }),
+    ...(row.state === "completed" ? { output: row.output === null ? null : JSON.parse(row.output) } : {}),
+    ...(row.error === null ? {} : { error: JSON.parse(row.error) as WireError }),
+  };
+}

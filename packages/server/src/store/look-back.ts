@@ -1,0 +1,60 @@
+/**
+ * A wait looks at the events that came before it was stored. The name's lock is held: an event that is not seen here
+ * will see the wait.
+ */
+import type { EventReport } from "@rotorsh/sdk/protocol";
+import { limits } from "../core/limits.js";
+import { compile, type MatchedEvent, matches } from "../core/match.js";
+import { type Queryable, sql } from "./db.js";
+import { endWaits } from "./resume.js";
+
+/**
+ * Events of this name, oldest first, that this run has not consumed, received since the step named `after` ended, or the
+ * run was created. The event that started the run never counts.
+ */
+const past = sql(
+  "look-back.events",
+  `select event.id, event.name, event.key, event.data, (extract(epoch from event.ts) * 1000)::float8 as ts, event.received_at as "receivedAt"
+     from rotor.events event
+    where event.workspace_id = $1 and event.name = $2
+      and event.received_at >= case when $5::float8 is null
+            then coalesce((select ended_at from rotor.steps where job_id = $3 and key = $4), $6::timestamptz)
+            else rotor.clock() - $5 * interval '1 millisecond' end
+      and event.id is distinct from $7::uuid
+      and not exists (select 1 from rotor.steps used where used.job_id = $3 and used.event_id = event.id)
+    order by event.received_at, event.id
+    limit $8`,
+);
+
+type PastEvent = { id: string; name: string; key: string; data: string; ts: number; receivedAt: Date };
+
+export type WaitingRun = {
+  readonly jobId: string;
+  readonly workspace: string;
+  readonly createdAt: Date;
+  readonly trigger: MatchedEvent;
+  readonly eventId: string | null;
+};
+
+/** Ends the wait with the earliest event that matches, if there is one. */
+export async function lookBack(t: Queryable, run: WaitingRun, report: EventReport): Promise<void> {
+  const compiled = compile(report.match, run.trigger);
+  if (!compiled.ok) return;
+  const rows = await t.query<PastEvent>(past, [
+    run.workspace,
+    report.event,
+    run.jobId,
+    report.after ?? null,
+    report.since_ms ?? null,
+    run.createdAt,
+    run.eventId,
+    limits.lookBack,
+  ]);
+  const found = rows.find((row) => matches(compiled.match, { id: row.key, name: row.name, data: JSON.parse(row.data), ts: row.ts }));
+  if (found === undefined) return;
+  await endWaits(
+    t,
+    [{ jobId: run.jobId, key: report.key, state: "completed", output: found.data, error: null, eventId: found.id, endedAt: found.receivedAt.toISOString() }],
+    true,
+  );
+}

@@ -1,0 +1,224 @@
+/**
+ * Publishing: an event is stored, the runs that it triggers are enqueued and the waits that it ends are ended in one
+ * commit. If there is more than one commit should do, the event's row keeps a cursor and a due time, and a loop goes on.
+ */
+import type { SendReport } from "@rotorsh/sdk/protocol";
+import { newId } from "../core/ids.js";
+import { limits } from "../core/limits.js";
+import { type Match, type MatchedEvent, matches, triggers } from "../core/match.js";
+import { keysOfEvent } from "../core/wait-key.js";
+import { type Db, type Queryable, sql } from "./db.js";
+import { enqueue } from "./enqueue.js";
+import { eventName, lockNames } from "./names.js";
+import { lockJobs, resume } from "./resume.js";
+
+/** An event to be. `key` is the sender's id for it. */
+export type NewEvent = { readonly workspace: string; readonly name: string; readonly key: string; readonly data: string; readonly tsMs?: number };
+
+/** What became of it. `runs` are those that it started, in this commit. */
+export type Published = {
+  readonly id: string;
+  readonly duplicate: boolean;
+  readonly runs: readonly { readonly id: string; readonly function: string }[];
+  readonly resumed: readonly string[];
+};
+
+/** Stores events that are new to their workspace. The clock is read under the names' locks. */
+const insert = sql(
+  "publish.insert",
+  `insert into rotor.events (id, workspace_id, name, key, data, ts, received_at)
+   select item.id, item.workspace_id, item.name, item.key, item.data, coalesce(to_timestamp(item.ts / 1000), rotor.clock()), rotor.clock()
+     from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::float8[]) with ordinality
+       as item (id, workspace_id, name, key, data, ts, place)
+    order by item.place
+   on conflict (workspace_id, key) do nothing
+   returning id, received_at::text as "receivedAt", (extract(epoch from ts) * 1000)::float8 as ts`,
+);
+
+/** Events that were there before, with the runs that they started. */
+const before = sql(
+  "publish.before",
+  `select event.key, event.id,
+          coalesce((select json_agg(json_build_object('id', payload.job_id, 'function', queue.name))
+                      from rotor.payloads payload join rotor.queues queue on queue.id = payload.queue_id
+                     where payload.event_id = event.id), '[]') as runs
+     from unnest($1::text[], $2::text[]) as item (workspace_id, key)
+     join rotor.events event on event.workspace_id = item.workspace_id and event.key = item.key`,
+);
+
+const listeners = sql(
+  "publish.triggers",
+  `select trigger.queue_id as "queueId", trigger.condition, queue.name, trigger.workspace_id as workspace, trigger.event_name as event
+     from unnest($1::text[], $2::text[]) as item (workspace_id, name)
+     join rotor.triggers trigger on trigger.workspace_id = item.workspace_id and trigger.event_name = item.name
+     join rotor.queues queue on queue.id = trigger.queue_id`,
+);
+
+/** Waits under any of these keys, in a stable order that a cursor can go on in. */
+const waits = sql(
+  "publish.waits",
+  `select job_id as "jobId", key, wait, asked_at::text as "askedAt", asked
+     from rotor.steps
+    where wait_key = any($1::uuid[]) and kind = 'event' and job_id::text || '/' || key > $2
+    order by job_id::text || '/' || key
+    limit $3`,
+);
+
+const leave = sql("publish.leave", "update rotor.events set cursor = $2, due_at = case when $2::text is null then null else rotor.clock() end where id = $1");
+
+/** Fan-outs that are not finished; whoever takes one holds its row. */
+const unfinished = sql(
+  "publish.unfinished",
+  `select id, workspace_id as workspace, name, key, data, received_at::text as "receivedAt", (extract(epoch from ts) * 1000)::float8 as ts, cursor
+     from rotor.events where due_at <= rotor.clock() order by due_at limit 1 for no key update skip locked`,
+);
+
+type Stored = NewEvent & { readonly id: string; readonly receivedAt: string; readonly matched: MatchedEvent };
+type Wait = { readonly jobId: string; readonly key: string; readonly wait: Match; readonly askedAt: string; readonly asked: number };
+
+/** Publishes all of these events, or none. Answers in order. */
+export async function publish(db: Db, events: readonly NewEvent[]): Promise<Published[]> {
+  if (events.length === 0) return [];
+  return db.transact(async (t) => {
+    await lockNames(t, events.map((event) => ({ name: eventName(db.schema, event.workspace, event.name), exclusive: true })));
+    const ids = events.map(() => newId());
+    const inserted = await t.query<{ id: string; receivedAt: string; ts: number }>(insert, [
+      ids,
+      events.map((event) => event.workspace),
+      events.map((event) => event.name),
+      events.map((event) => event.key),
+      events.map((event) => event.data),
+      events.map((event) => event.tsMs ?? null),
+    ]);
+    const rows = new Map(inserted.map((row) => [row.id, row]));
+    const fresh = events.flatMap((event, index): Stored[] => {
+      const row = rows.get(ids[index]!);
+      if (row === undefined) return [];
+      return [{ ...event, id: row.id, receivedAt: row.receivedAt, matched: { id: event.key, name: event.name, data: JSON.parse(event.data), ts: row.ts } }];
+    });
+    const runs = await startRuns(t, fresh);
+    const resumed = new Map<string, string[]>();
+    const found = await Promise.all(fresh.map((event) => findWaits(t, event, "")));
+    // All rows at once, in order of their ids, whichever event they are for.
+    await lockWaiting(t, found.flatMap((each) => each.chosen));
+    for (const [index, event] of fresh.entries()) {
+      resumed.set(event.id, await endWaitsWith(t, event, found[index]!));
+      if (found[index]!.cursor !== null) await t.query(leave, [event.id, found[index]!.cursor]);
+    }
+    const others = events.filter((_, index) => !rows.has(ids[index]!));
+    const first = others.length === 0 ? [] : await t.query<{ key: string; id: string; runs: { id: string; function: string }[] }>(before, [
+      others.map((event) => event.workspace),
+      others.map((event) => event.key),
+    ]);
+    const known = new Map(first.map((row) => [row.key, row]));
+    return events.map((event, index): Published => {
+      const id = ids[index]!;
+      if (rows.has(id)) return { id, duplicate: false, runs: runs.get(id) ?? [], resumed: resumed.get(id) ?? [] };
+      const earlier = known.get(event.key);
+      return { id: earlier?.id ?? id, duplicate: true, runs: earlier?.runs ?? [], resumed: [] };
+    });
+  });
+}
+
+/** One bounded step of an unfinished fan-out. False if there is none. */
+export async function publishRest(db: Db): Promise<boolean> {
+  return db.transact(async (t) => {
+    const [row] = await t.query<{ id: string; workspace: string; name: string; key: string; data: string; receivedAt: string; ts: number; cursor: string }>(unfinished);
+    if (row === undefined) return false;
+    const event: Stored = { ...row, matched: { id: row.key, name: row.name, data: JSON.parse(row.data), ts: row.ts } };
+    const found = await findWaits(t, event, row.cursor);
+    await lockWaiting(t, found.chosen);
+    await endWaitsWith(t, event, found);
+    await t.query(leave, [event.id, found.cursor]);
+    return true;
+  });
+}
+
+/** Publishes what a step sends. Ids are made from run and step, so that a repetition is the same event. */
+export async function sendReported(db: Db, workspace: string, jobId: string, report: SendReport): Promise<string> {
+  const published = await publish(
+    db,
+    report.events.map((event, index) => ({
+      workspace,
+      name: event.name,
+      key: event.id ?? `rotor:step:${jobId}/${report.key}/${index}`,
+      data: JSON.stringify(event.data ?? null),
+      tsMs: event.ts,
+    })),
+  );
+  return JSON.stringify({ events: published.map(({ id, runs }) => ({ id, runs: runs.map((run) => run.id) })) });
+}
+
+/** One run for each function that listens, whose condition holds; once an event, by its key. */
+async function startRuns(t: Queryable, events: readonly Stored[]): Promise<Map<string, { id: string; function: string }[]>> {
+  const started = new Map<string, { id: string; function: string }[]>();
+  if (events.length === 0) return started;
+  const names = [...new Map(events.map((event) => [`${event.workspace}/${event.name}`, event])).values()];
+  const found = await t.query<{ queueId: number; condition: string | null; name: string; workspace: string; event: string }>(listeners, [
+    names.map((event) => event.workspace),
+    names.map((event) => event.name),
+  ]);
+  const wanted = events.flatMap((event) =>
+    found
+      .filter((row) => row.workspace === event.workspace && row.event === event.name && triggers(row.condition, event.matched))
+      .map((row) => ({ event, row })),
+  );
+  const jobs = await enqueue(
+    t,
+    wanted.map(({ event, row }) => ({
+      id: newId(),
+      queueId: row.queueId,
+      key: `rotor:event:${event.id}`,
+      body: Buffer.from(`{"id":${JSON.stringify(event.key)},"name":${JSON.stringify(event.name)},"data":${event.data},"ts":${event.matched.ts}}`),
+      contentType: "application/json",
+      eventId: event.id,
+    })),
+  );
+  for (const [index, { event, row }] of wanted.entries()) {
+    started.set(event.id, [...(started.get(event.id) ?? []), { id: jobs[index]!.id, function: row.name }]);
+  }
+  return started;
+}
+
+type Found = { readonly chosen: readonly Wait[]; readonly cursor: string | null };
+
+/** The waits that this event may end: keyed look-up, then the whole condition. */
+async function findWaits(t: Queryable, event: Stored, cursor: string): Promise<Found> {
+  const keys = keysOfEvent(event.workspace, event.name, event.matched.data);
+  const rows = await t.query<Wait>(waits, [keys, cursor, limits.effects]);
+  const last = rows.length === limits.effects ? rows.at(-1)! : undefined;
+  return { chosen: rows.filter((row) => matches(row.wait, event.matched)), cursor: last ? `${last.jobId}/${last.key}` : null };
+}
+
+const lockWaiting = async (t: Queryable, found: readonly Wait[]): Promise<void> => {
+  if (found.length > 0) await t.query(lockJobs, [[...new Set(found.map((wait) => wait.jobId))]]);
+};
+
+/**
+ * In a run, an event ends one wait: the one stored last, and of those stored together the first in the order of the
+ * code. Where that one is past due by the clock, the next.
+ */
+async function endWaitsWith(t: Queryable, event: Stored, found: Found): Promise<string[]> {
+  const resumed: string[] = [];
+  let left = [...found.chosen].sort((a, b) => (a.askedAt === b.askedAt ? a.asked - b.asked : a.askedAt < b.askedAt ? 1 : -1));
+  while (left.length > 0) {
+    const perRun = new Map<string, Wait>();
+    for (const wait of left) if (!perRun.has(wait.jobId)) perRun.set(wait.jobId, wait);
+    const ended = await resume(
+      t,
+      [...perRun.values()].map((wait) => ({
+        jobId: wait.jobId,
+        key: wait.key,
+        state: "completed",
+        output: event.data,
+        error: null,
+        eventId: event.id,
+        endedAt: event.receivedAt,
+      })),
+    );
+    resumed.push(...ended);
+    const done = new Set(ended);
+    left = left.filter((wait) => !done.has(wait.jobId) && perRun.get(wait.jobId) !== wait);
+  }
+  return resumed;
+}

@@ -1,0 +1,160 @@
+/** Queues: where jobs go, how many at a time, what a failure means. */
+import { type Backoff, DEFAULT_BACKOFF } from "../core/backoff.js";
+import { limits } from "../core/limits.js";
+import { type Queryable, sql } from "./db.js";
+
+/** What a user sets of a callback queue. Whatever is left out keeps its value, or gets the default of `newQueue`. */
+export type QueueSettings = {
+  readonly url: string | null;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly concurrency: number | null;
+  readonly timeoutMs: number;
+  readonly asyncTimeoutMs: number;
+  readonly maxAttempts: number;
+  readonly backoff: Backoff;
+  readonly approvalRequired: boolean;
+  readonly approvalTimeoutMs: number;
+  readonly standardWebhooks: boolean;
+};
+
+export const DEFAULT_QUEUE: QueueSettings = {
+  url: null,
+  headers: {},
+  concurrency: 10,
+  timeoutMs: 30_000,
+  asyncTimeoutMs: 86_400_000,
+  maxAttempts: 10,
+  backoff: DEFAULT_BACKOFF,
+  approvalRequired: false,
+  approvalTimeoutMs: limits.approvalTimeoutMs,
+  standardWebhooks: false,
+};
+
+export type Queue = QueueSettings & {
+  readonly id: number;
+  readonly workspace: string;
+  readonly name: string;
+  readonly kind: "callback" | "function";
+  readonly appId: number | null;
+  readonly openAt: Date | null;
+  readonly pausedAt: Date | null;
+  readonly createdAt: Date;
+};
+
+const columns = `id, workspace_id as workspace, name, kind, app_id as "appId", url, headers, concurrency, timeout_ms as "timeoutMs",
+  async_timeout_ms as "asyncTimeoutMs", max_attempts as "maxAttempts", backoff, approval_required as "approvalRequired",
+  approval_timeout_ms::float8 as "approvalTimeoutMs", standard_webhooks as "standardWebhooks",
+  nullif(open_at, '-infinity') as "openAt", paused_at as "pausedAt", created_at as "createdAt"`;
+
+/** No row: the name is taken. */
+const insert = sql(
+  "queues.insert",
+  `insert into rotor.queues (workspace_id, name, kind, url, headers, concurrency, timeout_ms, async_timeout_ms, max_attempts, backoff,
+                             approval_required, approval_timeout_ms, standard_webhooks)
+   values ($1, $2, 'callback', $3, $4::jsonb, $5, $6, $7, $8, $9::jsonb, $10, $11, $12)
+   on conflict (workspace_id, kind, name) do nothing
+   returning ${columns}`,
+);
+
+const update = sql(
+  "queues.update",
+  `update rotor.queues
+      set url = $3, headers = $4::jsonb, concurrency = $5, timeout_ms = $6, async_timeout_ms = $7, max_attempts = $8, backoff = $9::jsonb,
+          approval_required = $10, approval_timeout_ms = $11, standard_webhooks = $12, open_at = '-infinity', trips = 0
+    where workspace_id = $1 and name = $2 and kind = 'callback'
+   returning ${columns}`,
+);
+
+const one = sql("queues.one", `select ${columns} from rotor.queues where workspace_id = $1 and kind = $2 and name = $3`);
+
+const list = sql(
+  "queues.list",
+  `select ${columns} from rotor.queues where workspace_id = $1 and kind = $2 and name > $3 order by name limit $4`,
+);
+
+/** A queue leaves with nothing unfinished in it: its jobs would have nowhere to go. */
+const remove = sql(
+  "queues.remove",
+  `delete from rotor.queues
+    where workspace_id = $1 and kind = $2 and name = $3
+      and not exists (select 1 from rotor.jobs where queue_id = queues.id and state in ('waiting', 'active', 'pending_approval'))
+   returning id`,
+);
+
+const pause = sql(
+  "queues.pause",
+  `update rotor.queues set paused_at = case when $4 then coalesce(paused_at, rotor.clock()) end
+    where workspace_id = $1 and kind = $2 and name = $3
+   returning ${columns}`,
+);
+
+const values = (workspace: string, name: string, settings: QueueSettings) => [
+  workspace,
+  name,
+  settings.url,
+  JSON.stringify(settings.headers),
+  settings.concurrency,
+  settings.timeoutMs,
+  settings.asyncTimeoutMs,
+  settings.maxAttempts,
+  JSON.stringify(settings.backoff),
+  settings.approvalRequired,
+  settings.approvalTimeoutMs,
+  settings.standardWebhooks,
+];
+
+export type QueueKind = "callback" | "function";
+
+/** Undefined where the name is taken. */
+export const createQueue = async (db: Queryable, workspace: string, name: string, settings: QueueSettings): Promise<Queue | undefined> =>
+  (await db.query<Queue>(insert, values(workspace, name, settings)))[0];
+
+export const updateQueue = async (db: Queryable, workspace: string, name: string, settings: QueueSettings): Promise<Queue | undefined> =>
+  (await db.query<Queue>(update, values(workspace, name, settings)))[0];
+
+export const getQueue = async (db: Queryable, workspace: string, kind: QueueKind, name: string): Promise<Queue | undefined> =>
+  (await db.query<Queue>(one, [workspace, kind, name]))[0];
+
+export const listQueues = (db: Queryable, workspace: string, kind: QueueKind, after: string, limit: number): Promise<Queue[]> =>
+  db.query<Queue>(list, [workspace, kind, after, limit]);
+
+/** False where there is no such queue, or something unfinished in it. */
+export const deleteQueue = async (db: Queryable, workspace: string, kind: QueueKind, name: string): Promise<boolean> =>
+  (await db.query(remove, [workspace, kind, name])).length > 0;
+
+export const pauseQueue = async (db: Queryable, workspace: string, kind: QueueKind, name: string, paused: boolean): Promise<Queue | undefined> =>
+  (await db.query<Queue>(pause, [workspace, kind, name, paused]))[0];
+
+/**
+ * An endpoint was not reached: its queue is not visited for a while, twice as long each time in a row. Trips once for
+ * all deliveries that fail together. For an app, all of its functions.
+ */
+const trip = sql(
+  "queues.trip",
+  `with app as (
+     update rotor.apps set unreachable_since = coalesce(unreachable_since, rotor.clock()) where id = $2
+     returning unreachable_since
+   ),
+   tripped as (
+     update rotor.queues
+        set trips = least(trips + 1, 30),
+            open_at = rotor.clock() + least($3 * 2 ^ least(trips, 20), $4) * interval '1 millisecond'
+      where (id = $1 or app_id = $2) and open_at <= rotor.clock()
+   )
+   select (extract(epoch from rotor.clock() - app.unreachable_since) * 1000)::float8 as "sinceMs" from app`,
+);
+
+/** Answers for how long the app has been out of reach, in milliseconds; 0 for a queue without an app. */
+export async function tripQueue(db: Queryable, queueId: number, appId: number | null): Promise<number> {
+  const [row] = await db.query<{ sinceMs: number }>(trip, [queueId, appId, limits.breakerMinMs, limits.breakerMaxMs]);
+  return row?.sinceMs ?? 0;
+}
+
+const close = sql(
+  "queues.close",
+  `with app as (update rotor.apps set unreachable_since = null where id = $2 and unreachable_since is not null)
+   update rotor.queues set trips = 0, open_at = '-infinity' where (id = $1 or app_id = $2) and trips > 0`,
+);
+
+/** The endpoint answered: as before. */
+export const resetQueue = (db: Queryable, queueId: number, appId: number | null): Promise<unknown> => db.query(close, [queueId, appId]);

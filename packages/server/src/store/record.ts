@@ -1,0 +1,319 @@
+/**
+ * Records what an app reports of a run's steps: results, waits, children. Part of a checkpoint's or a settle's
+ * transaction, with the run's row locked and its fence tested. A repeated report changes nothing.
+ */
+import type { EnqueueReport, EventReport, InvokeReport, Report, WireError } from "@rotorsh/sdk/protocol";
+import { newId } from "../core/ids.js";
+import { limits } from "../core/limits.js";
+import { compile, type MatchedEvent } from "../core/match.js";
+import { childKey, eventKey, signalKey } from "../core/wait-key.js";
+import type { Db, Queryable } from "./db.js";
+import { sql } from "./db.js";
+import { enqueue, type NewJob } from "./enqueue.js";
+import { lookBack } from "./look-back.js";
+import { eventName, type NameLock, signalName } from "./names.js";
+import { sendReported } from "./publish.js";
+
+/** A run and what its app says of it. */
+export type Reported = { readonly jobId: string; readonly reports: readonly Report[] };
+
+/** What waits and children need to know of their run; it never changes. */
+type Context = {
+  readonly jobId: string;
+  readonly workspace: string;
+  readonly createdAt: Date;
+  readonly trigger: MatchedEvent;
+  readonly eventId: string | null;
+};
+
+/** Reports with all that was read or done before the transaction. */
+export type Prepared = {
+  readonly runs: ReadonlyMap<string, readonly Report[]>;
+  readonly contexts: ReadonlyMap<string, Context>;
+  /** `<run>/<key>` of a `send` → its output. */
+  readonly sent: ReadonlyMap<string, string>;
+  readonly locks: readonly NameLock[];
+};
+
+/** A step as it is written. */
+type Row = {
+  readonly jobId: string;
+  readonly key: string;
+  readonly kind: Report["kind"];
+  readonly state: "waiting" | "completed" | "failed";
+  readonly attempt: number;
+  readonly delayMs: number | null;
+  readonly untilMs: number | null;
+  readonly waitKey: string | null;
+  readonly wait: string | null;
+  readonly durationMs: number | null;
+  readonly output: string | null;
+  readonly error: string | null;
+};
+
+/** What was stored of a report, as the app is told. */
+export type Recorded = {
+  readonly jobId: string;
+  readonly key: string;
+  readonly kind: Report["kind"];
+  readonly state: "waiting" | "completed" | "failed";
+  readonly attempt: number;
+  readonly seq: string | null;
+  readonly dueInMs: number | null;
+};
+
+const contexts = sql(
+  "record.contexts",
+  `select payload.job_id as "jobId", queue.workspace_id as workspace, payload.created_at as "createdAt",
+          convert_from(payload.body, 'UTF8') as body, payload.event_id as "eventId"
+     from rotor.payloads payload join rotor.queues queue on queue.id = payload.queue_id
+    where payload.job_id = any($1::uuid[])`,
+);
+
+/** Reads what the reports need and publishes what they send: an event's id is made from run and key, so once is enough. */
+export async function prepare(db: Db, reported: readonly Reported[]): Promise<Prepared> {
+  const runs = new Map(reported.map((run) => [run.jobId, latest(run.reports)]));
+  const special = reported.filter((run) => run.reports.some((report) => report.kind !== "run" && report.kind !== "sleep"));
+  const known = new Map<string, Context>();
+  const sent = new Map<string, string>();
+  if (special.length === 0) return { runs, contexts: known, sent, locks: [] };
+  const rows = await db.query<Omit<Context, "trigger"> & { body: string }>(contexts, [special.map((run) => run.jobId)]);
+  for (const { body, ...row } of rows) known.set(row.jobId, { ...row, trigger: JSON.parse(body) as MatchedEvent });
+  const locks: NameLock[] = [];
+  for (const run of special) {
+    const context = known.get(run.jobId);
+    if (context === undefined) continue;
+    for (const report of run.reports) {
+      if (report.kind === "event") locks.push({ name: eventName(db.schema, context.workspace, report.event), exclusive: false });
+      if (report.kind === "signal") locks.push({ name: signalName(db.schema, context.workspace, report.signal), exclusive: true });
+      if (report.kind === "send") sent.set(`${run.jobId}/${report.key}`, await sendReported(db, context.workspace, run.jobId, report));
+    }
+  }
+  return { runs, contexts: known, sent, locks };
+}
+
+/** Of several reports of one step in one go, the last attempt is what is left to say. */
+function latest(reports: readonly Report[]): Report[] {
+  const byKey = new Map<string, Report>();
+  for (const report of reports) {
+    const before = byKey.get(report.key);
+    if (before?.kind === "run" && report.kind === "run" && before.attempt >= report.attempt) continue;
+    byKey.delete(report.key);
+    byKey.set(report.key, report);
+  }
+  return [...byKey.values()];
+}
+
+/**
+ * Writes steps in the order of the reports: the sequence gives each its place. What is finished stays as it is; of an
+ * unfinished run step a later attempt replaces an earlier.
+ */
+const write = sql(
+  "record.write",
+  `with clock as materialized (select rotor.clock() as now)
+   insert into rotor.steps as step (job_id, key, kind, state, attempt, seq, due_at, wait_key, wait, asked_at, asked, ended_at, duration_ms, output, error)
+   select item.job_id, item.key, item.kind, item.state, item.attempt,
+          case when item.state <> 'waiting' then nextval('rotor.step_seq') end,
+          case when item.state = 'waiting' then coalesce(to_timestamp(item.until_ms / 1000), clock.now + item.delay_ms * interval '1 millisecond') end,
+          item.wait_key, item.wait::jsonb, clock.now, item.place,
+          case when item.state <> 'waiting' then clock.now end, item.duration_ms, item.output, item.error
+     from (select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::float8[], $7::float8[], $8::uuid[],
+                                $9::text[], $10::float8[], $11::text[], $12::text[]) with ordinality
+             as item (job_id, key, kind, state, attempt, delay_ms, until_ms, wait_key, wait, duration_ms, output, error, place)
+            order by place) item, clock
+   on conflict (job_id, key) do update
+      set state = excluded.state, attempt = excluded.attempt, seq = excluded.seq, due_at = excluded.due_at,
+          ended_at = excluded.ended_at, duration_ms = excluded.duration_ms, output = excluded.output, error = excluded.error
+    where step.state = 'waiting' and step.kind = 'run' and excluded.kind = 'run' and step.attempt < excluded.attempt
+   returning job_id as "jobId", key, kind, state, attempt, seq, (extract(epoch from due_at - rotor.clock()) * 1000)::float8 as "dueInMs"`,
+);
+
+/** Steps that are stored already, of those reported. */
+const stored = sql(
+  "record.stored",
+  `select step.job_id as "jobId", step.key
+     from unnest($1::uuid[], $2::text[]) as item (job_id, key)
+     join rotor.steps step on step.job_id = item.job_id and step.key = item.key`,
+);
+
+const queueIds = sql(
+  "record.queues",
+  `select queue.id, queue.kind, queue.name, queue.workspace_id as workspace
+     from unnest($1::text[], $2::text[], $3::text[]) as item (workspace, kind, name)
+     join rotor.queues queue on queue.workspace_id = item.workspace and queue.kind = item.kind and queue.name = item.name`,
+);
+
+const signalHeld = sql("record.signal", `select wait_key as "waitKey" from rotor.steps where wait_key = any($1::uuid[]) and kind = 'signal'`);
+
+/** Records the reports of these runs, which the caller holds locked. Answers what is newly stored. */
+export async function record(t: Queryable, prepared: Prepared, jobIds: readonly string[]): Promise<Recorded[]> {
+  const all = jobIds.flatMap((jobId) => (prepared.runs.get(jobId) ?? []).map((report) => ({ jobId, report })));
+  if (all.length === 0) return [];
+  const plain = all.every(({ report }) => report.kind === "run" || report.kind === "sleep");
+  const rows = plain ? all.map(({ jobId, report }) => simpleRow(jobId, report)) : await specialRows(t, prepared, all);
+  if (rows.length === 0) return [];
+  const recorded = await t.query<Recorded>(write, [
+    rows.map((row) => row.jobId),
+    rows.map((row) => row.key),
+    rows.map((row) => row.kind),
+    rows.map((row) => row.state),
+    rows.map((row) => row.attempt),
+    rows.map((row) => row.delayMs),
+    rows.map((row) => row.untilMs),
+    rows.map((row) => row.waitKey),
+    rows.map((row) => row.wait),
+    rows.map((row) => (row.durationMs === null ? null : Math.round(row.durationMs))),
+    rows.map((row) => row.output),
+    rows.map((row) => row.error),
+  ]);
+  for (const step of recorded) {
+    if (step.kind !== "event" || step.state !== "waiting") continue;
+    const report = prepared.runs.get(step.jobId)?.find((each) => each.key === step.key) as EventReport;
+    await lookBack(t, prepared.contexts.get(step.jobId)!, report);
+  }
+  return recorded;
+}
+
+const blank = { attempt: 1, delayMs: null, untilMs: null, waitKey: null, wait: null, durationMs: null, output: null, error: null } as const;
+
+function simpleRow(jobId: string, report: Report): Row {
+  const base = { ...blank, jobId, key: report.key, kind: report.kind };
+  if (report.kind === "run") {
+    const done = { ...base, attempt: report.attempt, durationMs: report.duration_ms };
+    if (report.outcome === "completed") {
+      return { ...done, state: "completed", output: JSON.stringify(report.output) };
+    }
+    const error = JSON.stringify(report.error);
+    return report.outcome === "failed" ? { ...done, state: "failed", error } : { ...done, state: "waiting", delayMs: report.delay_ms, error };
+  }
+  if (report.kind !== "sleep") throw new Error(`${report.kind} is no simple step`);
+  return "until_ms" in report
+    ? { ...base, state: "waiting", untilMs: report.until_ms }
+    : { ...base, state: "waiting", delayMs: report.delay_ms };
+}
+
+/** Waits and children: what is stored already stays, so that a repeated report starts no second child. */
+async function specialRows(t: Queryable, prepared: Prepared, all: readonly { jobId: string; report: Report }[]): Promise<Row[]> {
+  const others = all.filter(({ report }) => report.kind !== "run");
+  const before = new Set(
+    (await t.query<{ jobId: string; key: string }>(stored, [others.map((item) => item.jobId), others.map((item) => item.report.key)])).map(
+      (row) => `${row.jobId}/${row.key}`,
+    ),
+  );
+  const fresh = all.filter(({ jobId, report }) => report.kind === "run" || !before.has(`${jobId}/${report.key}`));
+  const signals = await takenSignals(t, prepared, fresh);
+  const children = await startChildren(t, prepared, fresh);
+  return fresh.map(({ jobId, report }): Row => {
+    const base = { ...blank, jobId, key: report.key, kind: report.kind };
+    const context = prepared.contexts.get(jobId);
+    switch (report.kind) {
+      case "run":
+      case "sleep":
+        return simpleRow(jobId, report);
+      case "send":
+        return { ...base, state: "completed", output: prepared.sent.get(`${jobId}/${report.key}`) ?? null };
+      case "event": {
+        const compiled = compile(report.match, context!.trigger);
+        if (!compiled.ok) return failed(base, { name: "InvalidMatchError", message: compiled.message });
+        const waitKey = eventKey(context!.workspace, report.event, compiled.equality);
+        return { ...base, state: "waiting", delayMs: report.timeout_ms, waitKey, wait: JSON.stringify({ event: report.event, ...compiled.match }) };
+      }
+      case "signal": {
+        const waitKey = signalKey(context!.workspace, report.signal);
+        if (signals.has(waitKey)) {
+          return failed(base, { name: "SignalTakenError", message: `Another wait holds the signal ${report.signal}. Choose an id of its own.` });
+        }
+        signals.add(waitKey);
+        return { ...base, state: "waiting", delayMs: report.timeout_ms, waitKey, wait: JSON.stringify({ signal: report.signal }) };
+      }
+      case "invoke":
+      case "enqueue": {
+        const child = children.get(`${jobId}/${report.key}`)!;
+        if ("name" in child) return failed(base, child);
+        if (report.kind === "enqueue" && !report.wait) {
+          return { ...base, state: "completed", output: JSON.stringify({ id: child.id, duplicate: child.duplicate }) };
+        }
+        const delayMs = report.timeout_ms ?? limits.delayMs;
+        return { ...base, state: "waiting", delayMs, waitKey: childKey(child.id), wait: JSON.stringify({ job: child.id }) };
+      }
+    }
+  });
+}
+
+type Base = typeof blank & { readonly jobId: string; readonly key: string; readonly kind: Report["kind"] };
+
+const failed = (base: Base, error: WireError): Row => ({ ...base, state: "failed", error: JSON.stringify(error) });
+
+/** Signals of these reports that somebody waits for already. Their names are locked: nobody can come in between. */
+async function takenSignals(t: Queryable, prepared: Prepared, fresh: readonly { jobId: string; report: Report }[]): Promise<Set<string>> {
+  const keys = fresh.flatMap(({ jobId, report }) =>
+    report.kind === "signal" ? [signalKey(prepared.contexts.get(jobId)!.workspace, report.signal)] : [],
+  );
+  if (keys.length === 0) return new Set();
+  return new Set((await t.query<{ waitKey: string }>(signalHeld, [keys])).map((row) => row.waitKey));
+}
+
+type Child = { readonly id: string; readonly duplicate: boolean } | WireError;
+
+/** Enqueues the children that these reports ask for. `<run>/<key>` → its id, or why there is none. */
+async function startChildren(t: Queryable, prepared: Prepared, fresh: readonly { jobId: string; report: Report }[]): Promise<Map<string, Child>> {
+  const wanted = fresh.flatMap(({ jobId, report }) =>
+    report.kind === "invoke" || report.kind === "enqueue" ? [{ context: prepared.contexts.get(jobId)!, report }] : [],
+  );
+  const result = new Map<string, Child>();
+  if (wanted.length === 0) return result;
+  const target = ({ context, report }: (typeof wanted)[number]) =>
+    [context.workspace, report.kind === "invoke" ? "function" : "callback", report.kind === "invoke" ? report.function : report.queue] as const;
+  const found = await t.query<{ id: number; kind: string; name: string; workspace: string }>(queueIds, [
+    wanted.map((item) => target(item)[0]),
+    wanted.map((item) => target(item)[1]),
+    wanted.map((item) => target(item)[2]),
+  ]);
+  const ids = new Map(found.map((queue) => [`${queue.workspace}/${queue.kind}/${queue.name}`, queue.id]));
+  const jobs: { readonly step: string; readonly waits: boolean; readonly job: NewJob }[] = [];
+  for (const item of wanted) {
+    const step = `${item.context.jobId}/${item.report.key}`;
+    const queueId = ids.get(target(item).join("/"));
+    if (queueId === undefined) {
+      const [, kind, name] = target(item);
+      result.set(step, { name: "NotFoundError", message: `There is no ${kind === "function" ? "function" : "queue"} named ${name}.` });
+    } else {
+      const waits = item.report.kind === "invoke" || item.report.wait;
+      jobs.push({ step, waits, job: item.report.kind === "invoke" ? invoked(item.context, item.report, queueId) : handedOver(item.context, item.report, queueId) });
+    }
+  }
+  const enqueued = await enqueue(t, jobs.map((each) => each.job));
+  for (const [index, { step, waits }] of jobs.entries()) {
+    const { id, duplicate } = enqueued[index]!;
+    result.set(
+      step,
+      duplicate && waits
+        ? { name: "DuplicateJobError", message: `A job with this id exists already (${id}), so its end cannot be waited for. Leave out the id, or the wait.` }
+        : { id, duplicate },
+    );
+  }
+  return result;
+}
+
+function invoked(context: Context, report: InvokeReport, queueId: number): NewJob {
+  const id = newId();
+  const event = { id, name: "rotor/run.invoked", data: report.data, ts: Date.now() };
+  return { id, queueId, key: null, body: Buffer.from(JSON.stringify(event)), contentType: "application/json", parentId: context.jobId };
+}
+
+function handedOver(context: Context, report: EnqueueReport, queueId: number): NewJob {
+  const { options } = report;
+  return {
+    id: newId(),
+    queueId,
+    key: options.job_id ?? null,
+    body: Buffer.from(JSON.stringify(report.payload)),
+    contentType: "application/json",
+    delayMs: options.delay_ms,
+    priority: options.priority,
+    tags: options.tags,
+    maxAttempts: options.max_attempts,
+    timeoutMs: options.timeout_ms,
+    parentId: context.jobId,
+  };
+}

@@ -1,0 +1,109 @@
+/**
+ * resume: a wait ends before its time, by an event, a signal or a child; and the write by which time ends one. Callers
+ * hold the locks of the job rows concerned: what is tested here is then true until their commit.
+ */
+import { type Queryable, sql } from "./db.js";
+
+/** A wait that somebody ends. */
+export type WaitEnd = {
+  readonly jobId: string;
+  readonly key: string;
+  readonly state: "completed" | "failed";
+  /** JSON text. */
+  readonly output: string | null;
+  readonly error: string | null;
+  readonly eventId?: string;
+  /** When an event was received, ISO 8601; null: now. */
+  readonly endedAt?: string | null;
+};
+
+/**
+ * Locks job rows in the order of their ids: the order in which every transaction of ours takes them. Whoever holds a
+ * run's row may write its steps.
+ */
+export const lockJobs = sql("resume.lock", "select id from rotor.jobs where id = any($1::uuid[]) order by id for no key update");
+
+/**
+ * Ends waits that are still waiting and not past due by the clock, or ($8) were stored in this very transaction. Gives
+ * each its place among the results.
+ */
+const end = sql(
+  "resume.end",
+  `with clock as materialized (select rotor.clock() as now),
+   ended as (
+     select item.*, nextval('rotor.step_seq') as seq
+       from (select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::timestamptz[])
+               with ordinality as item (job_id, key, state, output, error, event_id, ended_at, place) order by place) item
+   )
+   update rotor.steps step
+      set state = ended.state, seq = ended.seq, output = ended.output, error = ended.error, event_id = ended.event_id,
+          ended_at = coalesce(ended.ended_at, clock.now), due_at = null, wait_key = null
+     from ended, clock
+    where step.job_id = ended.job_id and step.key = ended.key and step.state = 'waiting' and ($8 or step.due_at > clock.now)
+   returning step.job_id, step.key`,
+);
+
+/** Makes runs due: those that wait, now; of those that are active, the holder learns it from the mark. */
+const wake = sql(
+  "resume.wake",
+  `update rotor.jobs
+      set due_at = case when state = 'waiting' and held_at is null then least(due_at, rotor.clock()) else due_at end,
+          woken = state = 'active'
+    where id = any($1::uuid[]) and state in ('waiting', 'active')
+   returning id`,
+);
+
+/**
+ * Time ends waits: what is due, of these runs, is recorded before anyone is told, so that an event that comes a moment
+ * later cannot change what the code has seen. An event that did not come is null; a signal or child is an error.
+ */
+const endDue = sql(
+  "resume.end-due",
+  `with clock as materialized (select rotor.clock() as now),
+   due as (
+     select step.job_id, step.key, nextval('rotor.step_seq') as seq
+       from (select job_id, key from rotor.steps, clock
+              where job_id = any($1::uuid[]) and state = 'waiting' and kind <> 'run' and due_at <= clock.now
+              order by job_id, due_at, asked) step
+   )
+   update rotor.steps step
+      set state = case when step.kind in ('sleep', 'event') then 'completed' else 'failed' end,
+          seq = due.seq, ended_at = step.due_at, due_at = null, wait_key = null,
+          output = case when step.kind in ('sleep', 'event') then 'null' end,
+          error = case when step.kind = 'signal' then $2 when step.kind in ('invoke', 'enqueue') then $3 end
+     from due
+    where step.job_id = due.job_id and step.key = due.key
+   returning step.job_id`,
+);
+
+const SIGNAL_TIMEOUT = JSON.stringify({ name: "SignalTimeoutError", message: "The signal did not come in time." });
+const CHILD_TIMEOUT = JSON.stringify({ name: "WorkflowTimeoutError", message: "It did not end in time; it goes on by itself." });
+
+/** Ends these waits and wakes their runs. Answers the ids of the runs that were resumed. */
+export async function resume(t: Queryable, ends: readonly WaitEnd[]): Promise<string[]> {
+  const ended = await endWaits(t, ends);
+  if (ended.length === 0) return [];
+  await t.query(wake, [[...new Set(ended.map((row) => row.jobId))]]);
+  return [...new Set(ended.map((row) => row.jobId))];
+}
+
+/** Ends these waits, without waking: for whoever holds the run and tells its app himself. */
+export async function endWaits(t: Queryable, ends: readonly WaitEnd[], justStored = false): Promise<{ jobId: string; key: string }[]> {
+  if (ends.length === 0) return [];
+  const rows = await t.query<{ job_id: string; key: string }>(end, [
+    ends.map((item) => item.jobId),
+    ends.map((item) => item.key),
+    ends.map((item) => item.state),
+    ends.map((item) => item.output),
+    ends.map((item) => item.error),
+    ends.map((item) => item.eventId ?? null),
+    ends.map((item) => item.endedAt ?? null),
+    justStored,
+  ]);
+  return rows.map((row) => ({ jobId: row.job_id, key: row.key }));
+}
+
+/** Records the due waits of these runs as ended. */
+export async function endDueWaits(t: Queryable, jobIds: readonly string[]): Promise<void> {
+  if (jobIds.length > 0) await t.query(endDue, [[...jobIds], SIGNAL_TIMEOUT, CHILD_TIMEOUT]);
+}
