@@ -37,7 +37,7 @@ function importedFrom(file: string, found: Set<string> = new Set()): Set<string>
   const source = readFileSync(new URL(file, import.meta.url), "utf8");
   for (const [, from] of source.matchAll(/^(?:import|export)(?! type)[^;]*? from "([^"]+)";/gms)) {
     const portable = from!.replace(/^#(.*)$/, "/$1.portable.js");
-    const next = portable.startsWith(".")
+    const next = /^[./]/.test(portable)
       ? new URL(portable, new URL(file, "file:///")).pathname.replace(/\.js$/, ".ts")
       : portable;
     importedFrom(next.replace(/^\//, "./"), found);

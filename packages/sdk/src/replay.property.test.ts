@@ -93,6 +93,6 @@ test("a random program gives the same results and takes the same branches wherev
         await peer.close();
       }
     }),
-    { numRuns: 150 },
+    { numRuns: 300 },
   );
 });

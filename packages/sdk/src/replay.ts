@@ -18,22 +18,19 @@
  */
 
 import { runAttempt } from "./attempt.js";
-import { isNonRetriable, RotorInputError, retryAfterMs, toWireError } from "./errors.js";
+import type { AnswerBody, End } from "./end.js";
+import { answerTo } from "./end.js";
 import type { FunctionContext, RotorFunction } from "./function.js";
-import { toJsonText } from "./json.js";
 import type { Lane, Outgoing, ReplyOfRun, Seat } from "./lane.js";
 import { outgoing } from "./lane.js";
 import type { Ledger } from "./ledger.js";
 import { createLedger, errorOf, resultOf } from "./ledger.js";
 import { loggerWhile } from "./logger.js";
-import type { Answer, DeliveryRequest, Json, Report, WireError, WireStep } from "./protocol.js";
+import type { DeliveryRequest, Json, Report, WireError, WireStep } from "./protocol.js";
 import type { StepCall } from "./step.js";
 import { createStep } from "./step.js";
 import { turn } from "./turn.js";
 import { warnOnce } from "./warn.js";
-
-/** An answer without what every answer has. */
-export type AnswerBody = Answer extends infer A ? (A extends Answer ? Omit<A, "version" | "hash"> : never) : never;
 
 export type ReplayOptions = {
   readonly request: DeliveryRequest;
@@ -73,11 +70,8 @@ type Asked = {
   attempt: number;
 };
 
-type End = { readonly kind: "returned"; readonly value: unknown } | { readonly kind: "threw"; readonly error: unknown };
-
 /** Steps of one run whose code runs at the same time. */
 const PARALLELISM = 100;
-const MAX_RUN_OUTPUT_BYTES = 1024 * 1024;
 /** A due wait that the server did not yet call ended is asked for again after this. */
 const ASK_AGAIN_MS = 100;
 /** Longer than any delivery needs, shorter than what overflows a timer. */
@@ -258,20 +252,12 @@ class Delivery {
   /** The answer, when the function has ended or the server has said that the delivery has. */
   #ended(): AnswerBody | undefined {
     if (this.#verdict || !this.#end) return this.#verdict;
-    if (this.#end.kind === "returned") return this.#unreached() ?? completed(this.#end.value);
-    const { error } = this.#end;
-    const retriable = !this.#isPermanent(error);
     this.#holding = true;
+    const answer = answerTo(this.#end, this.#thrown);
+    if (answer.status === "completed") return this.#unreached() ?? answer;
     // What is finished shall be stored before the function is tried again.
-    if (retriable && !this.#detached && (this.#urgent || this.#seat.busy)) return undefined;
-    const retry_after_ms = retriable ? retryAfterMs(error) : undefined;
-    return { status: "failed", error: toWireError(error), retriable, ...(retry_after_ms !== undefined && { retry_after_ms }) };
-  }
-
-  #isPermanent(error: unknown): boolean {
-    if (error instanceof AggregateError && error.errors.length > 0) return error.errors.every((part) => this.#isPermanent(part));
-    const isInput = error instanceof RotorInputError;
-    return isInput || isNonRetriable(error) || (typeof error === "object" && error !== null && this.#thrown.has(error));
+    const isLast = answer.status === "failed" && !answer.retriable;
+    return isLast || this.#detached || !(this.#urgent || this.#seat.busy) ? answer : undefined;
   }
 
   #unreached(): AnswerBody | undefined {
@@ -426,11 +412,3 @@ class Delivery {
 const UNNAMED_REFUSAL: WireError = { name: "Error", message: "the server refused the step without saying why" };
 
 const endOfDelivery = () => new DOMException("This delivery of the run is over", "AbortError");
-
-function completed(value: unknown): AnswerBody {
-  try {
-    return { status: "completed", output: JSON.parse(toJsonText(value, "The function's result", MAX_RUN_OUTPUT_BYTES)) };
-  } catch (error) {
-    return { status: "failed", error: toWireError(error), retriable: false };
-  }
-}

@@ -148,7 +148,9 @@ describe("a literal address", () => {
   it("is checked by the connector itself, too, which Node's lookup is not asked about", async () => {
     const options = { policy: onlyOpen, resolve: answering([]), connectTimeoutMs: 1_000 };
     const target = { protocol: "http:", hostname: "127.0.0.2", port: String(inside.port) };
-    const failure = await new Promise((done) => guardedConnector("http:", options)(target, (error) => done(error)));
+    const failure = await new Promise((done) =>
+      guardedConnector("http:", options)(target, (...[error]) => done(error)),
+    );
     expect(failure).toMatchObject({
       reason: "blocked",
       message: expect.stringContaining("127.0.0.2 is a loopback address"),

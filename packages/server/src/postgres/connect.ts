@@ -19,9 +19,6 @@ export type Answer =
 const CANNOT_CONNECT_NOW = "57P03";
 const TOO_MANY_CONNECTIONS = "53300";
 const NO_SUCH_DATABASE = "3D000";
-const DATABASE_EXISTS = "42P04";
-/** Two sessions that create the same database at once may meet in the catalogue's index instead. */
-const UNIQUE_VIOLATION = "23505";
 
 /** One attempt to connect and run `select 1`, of at most 2 s. */
 export const ask = async (url: string): Promise<Answer> => {
@@ -45,13 +42,16 @@ export const ask = async (url: string): Promise<Answer> => {
   }
 };
 
-/** Makes Rotor's database unless it is there. `url` is one of another database of the same Postgres. */
+/**
+ * Makes Rotor's database unless it is there; `url` is one of `template1`. The empty database `postgres` of a new cluster
+ * becomes it: to rename takes 5 ms, to copy a template 100 to 200. Where someone removed that one, it is copied.
+ */
 export const createDatabase = async (url: string): Promise<void> => {
   try {
-    await withClient(url, (client) => client.query(`create database ${DATABASE}`));
+    await withClient(url, (client) => client.query(`alter database postgres rename to ${DATABASE}`));
   } catch (error) {
-    const isThere = error instanceof pg.DatabaseError && [DATABASE_EXISTS, UNIQUE_VIOLATION].includes(error.code ?? "");
-    if (!isThere) throw error;
+    if (!(error instanceof pg.DatabaseError) || error.code !== NO_SUCH_DATABASE) throw error;
+    await withClient(url, (client) => client.query(`create database ${DATABASE} template template0`));
   }
 };
 

@@ -183,6 +183,17 @@ describe("an embedded Postgres", () => {
     await (await start()).stop();
   });
 
+  it("makes its database anew when someone removed it", async () => {
+    const first = await start();
+    const template = new URL(first.url);
+    template.pathname = "/template1";
+    await query(template.href, "drop database rotor");
+    await first.stop();
+    const second = await start();
+    expect(await query(second.url, "select current_database() as name")).toEqual([{ name: "rotor" }]);
+    await second.stop();
+  });
+
   it("over loopback, as on Windows, asks for the password that it keeps in a private file", async () => {
     const folder = cleanUpToo(newFolder());
     const postgres = await startOver("loopback", { dataDir: folder });

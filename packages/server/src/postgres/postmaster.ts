@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { chownSync, closeSync, existsSync, openSync, renameSync, rmSync, statSync } from "node:fs";
+import { chownSync, closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Binaries } from "./binaries.js";
@@ -108,7 +108,10 @@ export const launch = ({ cluster, binaries, identity, transport, logFile }: Laun
       failed = process.platform !== "win32" || code !== 0;
     });
     child.unref();
-    return { hasFailed: () => failed, output: () => problem + (readIfThere(logFile) ?? "").slice(logStart) };
+    return {
+      hasFailed: () => failed,
+      output: () => problem + readFileSync(logFile).subarray(logStart).toString("utf8"),
+    };
   } finally {
     closeSync(log);
   }

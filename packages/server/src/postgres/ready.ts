@@ -105,7 +105,7 @@ const greet = async (wait: Wait, postmaster: Postmaster): Promise<Ready | undefi
     wait.problem = answer.why;
     return undefined;
   }
-  if (answer.kind === "missing") await createDatabase(urlFor(transport, "postgres"));
+  if (answer.kind === "missing") await createDatabase(urlFor(transport, "template1"));
   if (!wait.launched) wait.log(`Found Postgres again (process ${postmaster.pid}), left by an earlier Rotor.`);
   return { postmaster, transport };
 };

@@ -1,0 +1,111 @@
+import { expect, test } from "vitest";
+import { Rotor } from "../client.js";
+import { startScriptedApi } from "../testing-kit/scripted-api.js";
+
+test("every call has the route that the API documents", async () => {
+  const api = await startScriptedApi();
+  const rotor = new Rotor({ baseUrl: api.baseUrl });
+  api.replies = [{ json: { data: [], jobs: [], events: [{ id: "e", runs: [] }], run_id: "r", state: "completed" } }];
+  const schedule = { queue: "q", cron: "@daily", timezone: "UTC" } as const;
+  await rotor.queues.create("q", { callbackUrl: "http://x/", concurrency: 2 });
+  await rotor.queues.put("q");
+  await rotor.queues.update("q", { timeout: "5s" });
+  await rotor.queues.get("a/b c");
+  await rotor.queues.list({ limit: 5 }).page();
+  await rotor.queues.delete("q");
+  await rotor.queues.pause("q");
+  await rotor.queues.resume("q");
+  await rotor.jobs.enqueueBatch("q", [{ payload: 1 }, {}]);
+  await rotor.jobs.get("q", "j");
+  await rotor.jobs.list("q", { state: "failed", tag: "t" }).page("c1");
+  await rotor.jobs.cancel("q", "j");
+  await rotor.jobs.retry("q", "j");
+  await rotor.dlq.list({ queue: "q", after: new Date(0) }).page();
+  await rotor.dlq.replay({ filter: { queue: "q" }, dryRun: true });
+  await rotor.schedules.create("s", schedule);
+  await rotor.schedules.put("s", schedule);
+  await rotor.schedules.get("s");
+  await rotor.schedules.list().page();
+  await rotor.schedules.delete("s");
+  await rotor.schedules.run("s");
+  await rotor.schedules.pause("s");
+  await rotor.schedules.resume("s");
+  await rotor.functions.sync({ url: "http://app/api/rotor", move: true });
+  await rotor.functions.list().page();
+  await rotor.functions.get("f");
+  await rotor.functions.delete("f");
+  await rotor.runs.start("f", { a: 1 }, { id: "r", delay: "1h" });
+  await rotor.runs.get("r");
+  await rotor.runs.list({ function: "f", state: "sleeping" }).page();
+  await rotor.runs.result("r", { timeout: "1h" });
+  await rotor.runs.cancel("r");
+  await rotor.runs.replay("r", { fromStep: "s" });
+  await rotor.runs.resume("r");
+  await rotor.events.list({ name: "n" }).page();
+  await rotor.events.get("e");
+  await rotor.send({ name: "n", data: 1 });
+  await rotor.signals.complete("run/step", { ok: true }, { bufferFor: "1h" });
+  await rotor.approvals.list({ status: "pending" }).page();
+  await rotor.approvals.approve("a", { reason: "fine" });
+  await rotor.approvals.reject("a");
+  await rotor.keys.create({ expiresIn: "90d" });
+  await rotor.keys.list().page();
+  await rotor.keys.revoke("k");
+  await rotor.workspaces.create("w");
+  await rotor.workspaces.list().page();
+  api.close();
+  expect(api.lines()).toEqual([
+    "POST /v1/queues",
+    "PUT /v1/queues/q",
+    "PATCH /v1/queues/q",
+    "GET /v1/queues/a%2Fb%20c",
+    "GET /v1/queues?limit=5",
+    "DELETE /v1/queues/q",
+    "POST /v1/queues/q/pause",
+    "POST /v1/queues/q/resume",
+    "POST /v1/queues/q/jobs/batch",
+    "GET /v1/queues/q/jobs/j",
+    "GET /v1/queues/q/jobs?state=failed&tag=t&cursor=c1",
+    "DELETE /v1/queues/q/jobs/j",
+    "POST /v1/queues/q/jobs/j/retry",
+    "GET /v1/dlq?queue=q&after=1970-01-01T00%3A00%3A00.000Z",
+    "POST /v1/dlq/replay",
+    "POST /v1/schedules",
+    "PUT /v1/schedules/s",
+    "GET /v1/schedules/s",
+    "GET /v1/schedules",
+    "DELETE /v1/schedules/s",
+    "POST /v1/schedules/s/run",
+    "POST /v1/schedules/s/pause",
+    "POST /v1/schedules/s/resume",
+    "POST /v1/functions/sync",
+    "GET /v1/functions",
+    "GET /v1/functions/f",
+    "DELETE /v1/functions/f",
+    "POST /v1/functions/f/runs",
+    "GET /v1/runs/r",
+    "GET /v1/runs?function=f&state=sleeping",
+    "GET /v1/runs/r/result?wait=30s",
+    "POST /v1/runs/r/cancel",
+    "POST /v1/runs/r/replay",
+    "POST /v1/runs/r/resume",
+    "GET /v1/events?name=n",
+    "GET /v1/events/e",
+    "POST /v1/events",
+    "POST /v1/signals/run%2Fstep/complete",
+    "GET /v1/approvals?status=pending",
+    "POST /v1/approvals/a/approve",
+    "POST /v1/approvals/a/reject",
+    "POST /v1/keys",
+    "GET /v1/keys",
+    "DELETE /v1/keys/k",
+    "POST /v1/workspaces",
+    "GET /v1/workspaces",
+  ]);
+  const bodies = new Map(api.seen.map(({ method, url, body }) => [`${method} ${url}`, body]));
+  expect(bodies.get("POST /v1/queues")).toEqual({ name: "q", callback_url: "http://x/", concurrency: 2 });
+  expect(bodies.get("POST /v1/functions/f/runs")).toEqual({ id: "r", data: { a: 1 }, delay: "1h" });
+  expect(bodies.get("POST /v1/signals/run%2Fstep/complete")).toEqual({ data: { ok: true }, buffer_for: "1h" });
+  expect(bodies.get("POST /v1/dlq/replay")).toEqual({ filter: { queue: "q" }, dry_run: true });
+  expect(bodies.get("POST /v1/runs/r/replay")).toEqual({ from_step: "s" });
+});

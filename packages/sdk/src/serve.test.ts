@@ -1,0 +1,213 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Hono } from "hono";
+import { afterEach, expect, test, vi } from "vitest";
+import { nodeHandler } from "./adapters/node.js";
+import type { RotorFunction } from "./function.js";
+import { createFunction } from "./function.js";
+import { serveWorkflow } from "./mount.js";
+import type { Manifest } from "./protocol.js";
+import { answerContext, DEVELOPMENT_SIGNING_KEY, manifestContext } from "./protocol.js";
+import { workflowHandler } from "./serve.js";
+import { signRotor, verifyAnswer } from "./signature.js";
+import { KEY, type PeerOptions, startPeer } from "./testing-kit/peer.js";
+
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  for (const close of closers.splice(0)) await close();
+});
+
+const URL_OF_APP = "http://app.test/api/rotor";
+const NONCE = "0123456789abcdef0123456789abcdef";
+const now = () => Math.floor(Date.now() / 1000);
+const hello = createFunction({ id: "hello", trigger: { event: "greeted" }, retries: 1 }, ({ event }) => event.data);
+
+async function peerWith(functions: RotorFunction[], options?: PeerOptions) {
+  const peer = await startPeer(functions, options);
+  closers.push(peer.close);
+  return peer;
+}
+
+const introspection = (secret: string, nonce = NONCE) =>
+  new Request(URL_OF_APP, { headers: { "x-rotor-signature": signRotor("", secret, now()), "x-rotor-nonce": nonce } });
+
+test("introspection answers a signed manifest whose hash changes with the list", async () => {
+  const other = createFunction({ id: "other", trigger: [{ cron: "0 9 * * *", timezone: "Europe/Stockholm" }] }, () => 1);
+  const hashes: string[] = [];
+  for (const functions of [[hello], [hello, other]]) {
+    const response = await workflowHandler({ functions, signingKey: ["whsec_old", KEY], app: "shop" })(introspection(KEY));
+    const signed = verifyAnswer(await response.text(), manifestContext(NONCE), KEY);
+    const manifest = JSON.parse(signed!.json) as Manifest;
+    expect(manifest).toMatchObject({ version: 1, app: "shop", dev: false });
+    expect(manifest.functions[0]).toEqual({ id: "hello", triggers: [{ event: "greeted" }], max_attempts: 2, concurrency: 100 });
+    hashes.push(manifest.hash);
+  }
+  expect(new Set(hashes).size).toBe(2);
+});
+
+test("a request without a good signature is refused before anything else is looked at", async () => {
+  const peer = await peerWith([hello]);
+  const body = JSON.stringify(peer.request(peer.create("hello")));
+  const bad = [{}, { "x-rotor-signature": signRotor(body, "whsec_other", now()) }, { "x-rotor-signature": signRotor(body, KEY, now() - 400) }];
+  for (const headers of bad) expect((await peer.post(body, headers as Record<string, string>)).status).toBe(401);
+  expect((await peer.post("no json", {})).status).toBe(401);
+  expect((await workflowHandler({ functions: [hello], signingKey: KEY })(introspection("whsec_other"))).status).toBe(401);
+});
+
+test("an app without a key says so at the first request, not at import", async () => {
+  vi.stubEnv("ROTOR_SIGNING_KEY", "");
+  const handler = workflowHandler({ functions: [hello] });
+  const response = await handler(introspection(KEY));
+  expect([response.status, await response.json()]).toMatchObject([
+    500,
+    { error: { code: "no_signing_key", message: expect.stringContaining("set ROTOR_SIGNING_KEY") } },
+  ]);
+  vi.stubEnv("ROTOR_SIGNING_KEY", KEY);
+  expect((await handler(introspection(KEY))).status).toBe(200);
+  expect((await handler(introspection("whsec_of_env"), { ROTOR_SIGNING_KEY: "whsec_of_env" })).status).toBe(200);
+});
+
+test("the development key is used when asked for, and never in production", async () => {
+  const handler = workflowHandler({ functions: [hello], dev: true });
+  const response = await handler(introspection(DEVELOPMENT_SIGNING_KEY));
+  const signed = verifyAnswer(await response.text(), manifestContext(NONCE), DEVELOPMENT_SIGNING_KEY);
+  expect(JSON.parse(signed!.json)).toMatchObject({ dev: true });
+  vi.stubEnv("NODE_ENV", "production");
+  expect((await handler(introspection(DEVELOPMENT_SIGNING_KEY))).status).toBe(500);
+});
+
+test("an unknown function or another app's is 404, another version 500, a huge body 413, another method 405", async () => {
+  const peer = await peerWith([hello]);
+  const asked = peer.request(peer.create("hello"));
+  const statusOf = async (change: object) => (await peer.post(JSON.stringify({ ...asked, ...change }))).status;
+  expect(await statusOf({ function: "nope" })).toBe(404);
+  expect(await statusOf({ app: "shop" })).toBe(404);
+  expect(await statusOf({ version: 99 })).toBe(500);
+  expect((await peer.post("x".repeat(6 * 1024 * 1024))).status).toBe(413);
+  expect((await peer.handler(new Request(URL_OF_APP, { method: "DELETE" }))).status).toBe(405);
+});
+
+test("two functions of one id are refused when the handler is made", () => {
+  expect(() => workflowHandler({ functions: [hello, hello] })).toThrow('Two functions have the id "hello"');
+});
+
+test("a quick answer is an ordinary response, a slow one a stream that shows life", async () => {
+  let finish = (_: string) => {};
+  const slow = createFunction({ id: "slow" }, ({ step }) => step.run("a", () => new Promise<string>((done) => (finish = done))));
+  const peer = await peerWith([slow], { timing: { plainWithinMs: 1, lifeEveryMs: 2 } });
+  const asked = peer.request(peer.create("slow"));
+  const response = await peer.post(JSON.stringify(asked));
+  const reader = response.body!.getReader();
+  let text = "";
+  for (let life = 0; life < 3; life++) text += new TextDecoder().decode((await reader.read()).value);
+  expect(text.trim()).toBe("");
+  finish("late");
+  for (let part = await reader.read(); !part.done; part = await reader.read()) text += new TextDecoder().decode(part.value);
+  expect(text).toMatch(/^ {3,}rotor-signature t=/);
+  expect(JSON.parse(verifyAnswer(text, answerContext(asked.run, asked.delivery), KEY)!.json)).toMatchObject({ output: "late" });
+});
+
+test("a platform that cannot stream gets one plain answer", async () => {
+  const slow = createFunction({ id: "slow" }, () => new Promise((resolve) => setTimeout(resolve, 20, "late")));
+  const peer = await peerWith([slow], { streaming: false, timing: { plainWithinMs: 1 } });
+  const response = await peer.post(JSON.stringify(peer.request(peer.create("slow"))));
+  expect(await response.text()).toMatch(/^rotor-signature t=/);
+});
+
+test("near the end of maxDuration no new step starts and the answer is `yield`", async () => {
+  const endless = createFunction({ id: "endless" }, async ({ step }) => {
+    for (;;) await step.run("a", () => new Promise((resolve) => setTimeout(resolve, 5)));
+  });
+  const peer = await peerWith([endless], { maxDuration: "60ms" });
+  expect(await peer.deliver(peer.create("endless"))).toMatchObject({ status: "yield", reports: [] });
+});
+
+test("drain lets the running step end, answers, and takes no new delivery", async () => {
+  let finish = () => {};
+  let begun = () => {};
+  const started = new Promise<void>((resolve) => (begun = resolve));
+  const two = createFunction({ id: "two" }, async ({ step }) => {
+    await step.run("a", () => {
+      begun();
+      return new Promise<void>((resolve) => (finish = resolve));
+    });
+    await step.run("b", () => 1);
+  });
+  const peer = await peerWith([two]);
+  const run = peer.create("two");
+  const answer = peer.deliver(run);
+  await started;
+  const drained = peer.handler.drain();
+  expect((await peer.post(JSON.stringify(peer.request(peer.create("two"))))).status).toBe(503);
+  finish();
+  await drained;
+  expect(await answer).toMatchObject({ status: "yield" });
+  expect(run.finished).toEqual(["a"]);
+});
+
+test("PUT registers the app at its server, with its key, and hands on the answer", async () => {
+  const seen: unknown[] = [];
+  const server = createServer(async (request, response) => {
+    let body = "";
+    for await (const chunk of request.setEncoding("utf8")) body += chunk;
+    seen.push([request.method, request.url, request.headers.authorization, JSON.parse(body)]);
+    response.writeHead(409).end('{"error":{"code":"app_elsewhere"}}');
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  closers.push(() => server.close());
+  const env = { ROTOR_BASE_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, ROTOR_API_KEY: "rt_ws_x" };
+  const response = await workflowHandler({ functions: [hello] })(new Request(`${URL_OF_APP}?x=1`, { method: "PUT" }), env);
+  expect([response.status, await response.json()]).toEqual([409, { error: { code: "app_elsewhere" } }]);
+  expect(seen).toEqual([["POST", "/v1/functions/sync", "Bearer rt_ws_x", { url: URL_OF_APP }]]);
+});
+
+test("the app's own ROTOR_BASE_URL is where checkpoints go", async () => {
+  const one = createFunction({ id: "one" }, ({ step }) => step.run("a", () => 1));
+  const peer = await peerWith([one]);
+  vi.stubEnv("ROTOR_BASE_URL", new URL(peer.url).origin);
+  peer.url = "http://rotor.invalid/v1/checkpoints";
+  expect(await peer.deliver(peer.create("one"))).toMatchObject({ status: "completed", output: 1 });
+});
+
+test("serveWorkflow mounts on Hono, and only there", async () => {
+  const app = new Hono();
+  serveWorkflow(app, { functions: [hello], signingKey: KEY });
+  const signature = { "x-rotor-signature": signRotor("", KEY, now()), "x-rotor-nonce": NONCE };
+  expect((await app.request("/api/rotor", { headers: signature })).status).toBe(200);
+  expect((await app.request("/api/rotor")).status).toBe(401);
+  expect(() => serveWorkflow({} as Hono, { functions: [hello] })).toThrow("serveWorkflow mounts on a Hono app");
+});
+
+type Parsed = { rawBody?: unknown; body?: unknown };
+
+test("node:http takes the raw body, a body of bytes or text, or the unread stream; a parsed body alone is told", async () => {
+  const peer = await peerWith([hello]);
+  const listener = nodeHandler(peer.handler);
+  const kinds: Record<string, (request: Parsed, text: string) => void> = {
+    raw: (request, text) => Object.assign(request, { rawBody: Buffer.from(text), body: JSON.parse(text) }),
+    bytes: (request, text) => Object.assign(request, { body: Buffer.from(text) }),
+    text: (request, text) => Object.assign(request, { body: text }),
+    parsed: (request, text) => Object.assign(request, { body: JSON.parse(text) }),
+  };
+  const server = createServer(async (request, response) => {
+    const prepare = kinds[request.url!.slice(1)];
+    if (prepare) {
+      let text = "";
+      for await (const chunk of request.setEncoding("utf8")) text += chunk;
+      prepare(request as Parsed, text);
+    }
+    await listener(request, response);
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  closers.push(() => server.close());
+  for (const kind of [...Object.keys(kinds), "stream"]) {
+    const body = JSON.stringify(peer.request(peer.create("hello", "Zoë")));
+    const headers = { "x-rotor-signature": signRotor(body, KEY, now()), connection: "close" };
+    const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/${kind}`, { method: "POST", body, headers });
+    const text = await response.text();
+    if (kind !== "parsed") expect([response.status, text]).toEqual([200, expect.stringContaining('"output":"Zoë"')]);
+    else expect([response.status, text]).toEqual([500, expect.stringMatching(/raw_body_missing.*express\.json/)]);
+  }
+});

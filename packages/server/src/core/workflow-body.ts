@@ -1,0 +1,62 @@
+/**
+ * The body of a delivery to an app: the run, its event and its steps. Stored JSON is passed through as text, so that
+ * nothing is parsed here that the app parses again.
+ */
+import { PROTOCOL_VERSION } from "@rotorsh/sdk/protocol";
+
+/** A stored step; `output` and `error` are JSON text. */
+export type BodyStep = {
+  readonly key: string;
+  readonly kind: string;
+  readonly state: string;
+  readonly attempt: number;
+  readonly seq: string | null;
+  readonly dueInMs: number | null;
+  readonly output: string | null;
+  readonly error: string | null;
+};
+
+export type BodyRun = {
+  readonly app: string;
+  readonly function: string;
+  readonly run: string;
+  readonly delivery: number;
+  readonly attempt: number;
+  readonly maxAttempts: number;
+  /** JSON text. */
+  readonly event: string;
+  readonly checkpoint: { readonly url: string; readonly token: string };
+};
+
+export function stepText(step: BodyStep): string {
+  const place = step.seq === null ? `"due_in_ms":${Math.ceil(step.dueInMs ?? 0)}` : `"seq":${step.seq}`;
+  const output = step.state === "completed" ? `,"output":${step.output ?? "null"}` : "";
+  const error = step.error === null ? "" : `,"error":${step.error}`;
+  return `{"key":${JSON.stringify(step.key)},"kind":"${step.kind}","state":"${step.state}","attempt":${step.attempt},${place}${output}${error}}`;
+}
+
+/**
+ * The body's text, at most about `bytes` long: unfinished steps first, then the newest finished ones; `more` is the
+ * cursor for the rest. `steps` come in order, the unfinished last.
+ */
+export function workflowBody(run: BodyRun, steps: readonly BodyStep[], bytes: number): string {
+  let room = bytes - run.event.length - 1_000;
+  const kept: string[] = [];
+  let more: string | null = null;
+  for (let index = steps.length - 1; index >= 0; index--) {
+    const step = steps[index]!;
+    const text = stepText(step);
+    room -= text.length + 1;
+    if (room < 0 && kept.length > 0 && step.seq !== null) {
+      more = String(Number(step.seq) + 1);
+      break;
+    }
+    kept.push(text);
+  }
+  kept.reverse();
+  return (
+    `{"version":${PROTOCOL_VERSION},"app":${JSON.stringify(run.app)},"function":${JSON.stringify(run.function)},"run":"${run.run}",` +
+    `"delivery":${run.delivery},"attempt":${run.attempt},"max_attempts":${run.maxAttempts},"event":${run.event},` +
+    `"steps":[${kept.join(",")}],"more":${JSON.stringify(more)},"checkpoint":${JSON.stringify(run.checkpoint)}}`
+  );
+}

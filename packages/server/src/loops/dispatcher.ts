@@ -1,0 +1,180 @@
+/**
+ * Claims due jobs, has them carried, settles how that ended. One tick: one look, one claim. What is in hand is in memory
+ * too, and compared to the database every few seconds, since the reply to a claim may be lost.
+ */
+import { decide } from "../core/job.js";
+import { limits } from "../core/limits.js";
+import type { AGAIN, BatchWriter } from "../store/batch.js";
+import { claim, lookForDue } from "../store/claim.js";
+import type { Db } from "../store/db.js";
+import { type LoadedJob, loadJobs, loadSteps, type StepRow } from "../store/load.js";
+import { resetQueue, tripQueue } from "../store/queues.js";
+import { heldBy, release } from "../store/rescue.js";
+import type { Settled, Settlement } from "../store/settle.js";
+import type { Carried } from "./courier.js";
+import type { Lease } from "./lease.js";
+import { createLoop, type Loop } from "./loop.js";
+
+export type DispatcherOptions = {
+  readonly db: Db;
+  readonly lease: Lease;
+  readonly settler: BatchWriter<Settlement, Exclude<Settled, typeof AGAIN>>;
+  readonly carry: (job: LoadedJob, steps: readonly StepRow[], signal: AbortSignal) => Promise<Carried>;
+  /** Nothing is claimed while this says so: a database of another environment. */
+  readonly held: () => boolean;
+  readonly onSettled: (job: LoadedJob, settled: Settled, carried: Carried) => void;
+  readonly onError: (error: unknown) => void;
+  readonly random?: () => number;
+};
+
+export type Dispatcher = {
+  readonly loop: Loop;
+  /** The job in hand, if this node delivers it now. */
+  inHand(jobId: string): LoadedJob | undefined;
+  /** Ends every delivery: they belong to others. */
+  abandon(): void;
+  /** Claims no more, and waits for what is in hand, at most this long; the rest is given back. */
+  drain(ms: number): Promise<void>;
+};
+
+type InHand = { readonly job: LoadedJob; readonly abort: AbortController };
+
+/** How often a settlement is tried again while the database does not answer. */
+const SETTLE_RETRY_MS = 250;
+
+export function createDispatcher(options: DispatcherOptions): Dispatcher {
+  const { db, lease, settler } = options;
+  const random = options.random ?? Math.random;
+  const inHand = new Map<string, InHand>();
+  let draining = false;
+  let emptied: (() => void) | undefined;
+  let reconciledAt = performance.now();
+
+  const tick = async (): Promise<number> => {
+    if (draining || options.held()) return limits.pollMs;
+    if (!lease.fresh()) return 100;
+    if (performance.now() - reconciledAt > limits.reconcileMs) await reconcile();
+    const room = limits.inFlight - inHand.size;
+    if (room <= 0) return limits.pollMs;
+    const due = await lookForDue(db);
+    const ready = due.filter((queue) => queue.dueInMs <= 0).map((queue) => queue.queueId);
+    const nextMs = due.find((queue) => queue.dueInMs > 0)?.dueInMs ?? limits.pollMs;
+    const pauseMs = Math.min(Math.ceil(nextMs), limits.pollMs);
+    if (ready.length === 0) return pauseMs;
+    const nodeId = lease.nodeId();
+    let taken: Awaited<ReturnType<typeof claim>>;
+    try {
+      taken = await claim(db, nodeId, ready, room);
+    } catch (error) {
+      // The claim may have committed: what it took is found and given back.
+      reconciledAt = Number.NEGATIVE_INFINITY;
+      throw error;
+    }
+    if (taken.length === 0) return pauseMs;
+    await begin(taken, nodeId);
+    return 0;
+  };
+
+  /** Reads what was claimed and sets it off. Should the reading fail, reconciliation gives it back. */
+  const begin = async (taken: readonly { jobId: string; delivery: number; kind: string }[], nodeId: string): Promise<void> => {
+    const [jobs, steps] = await Promise.all([
+      loadJobs(db, taken),
+      loadSteps(db, taken.filter((job) => job.kind === "function").map((job) => job.jobId)),
+    ]);
+    for (const job of jobs) void handle(job, steps.get(job.jobId) ?? [], nodeId);
+  };
+
+  const handle = async (first: LoadedJob, firstSteps: readonly StepRow[], nodeId: string): Promise<void> => {
+    const abort = new AbortController();
+    let job = first;
+    let steps = firstSteps;
+    try {
+      for (;;) {
+        // A node that was paused wakes here: its jobs may be others' by now.
+        if (!lease.fresh() || lease.nodeId() !== nodeId) return;
+        inHand.set(job.jobId, { job, abort });
+        const carried = await options.carry(job, steps, abort.signal);
+        const settled = await settle(job, carried, nodeId);
+        if (settled === undefined) return;
+        options.onSettled(job, settled, carried);
+        if (settled.kind !== "settled" || settled.next === null) return;
+        // Progress, and something to do at once: the next delivery without a claim.
+        job = { ...job, delivery: settled.next, attempt: 1 };
+        steps = (await loadSteps(db, [job.jobId])).get(job.jobId) ?? [];
+      }
+    } catch (error) {
+      // Still active by the database; reconciliation gives it back.
+      options.onError(error);
+    } finally {
+      if (inHand.get(job.jobId)?.abort === abort) inHand.delete(job.jobId);
+      if (inHand.size === 0) emptied?.();
+      loop.wake();
+    }
+  };
+
+  /** Writes how it ended, until the database has said so or the job is not ours any more. */
+  const settle = async (job: LoadedJob, carried: Carried, nodeId: string): Promise<Settled | undefined> => {
+    const policy = { maxAttempts: job.maxAttempts, backoff: job.queue.backoff };
+    const end = await reached(job, carried);
+    const outcome = decide({ kind: job.queue.kind, attempt: job.attempt, asyncTimeoutMs: job.queue.asyncTimeoutMs }, end, policy, random());
+    if (outcome === undefined) return undefined;
+    const { jobId, delivery, attempt, parentId } = job;
+    const settlement: Settlement = { jobId, delivery, attempt, parentId, outcome, policy, status: carried.status, durationMs: carried.durationMs, random: random() };
+    for (;;) {
+      try {
+        return await settler.write(settlement);
+      } catch (error) {
+        options.onError(error);
+        if (lease.nodeId() !== nodeId) return undefined;
+        await new Promise((resolve) => setTimeout(resolve, SETTLE_RETRY_MS));
+      }
+    }
+  };
+
+  /** Keeps the breaker of the job's queue; an app that was away for too long fails its run after all. */
+  const reached = async (job: LoadedJob, { end }: Carried): Promise<Carried["end"]> => {
+    if (end.kind !== "unreached") {
+      if (job.queue.trips > 0 && end.kind !== "released") await resetQueue(db, job.queue.id, job.queue.appId);
+      return end;
+    }
+    if (job.queue.kind === "callback") return end;
+    const sinceMs = await tripQueue(db, job.queue.id, job.queue.appId);
+    return sinceMs > limits.unreachableMs ? { kind: "failed", final: true, error: end.error } : end;
+  };
+
+  /** What the database says that we hold, and we know nothing of, is given back. No claim is under way in a tick. */
+  const reconcile = async (): Promise<void> => {
+    const held = await heldBy(db, lease.nodeId());
+    await release(db, held.filter((row) => !inHand.has(row.jobId)));
+    reconciledAt = performance.now();
+  };
+
+  const loop = createLoop({ tick, onError: options.onError, retryMs: 200 });
+
+  return {
+    loop,
+    inHand: (jobId) => inHand.get(jobId)?.job,
+    abandon() {
+      for (const { abort } of inHand.values()) abort.abort();
+    },
+    async drain(ms) {
+      draining = true;
+      await loop.stop();
+      if (inHand.size === 0) return;
+      const empty = new Promise<void>((resolve) => {
+        emptied = resolve;
+      });
+      let timer: NodeJS.Timeout | undefined;
+      await Promise.race([
+        empty,
+        new Promise<void>((resolve) => {
+          timer = setTimeout(resolve, ms);
+        }),
+      ]);
+      clearTimeout(timer);
+      if (inHand.size === 0) return;
+      for (const { abort } of inHand.values()) abort.abort();
+      await empty;
+    },
+  };
+}

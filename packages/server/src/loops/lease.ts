@@ -1,0 +1,113 @@
+/**
+ * This node's lease: renewed each second on a connection of its own, so that a busy pool does not kill a healthy node.
+ * A node that lost its lease drops all that it holds and goes on under a new id.
+ */
+import { randomUUID } from "node:crypto";
+import type pg from "pg";
+import { limits } from "../core/limits.js";
+import type { Db, Queryable, Statement, Value } from "../store/db.js";
+import { registerNode, removeNode, renewNode } from "../store/nodes.js";
+import { createLoop, type Loop } from "./loop.js";
+
+export type Lease = {
+  /** The id of now; a new one after a loss. */
+  nodeId(): string;
+  /** True while the last renewal was sent less than a lease minus a second ago, by the monotonic clock. */
+  fresh(): boolean;
+  /** True once this node has renewed without a gap for one whole lease: only then may it judge others. */
+  steady(): boolean;
+  /** Living nodes at the last renewal. */
+  nodes(): number;
+  start(): Promise<void>;
+  /** Ends the lease at once, so that nobody waits for it to run out. */
+  stop(): Promise<void>;
+};
+
+export type LeaseOptions = {
+  readonly db: Db;
+  readonly label: string;
+  /** Told after a loss: everything in hand belongs to others now. */
+  readonly onLost: () => void;
+  readonly onError: (error: unknown) => void;
+};
+
+export function createLease({ db, label, onLost, onError }: LeaseOptions): Lease {
+  let id = randomUUID();
+  let client: pg.Client | undefined;
+  let sentAt = Number.NEGATIVE_INFINITY;
+  let steadySince = Number.POSITIVE_INFINITY;
+  let alive = 1;
+
+  const connected = async (): Promise<Queryable> => {
+    if (client === undefined) {
+      const fresh = await db.connect();
+      fresh.once("end", () => {
+        if (client === fresh) client = undefined;
+      });
+      client = fresh;
+    }
+    const own = client;
+    return {
+      query: async <Row>(statement: Statement, values: readonly Value[] = []) =>
+        (await own.query({ name: statement.name, text: db.resolve(statement.text), values: [...values] })).rows as Row[],
+    };
+  };
+
+  const register = async (): Promise<void> => {
+    const at = performance.now();
+    await registerNode(await connected(), id, label);
+    sentAt = at;
+    steadySince = at;
+  };
+
+  const renew = async (): Promise<number> => {
+    const at = performance.now();
+    const count = await renewNode(await connected(), id);
+    if (count === undefined) {
+      // Dead by the clock of the database: others may hold our work already.
+      id = randomUUID();
+      sentAt = Number.NEGATIVE_INFINITY;
+      steadySince = Number.POSITIVE_INFINITY;
+      onLost();
+      await register();
+      return limits.renewMs;
+    }
+    if (at - sentAt > limits.leaseMs) steadySince = at;
+    sentAt = at;
+    alive = count;
+    return Math.max(0, limits.renewMs - (performance.now() - at));
+  };
+
+  const loop: Loop = createLoop({
+    tick: renew,
+    onError: (error) => {
+      steadySince = Number.POSITIVE_INFINITY;
+      void client?.end().catch(onError);
+      client = undefined;
+      onError(error);
+    },
+    retryMs: 200,
+  });
+
+  return {
+    nodeId: () => id,
+    fresh: () => performance.now() - sentAt < limits.leaseMs - 1_000,
+    steady: () => performance.now() - Math.max(steadySince, 0) >= limits.leaseMs && steadySince !== Number.POSITIVE_INFINITY,
+    nodes: () => alive,
+    async start() {
+      await register();
+      loop.start();
+    },
+    async stop() {
+      await loop.stop();
+      try {
+        await removeNode(db, id);
+      } catch (error) {
+        // The lease runs out by itself a few seconds later.
+        onError(error);
+      }
+      await client?.end();
+      client = undefined;
+    },
+  };
+}

@@ -1,0 +1,29 @@
+/** Takes work from dead nodes and from deliveries that outlived their limit; ends what nobody decided about in time. */
+import { limits } from "../core/limits.js";
+import type { Db } from "../store/db.js";
+import { expirePatience } from "../store/control.js";
+import { expireOverdue, rescueDead } from "../store/rescue.js";
+import type { Lease } from "./lease.js";
+import { createLoop, type Loop } from "./loop.js";
+
+export type RescuerOptions = {
+  readonly db: Db;
+  readonly lease: Lease;
+  readonly held: () => boolean;
+  readonly onRescued: (count: number) => void;
+  readonly onError: (error: unknown) => void;
+};
+
+export function createRescuer({ db, lease, held, onRescued, onError }: RescuerOptions): Loop {
+  return createLoop({
+    onError,
+    tick: async () => {
+      // After an outage of Postgres every lease has run out: who has not lived through one since judges nobody.
+      if (held() || !lease.steady()) return limits.renewMs;
+      const rescued = await rescueDead(db);
+      const ended = (await expireOverdue(db, Math.random)) + (await expirePatience(db));
+      if (rescued !== undefined || ended > 0) onRescued((rescued ?? 0) + ended);
+      return rescued === undefined ? limits.renewMs : 0;
+    },
+  });
+}

@@ -1,0 +1,30 @@
+import { randomUUID } from "node:crypto";
+import { expect, test } from "vitest";
+import { newId } from "../core/ids.js";
+import { testDatabase } from "../testing-kit/database.js";
+import { claim, lookForDue } from "./claim.js";
+import { enqueue } from "./enqueue.js";
+import { violations } from "./invariants.js";
+import { loadJobs } from "./load.js";
+import { createQueue, DEFAULT_QUEUE } from "./queues.js";
+import { createWorkspace } from "./workspaces.js";
+import { listJobs } from "./views.js";
+
+test("smoke", async () => {
+  const t = await testDatabase();
+  const { db } = t;
+  await createWorkspace(db, "default", "d");
+  const q = (await createQueue(db, "default", "q", { ...DEFAULT_QUEUE, url: "http://x" }))!;
+  const jobs = Array.from({ length: 30 }, (_, i) => ({ id: newId(), queueId: q.id, key: i === 3 ? "a" : null, body: Buffer.from("{}"), contentType: "application/json", tags: ["x", "y,z"] }));
+  console.log((await db.transact((tx) => enqueue(tx, jobs))).length);
+  console.log(await db.transact((tx) => enqueue(tx, [{ ...jobs[0]!, id: newId(), key: "a" }])));
+  console.log(await lookForDue(db));
+  const taken = await claim(db, randomUUID(), [q.id], 100);
+  expect(taken.length).toBe(10);
+  console.log((await loadJobs(db, taken))[0]);
+  console.log((await listJobs(db, "default", {}, 1)));
+  console.log(await violations(db));
+  await expect(db.transact(async (tx) => { const a = tx.query({ name: "x", text: "select 1/0" }); const b = tx.query({ name: "y", text: "select 1 as a" }); await Promise.all([a, b]); })).rejects.toThrow("division");
+  expect(await db.query({ name: "z", text: "select 1 as a" })).toEqual([{ a: 1 }]);
+  await t.close();
+});
