@@ -5,7 +5,7 @@ import { runWithStepKey } from "./context.js";
 import { isNonRetriable, retryAfterMs, toWireError } from "./errors.js";
 import { toJsonText } from "./json.js";
 import type { Json, RunReport } from "./protocol.js";
-import type { StepCall } from "./step.js";
+import type { StepCall } from "./step-call.js";
 
 export type Attempt = {
   readonly runId: string;
@@ -40,10 +40,7 @@ async function execute({ runId, key, call, attempt, controller }: Attempt): Prom
   const stepKey = `${runId}/${key}`;
   try {
     const context = { key: stepKey, attempt, signal: controller.signal };
-    const output = await Promise.race([
-      runWithStepKey(stepKey, async () => call.fn(context)),
-      limit.passed,
-    ]);
+    const output = await Promise.race([runWithStepKey(stepKey, async () => call.fn(context)), limit.passed]);
     // Read back, so that the code sees now what a replay would give it later.
     return JSON.parse(toJsonText(output, `The output of step "${call.id}"`, MAX_OUTPUT_BYTES));
   } finally {

@@ -28,13 +28,21 @@ function isPermanent(error: unknown, stored: WeakSet<object>): boolean {
 
 function failed(error: unknown, retriable: boolean): AnswerBody {
   const retry_after_ms = retriable ? retryAfterMs(error) : undefined;
-  return { status: "failed", error: toWireError(error), retriable, ...(retry_after_ms !== undefined && { retry_after_ms }) };
+  return {
+    status: "failed",
+    error: toWireError(error),
+    retriable,
+    ...(retry_after_ms !== undefined && { retry_after_ms }),
+  };
 }
 
 export function answerTo(end: End, stored: WeakSet<object>): AnswerBody {
   if (end.kind === "threw") return failed(end.error, !isPermanent(end.error, stored));
   try {
-    return { status: "completed", output: JSON.parse(toJsonText(end.value, "The function's result", MAX_OUTPUT_BYTES)) };
+    return {
+      status: "completed",
+      output: JSON.parse(toJsonText(end.value, "The function's result", MAX_OUTPUT_BYTES)),
+    };
   } catch (error) {
     return failed(error, false);
   }

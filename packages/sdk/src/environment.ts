@@ -2,8 +2,7 @@
 
 type Variables = Readonly<Record<string, unknown>>;
 
-const processVariables = (): Variables =>
-  (globalThis as { process?: { env?: Variables } }).process?.env ?? {};
+const processVariables = (): Variables => (globalThis as { process?: { env?: Variables } }).process?.env ?? {};
 
 /**
  * The variable's text, or undefined where it is missing or empty.

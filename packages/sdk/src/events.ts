@@ -32,7 +32,7 @@ export type EventToSend<Data = unknown> = {
 /** Makes an event of its name when called; stands for that name wherever a name is taken. */
 export type EventDefinition<Input, Data> = {
   /** @throws RotorInputError when the schema does not accept the data. */
-  (data: Input, options?: { readonly id?: string; readonly ts?: number }): EventToSend<Input>;
+  (data: Input, options?: { readonly id?: string; readonly ts?: number }): EventToSend;
   /** The event's name; `name` says the same. */
   readonly eventName: string;
   /** Type only: what a function or a wait receives. */
@@ -52,7 +52,9 @@ function check(name: string, schema: EventSchema, data: unknown): unknown {
   }
   if (!result.issues) return result.value;
   const issues = result.issues.map(({ message, path }) => {
-    const keys = path?.map((part) => String(typeof part === "object" && part !== null && "key" in part ? part.key : part));
+    const keys = path?.map((part) =>
+      String(typeof part === "object" && part !== null && "key" in part ? part.key : part),
+    );
     return keys?.length ? `${keys.join(".")}: ${message}` : message;
   });
   throw new RotorInputError(`Event "${name}": its data does not fit its schema: ${issues.join("; ")}`);

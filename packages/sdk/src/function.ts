@@ -86,7 +86,9 @@ function checkConfig(config: FunctionConfig): void {
   }
   const unknown = Object.keys(config).filter((key) => !KNOWN.has(key));
   if (unknown.length > 0) {
-    throw new RotorInputError(`Function "${id}": this version does not know ${unknown.map((key) => `"${key}"`).join(", ")}`);
+    throw new RotorInputError(
+      `Function "${id}": this version does not know ${unknown.map((key) => `"${key}"`).join(", ")}`,
+    );
   }
   if (retries !== undefined && max_attempts !== undefined) {
     throw new RotorInputError(`Function "${id}": give retries or max_attempts, not both`);
@@ -115,7 +117,8 @@ export function createFunction<const T extends TriggerOption = EventTrigger<stri
   handler: (context: FunctionContext<DataOf<T>>) => Result | PromiseLike<Result>,
 ): RotorFunction<DataOf<T>, Result> {
   checkConfig(config);
-  if (typeof handler !== "function") throw new RotorInputError(`Function "${config.id}": its second argument is the code`);
+  if (typeof handler !== "function")
+    throw new RotorInputError(`Function "${config.id}": its second argument is the code`);
   return { id: config.id, config, handler };
 }
 
@@ -127,6 +130,7 @@ export function manifestOf({ id, config }: RotorFunction): FunctionManifest {
         ? { event: nameOfEvent(trigger.event), ...(trigger.if !== undefined && { if: trigger.if }) }
         : { cron: trigger.cron, timezone: trigger.timezone },
   );
-  const max_attempts = config.max_attempts ?? (config.retries === undefined ? DEFAULT_MAX_ATTEMPTS : config.retries + 1);
+  const max_attempts =
+    config.max_attempts ?? (config.retries === undefined ? DEFAULT_MAX_ATTEMPTS : config.retries + 1);
   return { id, triggers, max_attempts, concurrency: config.concurrency ?? DEFAULT_CONCURRENCY };
 }

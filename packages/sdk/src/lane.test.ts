@@ -60,7 +60,10 @@ test("an idle lane sends at once, a busy one gathers what comes while a POST is 
   expect([posts.length, seatA.busy, seatB.busy]).toEqual([1, true, true]);
   first.answer(go(1));
   const second = await post(2);
-  expect(shape(second)).toEqual([["b", "2", "4"], ["a", "3"]]);
+  expect(shape(second)).toEqual([
+    ["b", "2", "4"],
+    ["a", "3"],
+  ]);
   expect(a.replies.map(({ sent }) => sent.map(({ report }) => report.key))).toEqual([["1"]]);
 });
 

@@ -145,7 +145,7 @@ export function createLane(url: string, settings: Partial<LaneSettings> = {}): L
     if (result.kind === "refused" && entries.every(({ seat }) => seat.refusals < MAX_REFUSALS)) {
       for (const entry of entries) sendAgain(entry);
     } else if (result.kind === "reply" && result.reply.runs.length === entries.length) {
-      entries.forEach((entry, index) => deliver(entry, result.reply.runs[index]!));
+      for (const [index, entry] of entries.entries()) deliver(entry, result.reply.runs[index]!);
     } else {
       giveUp(entries);
     }
@@ -154,7 +154,10 @@ export function createLane(url: string, settings: Partial<LaneSettings> = {}): L
   const deliver = (entry: Entry, reply: ReplyOfRun): void => {
     const { seat, sent } = entry;
     if (seat.left) return;
-    if (reply.verdict === "retry") return sendAgain(entry);
+    if (reply.verdict === "retry") {
+      sendAgain(entry);
+      return;
+    }
     seat.refusals = 0;
     if (reply.verdict === "invalid" && sent.length > 1) {
       seat.queue.unshift(...sent);
@@ -216,7 +219,10 @@ export function createLane(url: string, settings: Partial<LaneSettings> = {}): L
     if (beat === undefined) scheduleBeat();
     const send = (reports: readonly Outgoing[], asking: boolean): void => {
       if (seat.left) return;
-      if (isDown()) return passenger.unreachable(reports);
+      if (isDown()) {
+        passenger.unreachable(reports);
+        return;
+      }
       seat.queue.push(...reports);
       seat.asking ||= asking;
       void move();

@@ -20,7 +20,9 @@ export function serveWorkflow(app: HonoApp, options: ServeOptions): WorkflowHand
   const { path = "/api/rotor", ...rest } = options;
   const handler = workflowHandler(rest);
   if (!isHono(app)) {
-    throw new RotorInputError("serveWorkflow mounts on a Hono app; elsewhere use workflowHandler, or nodeHandler for node:http");
+    throw new RotorInputError(
+      "serveWorkflow mounts on a Hono app; elsewhere use workflowHandler, or nodeHandler for node:http",
+    );
   }
   mountOnHono(app, path, handler);
   drainAtShutdown(handler.drain);

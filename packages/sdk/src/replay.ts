@@ -17,6 +17,7 @@
  * 10. Another kind of step under a stored key, or an unfinished stored step that the code no longer asks for: `diverged`.
  */
 
+import type { Asked } from "./asked.js";
 import { runAttempt } from "./attempt.js";
 import type { AnswerBody, End } from "./end.js";
 import { answerTo } from "./end.js";
@@ -26,9 +27,9 @@ import { outgoing } from "./lane.js";
 import type { Ledger } from "./ledger.js";
 import { createLedger, errorOf, resultOf } from "./ledger.js";
 import { loggerWhile } from "./logger.js";
-import type { DeliveryRequest, Json, Report, WireError, WireStep } from "./protocol.js";
-import type { StepCall } from "./step.js";
-import { createStep } from "./step.js";
+import type { DeliveryRequest, Report, WireError, WireStep } from "./protocol.js";
+import type { StepCall } from "./step-call.js";
+import { createStep } from "./step-call.js";
 import { turn } from "./turn.js";
 import { warnOnce } from "./warn.js";
 
@@ -45,29 +46,6 @@ export type ReplayOptions = {
   readonly drain?: AbortSignal;
   /** How long code that does not reach a stored wait may still be busy with work of its own (default 1 s). */
   readonly graceMs?: number;
-};
-
-/** Where an asked step stands. */
-type Phase =
-  /** Finished at the server; resolves when its turn comes. */
-  | { readonly at: "stored" }
-  /** Its code may start. */
-  | { readonly at: "ready" }
-  | { readonly at: "running"; readonly controller: AbortController }
-  /** In the outbox, or on its way; `output` is what a finished attempt gave. */
-  | { readonly at: "reported"; readonly output?: Json }
-  /** The server holds it unfinished; due by the monotonic clock. */
-  | { readonly at: "waiting"; readonly dueMs: number }
-  | { readonly at: "settled" };
-
-type Asked = {
-  readonly key: string;
-  readonly call: StepCall;
-  readonly resolve: (value: unknown) => void;
-  readonly reject: (error: unknown) => void;
-  phase: Phase;
-  /** Attempts begun. */
-  attempt: number;
 };
 
 /** Steps of one run whose code runs at the same time. */
@@ -243,7 +221,10 @@ class Delivery {
     this.#open.delete(asked);
     this.#received = asked.key;
     if (phase.at === "running") phase.controller.abort(endOfDelivery());
-    if (step.state === "completed") return asked.resolve(resultOf(step));
+    if (step.state === "completed") {
+      asked.resolve(resultOf(step));
+      return;
+    }
     const error = errorOf(asked.call.id, step);
     this.#thrown.add(error);
     asked.reject(error);

@@ -34,14 +34,24 @@ const introspection = (secret: string, nonce = NONCE) =>
   new Request(URL_OF_APP, { headers: { "x-rotor-signature": signRotor("", secret, now()), "x-rotor-nonce": nonce } });
 
 test("introspection answers a signed manifest whose hash changes with the list", async () => {
-  const other = createFunction({ id: "other", trigger: [{ cron: "0 9 * * *", timezone: "Europe/Stockholm" }] }, () => 1);
+  const other = createFunction(
+    { id: "other", trigger: [{ cron: "0 9 * * *", timezone: "Europe/Stockholm" }] },
+    () => 1,
+  );
   const hashes: string[] = [];
   for (const functions of [[hello], [hello, other]]) {
-    const response = await workflowHandler({ functions, signingKey: ["whsec_old", KEY], app: "shop" })(introspection(KEY));
+    const response = await workflowHandler({ functions, signingKey: ["whsec_old", KEY], app: "shop" })(
+      introspection(KEY),
+    );
     const signed = verifyAnswer(await response.text(), manifestContext(NONCE), KEY);
     const manifest = JSON.parse(signed!.json) as Manifest;
     expect(manifest).toMatchObject({ version: 1, app: "shop", dev: false });
-    expect(manifest.functions[0]).toEqual({ id: "hello", triggers: [{ event: "greeted" }], max_attempts: 2, concurrency: 100 });
+    expect(manifest.functions[0]).toEqual({
+      id: "hello",
+      triggers: [{ event: "greeted" }],
+      max_attempts: 2,
+      concurrency: 100,
+    });
     hashes.push(manifest.hash);
   }
   expect(new Set(hashes).size).toBe(2);
@@ -50,10 +60,16 @@ test("introspection answers a signed manifest whose hash changes with the list",
 test("a request without a good signature is refused before anything else is looked at", async () => {
   const peer = await peerWith([hello]);
   const body = JSON.stringify(peer.request(peer.create("hello")));
-  const bad = [{}, { "x-rotor-signature": signRotor(body, "whsec_other", now()) }, { "x-rotor-signature": signRotor(body, KEY, now() - 400) }];
+  const bad = [
+    {},
+    { "x-rotor-signature": signRotor(body, "whsec_other", now()) },
+    { "x-rotor-signature": signRotor(body, KEY, now() - 400) },
+  ];
   for (const headers of bad) expect((await peer.post(body, headers as Record<string, string>)).status).toBe(401);
   expect((await peer.post("no json", {})).status).toBe(401);
-  expect((await workflowHandler({ functions: [hello], signingKey: KEY })(introspection("whsec_other"))).status).toBe(401);
+  expect((await workflowHandler({ functions: [hello], signingKey: KEY })(introspection("whsec_other"))).status).toBe(
+    401,
+  );
 });
 
 test("an app without a key says so at the first request, not at import", async () => {
@@ -95,7 +111,9 @@ test("two functions of one id are refused when the handler is made", () => {
 
 test("a quick answer is an ordinary response, a slow one a stream that shows life", async () => {
   let finish = (_: string) => {};
-  const slow = createFunction({ id: "slow" }, ({ step }) => step.run("a", () => new Promise<string>((done) => (finish = done))));
+  const slow = createFunction({ id: "slow" }, ({ step }) =>
+    step.run("a", () => new Promise<string>((done) => (finish = done))),
+  );
   const peer = await peerWith([slow], { timing: { plainWithinMs: 1, lifeEveryMs: 2 } });
   const asked = peer.request(peer.create("slow"));
   const response = await peer.post(JSON.stringify(asked));
@@ -104,9 +122,12 @@ test("a quick answer is an ordinary response, a slow one a stream that shows lif
   for (let life = 0; life < 3; life++) text += new TextDecoder().decode((await reader.read()).value);
   expect(text.trim()).toBe("");
   finish("late");
-  for (let part = await reader.read(); !part.done; part = await reader.read()) text += new TextDecoder().decode(part.value);
+  for (let part = await reader.read(); !part.done; part = await reader.read())
+    text += new TextDecoder().decode(part.value);
   expect(text).toMatch(/^ {3,}rotor-signature t=/);
-  expect(JSON.parse(verifyAnswer(text, answerContext(asked.run, asked.delivery), KEY)!.json)).toMatchObject({ output: "late" });
+  expect(JSON.parse(verifyAnswer(text, answerContext(asked.run, asked.delivery), KEY)!.json)).toMatchObject({
+    output: "late",
+  });
 });
 
 test("a platform that cannot stream gets one plain answer", async () => {
@@ -157,8 +178,14 @@ test("PUT registers the app at its server, with its key, and hands on the answer
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   closers.push(() => server.close());
-  const env = { ROTOR_BASE_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, ROTOR_API_KEY: "rt_ws_x" };
-  const response = await workflowHandler({ functions: [hello] })(new Request(`${URL_OF_APP}?x=1`, { method: "PUT" }), env);
+  const env = {
+    ROTOR_BASE_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    ROTOR_API_KEY: "rt_ws_x",
+  };
+  const response = await workflowHandler({ functions: [hello] })(
+    new Request(`${URL_OF_APP}?x=1`, { method: "PUT" }),
+    env,
+  );
   expect([response.status, await response.json()]).toEqual([409, { error: { code: "app_elsewhere" } }]);
   expect(seen).toEqual([["POST", "/v1/functions/sync", "Bearer rt_ws_x", { url: URL_OF_APP }]]);
 });
@@ -205,7 +232,11 @@ test("node:http takes the raw body, a body of bytes or text, or the unread strea
   for (const kind of [...Object.keys(kinds), "stream"]) {
     const body = JSON.stringify(peer.request(peer.create("hello", "Zoë")));
     const headers = { "x-rotor-signature": signRotor(body, KEY, now()), connection: "close" };
-    const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/${kind}`, { method: "POST", body, headers });
+    const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/${kind}`, {
+      method: "POST",
+      body,
+      headers,
+    });
     const text = await response.text();
     if (kind !== "parsed") expect([response.status, text]).toEqual([200, expect.stringContaining('"output":"Zoë"')]);
     else expect([response.status, text]).toEqual([500, expect.stringMatching(/raw_body_missing.*express\.json/)]);

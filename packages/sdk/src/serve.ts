@@ -65,7 +65,8 @@ function keysFor({ signingKey, dev }: WorkflowOptions, env: unknown): Keys {
     }
     return { dev: true, secrets: [DEVELOPMENT_SIGNING_KEY] };
   }
-  const given = typeof signingKey === "function" ? signingKey(env) : (signingKey ?? readVariable("ROTOR_SIGNING_KEY", env));
+  const given =
+    typeof signingKey === "function" ? signingKey(env) : (signingKey ?? readVariable("ROTOR_SIGNING_KEY", env));
   const secrets = (typeof given === "string" ? [given] : (given ?? [])).filter((secret) => secret !== "");
   if (secrets.length > 0) return { dev: false, secrets };
   throw new SetupError(
@@ -114,7 +115,8 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
 
   const introspect = (request: Request, keys: Keys): Response => {
     const nonce = request.headers.get(headers.nonce);
-    if (!nonce || !/^[0-9a-f]{32}$/.test(nonce)) return refusal(400, "no_nonce", `${headers.nonce}: 32 hex digits are missing`);
+    if (!nonce || !/^[0-9a-f]{32}$/.test(nonce))
+      return refusal(400, "no_nonce", `${headers.nonce}: 32 hex digits are missing`);
     const manifest: Manifest = { version: PROTOCOL_VERSION, app, sdk: SDK, hash, dev: keys.dev, functions: manifests };
     return signedResponse(sign(manifest, manifestContext(nonce), keys.secrets));
   };
@@ -185,7 +187,9 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
       if (!verifyRotorSignature(body, request.headers.get(headers.signature), keys.secrets)) {
         return refusal(401, "bad_signature", "The request is not signed with this app's signing key");
       }
-      return request.method === "GET" ? introspect(request, keys) : await deliver(new TextDecoder().decode(body), keys, env);
+      return request.method === "GET"
+        ? introspect(request, keys)
+        : await deliver(new TextDecoder().decode(body), keys, env);
     } catch (error) {
       const code = error instanceof SetupError ? error.setup : "internal";
       return refusal(500, code, error instanceof Error ? error.message : String(error));

@@ -1,16 +1,11 @@
-/** The `step` object as a function sees it: its types, and each call turned into what replay needs. Nothing runs here. */
+/** The `step` object as a function sees it: types only. What a call becomes is `step-call.ts`. */
 
 import type { Backoff } from "./backoff.js";
-import { isBackoff } from "./backoff.js";
 import type { Duration } from "./duration.js";
-import { parseDuration, YEAR_MS } from "./duration.js";
-import { RotorInputError } from "./errors.js";
 import type { EventDefinition, EventName, EventToSend } from "./events.js";
-import { nameOfEvent } from "./events.js";
 import type { RotorFunction } from "./function.js";
 import type { Jsonify, Untyped } from "./json.js";
-import { toJsonText } from "./json.js";
-import type { EnqueueReport, EventReport, Json, MatchObject, Report, StepKind } from "./protocol.js";
+import type { MatchObject } from "./protocol.js";
 
 /** What the code of a step is given. */
 export type StepContext = {
@@ -31,7 +26,7 @@ export type RunOptions = {
   readonly backoff?: Backoff;
 };
 
-type WaitOptions = {
+export type WaitOptions = {
   /** A CEL expression over `data` (or `event`) and `trigger`, or equalities on `data` by dotted path. */
   readonly match?: string | MatchObject;
   /** Null is the answer after it. */
@@ -67,7 +62,10 @@ export type Step = {
   /** Sleeps until a time, at most 365 days away; a time in the past is no wait. A string is an ISO date. */
   sleepUntil(id: string, date: Date | string): Promise<void>;
   /** The data of the first event that matches, or null at the timeout. */
-  waitForEvent<Data>(id: string, options: WaitOptions & { readonly event: EventDefinition<never, Data> }): Promise<Data | null>;
+  waitForEvent<Data>(
+    id: string,
+    options: WaitOptions & { readonly event: EventDefinition<never, Data> },
+  ): Promise<Data | null>;
   waitForEvent<T = Untyped>(id: string, options: WaitOptions & { readonly event: EventName }): Promise<T | null>;
   /**
    * The `data` of the call that completes the signal, whose id is `<run id>/<step id>` unless given.
@@ -84,7 +82,16 @@ export type Step = {
   ): Promise<{ result: Jsonify<R>; runId: string }>;
   invoke<R = Untyped>(
     id: string,
-    options: { readonly workflow: string | RotorFunction<never, unknown>; readonly data?: unknown; readonly timeout: Duration },
+    options: { readonly workflow: string; readonly data?: unknown; readonly timeout: Duration },
+  ): Promise<{ result: R; runId: string }>;
+  /** With the result's type written out; without it, `data` must be what the function takes. */
+  invoke<R>(
+    id: string,
+    options: {
+      readonly workflow: RotorFunction<never, unknown>;
+      readonly data?: unknown extends R ? never : unknown;
+      readonly timeout: Duration;
+    },
   ): Promise<{ result: R; runId: string }>;
   /** Publishes one event or several, once. */
   sendEvent(
@@ -95,185 +102,3 @@ export type Step = {
   enqueue<T = Untyped>(id: string, queue: string, job: JobToEnqueue, options: JobWait): Promise<T>;
   enqueue(id: string, queue: string, job: JobToEnqueue, options?: { readonly wait?: false }): Promise<{ id: string }>;
 };
-
-/** A step that the code asks for, checked. */
-export type StepCall =
-  | {
-      readonly kind: "run";
-      readonly id: string;
-      readonly fn: (context: StepContext) => unknown;
-      /** Undefined: the function's. */
-      readonly maxAttempts: number | undefined;
-      readonly timeoutMs: number;
-      readonly backoff: Backoff;
-    }
-  | {
-      readonly kind: Exclude<StepKind, "run">;
-      readonly id: string;
-      /** Finished as soon as the server has it, so nothing is waited for: such a step does not suspend the run. */
-      readonly immediate: boolean;
-      /** @param after key of the step whose result the code received last. */
-      readonly report: (key: string, after: string | undefined) => Report;
-    };
-
-const STEP_TIMEOUT_MS = 600_000;
-const MAX_STEP_TIMEOUT_MS = 43_200_000;
-const MAX_ARGUMENT_BYTES = 1024 * 1024;
-
-/** Control characters would break logs and URLs; `#2` at the end is how the second use of an id is stored. */
-const BAD_ID = /\p{Cc}|#\d+$/u;
-
-function checkId(id: unknown): string {
-  if (typeof id !== "string" || id === "" || id.length > 256 || BAD_ID.test(id)) {
-    const shown = JSON.stringify(typeof id === "string" ? id.slice(0, 60) : id);
-    throw new RotorInputError(
-      `Step id ${shown}: use a text of 1 to 256 characters without control characters, not ending in "#" and digits`,
-    );
-  }
-  return id;
-}
-
-const text = (value: unknown, what: string): string => {
-  if (typeof value !== "string" || value === "") throw new RotorInputError(`${what}: write its name`);
-  return value;
-};
-
-// Read back at once, so that what the code does to the value afterwards changes nothing.
-const json = (value: unknown, what: string): Json => JSON.parse(toJsonText(value, what, MAX_ARGUMENT_BYTES));
-
-function runCall(id: string, fn: unknown, options: RunOptions = {}): StepCall {
-  const { retries, timeout, backoff = "exponential" } = options;
-  if (typeof fn !== "function") throw new RotorInputError(`Step "${id}": its second argument is the function to run`);
-  if (retries !== undefined && !(Number.isInteger(retries) && retries >= 0 && retries <= 1000)) {
-    throw new RotorInputError(`Step "${id}": retries is a whole number from 0 to 1000`);
-  }
-  if (!isBackoff(backoff)) {
-    throw new RotorInputError(`Step "${id}": backoff is "exponential", "linear", "fixed" or a list of durations`);
-  }
-  return {
-    kind: "run",
-    id,
-    fn: fn as (context: StepContext) => unknown,
-    maxAttempts: retries === undefined ? undefined : retries + 1,
-    timeoutMs:
-      timeout === undefined ? STEP_TIMEOUT_MS : parseDuration(timeout, { maxMs: MAX_STEP_TIMEOUT_MS, name: "timeout" }),
-    backoff,
-  };
-}
-
-function untilMs(id: string, date: Date | string): number {
-  const ms = date instanceof Date ? date.getTime() : typeof date === "string" ? Date.parse(date) : Number.NaN;
-  if (Number.isNaN(ms)) throw new RotorInputError(`Step "${id}": give a Date or an ISO date such as "2027-01-31T09:00:00Z"`);
-  if (ms - Date.now() > YEAR_MS) throw new RotorInputError(`Step "${id}": at most 365 days from now are possible`);
-  return ms;
-}
-
-function lookBack(since: string | undefined, after: string | undefined): Pick<EventReport, "after" | "since_ms"> {
-  if (since === undefined) return after === undefined ? {} : { after };
-  if (since === "run-start") return {};
-  if (since === "now") return { since_ms: 0 };
-  return /^\d/.test(since) ? { since_ms: parseDuration(since, { name: "since" }) } : { after: since };
-}
-
-function jobOptions(job: JobToEnqueue): EnqueueReport["options"] {
-  const { jobId, delay, priority, tags, retries, timeout } = job;
-  const delayMs = typeof delay === "number" ? Math.round(delay * 1000) : delay && parseDuration(delay, { name: "delay" });
-  return {
-    ...(jobId !== undefined && { job_id: jobId }),
-    ...(typeof delayMs === "number" && { delay_ms: delayMs }),
-    ...(priority !== undefined && { priority }),
-    ...(tags !== undefined && { tags }),
-    ...(retries !== undefined && { max_attempts: retries + 1 }),
-    ...(timeout !== undefined && { timeout_ms: parseDuration(timeout, { name: "timeout" }) }),
-  };
-}
-
-type Wait = { kind: "sleep" | "event" | "signal" | "invoke" | "enqueue" | "send"; immediate?: boolean };
-
-/**
- * The `step` object of one delivery.
- * @param ask registers a step and answers with the promise of its result.
- * @param runId the default of a signal's id begins with it.
- */
-export function createStep(ask: (call: StepCall) => Promise<unknown>, runId: string): Step {
-  const asked = (make: () => StepCall): Promise<never> => {
-    // Async, so that a bad argument rejects the promise like any other failure of a step.
-    const result = (async () => (await ask(make())) as never)();
-    // A step that loses a race may fail with nobody listening; its error is stored, and must not end the process.
-    result.catch(() => {});
-    return result;
-  };
-  const wait = ({ kind, immediate = false }: Wait, id: string, make: () => (key: string, after?: string) => Report) =>
-    asked(() => ({ kind, id: checkId(id), immediate, report: make() }));
-
-  return {
-    run: (id, fn, options) => asked(() => runCall(checkId(id), fn, options)),
-    sleep: (id, duration) =>
-      wait({ kind: "sleep" }, id, () => {
-        const delay_ms = parseDuration(duration, { name: `Step "${id}"` });
-        return (key) => ({ kind: "sleep", key, delay_ms });
-      }),
-    sleepUntil: (id, date) =>
-      wait({ kind: "sleep" }, id, () => {
-        const until_ms = untilMs(id, date);
-        return (key) => ({ kind: "sleep", key, until_ms });
-      }),
-    waitForEvent: (id: string, { event, match, timeout, since }: WaitOptions & { readonly event: EventName }) =>
-      wait({ kind: "event" }, id, () => {
-        const name = text(nameOfEvent(event), `Step "${id}": event`);
-        const timeout_ms = parseDuration(timeout, { name: `Step "${id}": timeout` });
-        return (key, after) => ({
-          kind: "event",
-          key,
-          event: name,
-          ...(match !== undefined && { match }),
-          timeout_ms,
-          ...lookBack(since, after),
-        });
-      }),
-    waitForSignal: (id, { signal, timeout }) =>
-      wait({ kind: "signal" }, id, () => {
-        const timeout_ms = parseDuration(timeout, { name: `Step "${id}": timeout` });
-        return (key) => ({ kind: "signal", key, signal: signal ?? `${runId}/${key}`, timeout_ms });
-      }),
-    invoke: (
-      id: string,
-      options: { readonly workflow: string | { readonly id: string }; readonly data?: unknown; readonly timeout: Duration },
-    ) =>
-      wait({ kind: "invoke" }, id, () => {
-        const { workflow } = options;
-        const name = text(typeof workflow === "string" ? workflow : workflow?.id, `Step "${id}": workflow`);
-        const data = json(options.data, `The data of step "${id}"`);
-        const timeout_ms = parseDuration(options.timeout, { name: `Step "${id}": timeout` });
-        return (key) => ({ kind: "invoke", key, function: name, data, timeout_ms });
-      }),
-    sendEvent: (id, events) =>
-      wait({ kind: "send", immediate: true }, id, () => {
-        const list = (Array.isArray(events) ? events : [events]) as readonly EventToSend[];
-        const sent = list.map(({ name, data, id: eventId, ts }) => ({
-          name: text(name, `Step "${id}": an event`),
-          data: json(data, `The data of event "${name}"`),
-          ...(eventId !== undefined && { id: eventId }),
-          ...(ts !== undefined && { ts }),
-        }));
-        return (key) => ({ kind: "send", key, events: sent });
-      }),
-    enqueue: (id: string, queue: string, job: JobToEnqueue, options: { wait?: boolean; timeout?: Duration } = {}) =>
-      wait({ kind: "enqueue", immediate: options.wait !== true }, id, () => {
-        const name = text(queue, `Step "${id}": queue`);
-        const payload = json(job.payload, `The payload of step "${id}"`);
-        const { timeout } = options;
-        const limit = timeout !== undefined && { timeout_ms: parseDuration(timeout, { name: `Step "${id}": timeout` }) };
-        const jobSettings = jobOptions(job);
-        return (key) => ({
-          kind: "enqueue",
-          key,
-          queue: name,
-          payload,
-          options: jobSettings,
-          wait: options.wait === true,
-          ...limit,
-        });
-      }),
-  };
-}

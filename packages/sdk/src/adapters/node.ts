@@ -11,7 +11,8 @@ const RAW_BODY_MISSING =
   "The body was parsed before this handler saw it, and a signature covers its exact bytes. Keep them: mount this handler " +
   "before the parser, or with Express write app.use(express.json({ verify: (req, _res, buf) => { req.rawBody = buf; } }))";
 
-const isBytes = (value: unknown): value is Uint8Array | string => typeof value === "string" || value instanceof Uint8Array;
+const isBytes = (value: unknown): value is Uint8Array | string =>
+  typeof value === "string" || value instanceof Uint8Array;
 
 function streamOf(request: IncomingMessage): ReadableStream<Uint8Array> {
   const chunks = request[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
@@ -31,7 +32,7 @@ function streamOf(request: IncomingMessage): ReadableStream<Uint8Array> {
 function bodyOf(request: MaybeRead): Uint8Array | string | ReadableStream<Uint8Array> | undefined {
   if (isBytes(request.rawBody)) return request.rawBody;
   if (isBytes(request.body)) return request.body;
-  return request.readableDidRead || request.complete && request.body !== undefined ? undefined : streamOf(request);
+  return request.readableDidRead || (request.complete && request.body !== undefined) ? undefined : streamOf(request);
 }
 
 function urlOf(request: IncomingMessage): string {
@@ -44,7 +45,8 @@ function toRequest(request: MaybeRead): Request | undefined {
   const method = request.method ?? "GET";
   const headers = new Headers();
   for (const [name, value] of Object.entries(request.headers)) {
-    if (value !== undefined && !name.startsWith(":")) headers.set(name, Array.isArray(value) ? value.join(", ") : value);
+    if (value !== undefined && !name.startsWith(":"))
+      headers.set(name, Array.isArray(value) ? value.join(", ") : value);
   }
   if (method === "GET" || method === "HEAD") return new Request(urlOf(request), { method, headers });
   const body = bodyOf(request);

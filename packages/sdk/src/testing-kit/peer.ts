@@ -61,13 +61,21 @@ export async function startPeer(functions: readonly RotorFunction[], options: Pe
     close,
   };
 
-  const entry = async ({ token, reports, known_seq }: CheckpointRequest["runs"][number]): Promise<ReplyOfRun | "lost"> => {
+  const entry = async ({
+    token,
+    reports,
+    known_seq,
+  }: CheckpointRequest["runs"][number]): Promise<ReplyOfRun | "lost"> => {
     const run = runs.get(token.split(":")[0]!);
     if (!run || run.token !== token) return { verdict: "stale", steps: [] };
     const said = await peer.intervene(run, reports);
     if (typeof said === "object") return said;
     if (said === "stale" || said === "cancelled" || said === "retry" || said === "invalid") {
-      return { verdict: said, steps: [], ...(said === "invalid" && { error: { name: "RefusedError", message: "not possible" } }) };
+      return {
+        verdict: said,
+        steps: [],
+        ...(said === "invalid" && { error: { name: "RefusedError", message: "not possible" } }),
+      };
     }
     for (const report of reports) run.record(report);
     run.endDue();
@@ -136,7 +144,8 @@ export async function startPeer(functions: readonly RotorFunction[], options: Pe
     if (!good) throw new Error(`no signed answer but ${response.status}: ${text}`);
     const answered = JSON.parse(good.json) as Answer;
     run.answers.push(answered);
-    if (answered.status === "waiting" || answered.status === "yield") for (const report of answered.reports) run.record(report);
+    if (answered.status === "waiting" || answered.status === "yield")
+      for (const report of answered.reports) run.record(report);
     if (answered.status === "failed" && answered.retriable) run.attempt += 1;
     return answered;
   }

@@ -27,7 +27,7 @@ export class StoredRun {
 
   finish(key: string, result: Partial<Stored>): void {
     const step = this.steps.get(key);
-    if (!step || step.state !== "waiting") return;
+    if (step?.state !== "waiting") return;
     const { dueMs: _, ...rest } = step;
     // Not dense, as the protocol says.
     this.#seq += 3;
@@ -51,7 +51,8 @@ export class StoredRun {
     const dueMs = "until_ms" in report ? report.until_ms : this.clock.nowMs + (ms ?? 0);
     const event = report.kind === "event" ? report.event : report.kind === "signal" ? report.signal : undefined;
     this.steps.set(key, { key, kind, state: "waiting", attempt: 1, dueMs, event });
-    if (report.kind === "send") this.finish(key, { output: { events: report.events.map(() => ({ id: "e", runs: [] })) } });
+    if (report.kind === "send")
+      this.finish(key, { output: { events: report.events.map(() => ({ id: "e", runs: [] })) } });
     if (report.kind === "enqueue" && !report.wait) this.finish(key, { output: { id: `job-${key}` } });
   }
 

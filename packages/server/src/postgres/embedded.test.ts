@@ -125,12 +125,18 @@ describe("an embedded Postgres", () => {
 
   it("starts though its lock files name processes that now are something else", async () => {
     const first = await start();
-    const lock = readFileSync(join(dataDir, "postgres", "postmaster.pid"), "utf8");
-    const owner = JSON.parse(readFileSync(join(dataDir, "owner.json"), "utf8")) as object;
+    const locks = ["owner.json", "postgres/postmaster.pid", "postgres/.s.PGSQL.5432.lock"].map((name) => {
+      const file = join(dataDir, name);
+      return { file, text: readFileSync(file, "utf8") };
+    });
     await first.stop();
-    const stranger = process.ppid;
-    writeFileSync(join(dataDir, "postgres", "postmaster.pid"), lock.replace(/^\d+/, String(stranger)), { mode: 0o600 });
-    writeFileSync(join(dataDir, "owner.json"), JSON.stringify({ ...owner, pid: stranger }));
+    for (const { file, text } of locks) {
+      const named = text
+        .replace(String(first.pid), String(process.ppid))
+        .replace(String(process.pid), String(process.ppid));
+      expect(named).toContain(String(process.ppid));
+      writeFileSync(file, named, { mode: 0o600 });
+    }
     const second = await start();
     expect(await countRows(second.url)).toBe(2);
     await second.stop();

@@ -3,7 +3,7 @@
  * a Postgres may outlive its owner and is then found again by the next one.
  */
 import { randomUUID } from "node:crypto";
-import { linkSync, renameSync, unlinkSync } from "node:fs";
+import { linkSync, readdirSync, renameSync, rmSync, statSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { createWhole, hasCode, readIfThere } from "./files.js";
 import { findProcess } from "./processes.js";
@@ -35,6 +35,7 @@ export const takeOwnership = (dataDir: string): Ownership => {
     if (holder !== undefined && isRunning(holder)) throw new Error(sentenceAbout(holder, dataDir));
     takeAway(file, found);
   }
+  removeDrafts(dataDir);
   return {
     confirm: () => {
       const found = readIfThere(file);
@@ -66,6 +67,18 @@ const takeAway = (file: string, expected: string): void => {
     if (!hasCode(error, "EEXIST")) throw error;
   } finally {
     unlinkSync(aside);
+  }
+};
+
+/** A process that was killed between two calls leaves a draft; one of this age belongs to nobody. */
+const DRAFT_AGE_MS = 60_000;
+
+const removeDrafts = (dataDir: string): void => {
+  for (const name of readdirSync(dataDir)) {
+    if (!name.startsWith("owner.json.")) continue;
+    const draft = join(dataDir, name);
+    const written = statSync(draft, { throwIfNoEntry: false })?.mtimeMs;
+    if (written !== undefined && Date.now() - written > DRAFT_AGE_MS) rmSync(draft, { force: true });
   }
 };
 

@@ -12,7 +12,7 @@ import { environment } from "./cluster.js";
 import { hasCode, readIfThere, writePrivate } from "./files.js";
 import { commandAs, type Identity } from "./identity.js";
 import { findProcess, hasProcess } from "./processes.js";
-import { settingsFor, type Transport } from "./settings.js";
+import { SOCKET_PORT, settingsFor, type Transport } from "./settings.js";
 
 /** The main process of a Postgres that runs on a cluster. */
 export type Postmaster = {
@@ -44,13 +44,17 @@ const isPostmasterOf = (pid: number, cluster: string): boolean => {
 };
 
 /**
- * Frees the cluster from a lock file that names a process which is something else, or a zombie: Postgres would refuse
- * to start for as long as the id is in use. The file is not removed but names us instead, the parent of the one
- * to be started, whom Postgres never takes for a rival: so it still checks the shared memory named further down,
- * and does not start beside children of a postmaster that was killed.
+ * Frees the cluster, and its socket, from lock files that name a process which is something else, or a zombie:
+ * Postgres would refuse to start for as long as the id is in use. The files are not removed but name us instead,
+ * the parent of the one to be started, whom Postgres never takes for a rival: so it still checks the shared memory
+ * named further down, and does not start beside children of a postmaster that was killed.
  */
-export const disownLock = (cluster: string): void => {
-  const file = lockFile(cluster);
+export const disownLocks = (cluster: string, transport: Transport): void => {
+  disown(lockFile(cluster), cluster);
+  if (transport.kind === "socket") disown(join(transport.folder, `.s.PGSQL.${SOCKET_PORT}.lock`), cluster);
+};
+
+const disown = (file: string, cluster: string): void => {
   const lock = readIfThere(file);
   if (lock === undefined) return;
   const pid = Number(lock.split("\n")[0]);

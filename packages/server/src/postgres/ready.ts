@@ -7,7 +7,7 @@ import type { Binaries } from "./binaries.js";
 import { adopt } from "./cluster.js";
 import { ask, createDatabase, DATABASE } from "./connect.js";
 import type { Identity } from "./identity.js";
-import { disownLock, findPostmaster, type Launch, launch, type Postmaster, stopPostmaster } from "./postmaster.js";
+import { disownLocks, findPostmaster, type Launch, launch, type Postmaster, stopPostmaster } from "./postmaster.js";
 import { type Transport, urlFor } from "./settings.js";
 
 /** Where and as whom Postgres runs. */
@@ -29,7 +29,7 @@ const SILENCE_MS = 20_000;
 const RECOVERY_MS = 10 * 60_000;
 /** Children of a killed Postgres notice within 1.5 s, and until they are gone no other may start. */
 const LOCK_WAIT_MS = 10_000;
-const LOCKED = /lock file "postmaster\.pid" already exists|pre-existing shared memory block/;
+const LOCKED = /lock file "[^"]*" already exists|pre-existing shared memory block/;
 const LOCK_RETRY_MS = 50;
 
 /** Returns when Rotor's database answers a query. Throws with the last lines of the log, and leaves nothing running. */
@@ -75,7 +75,7 @@ const look = async (wait: Wait): Promise<Ready | undefined> => {
   } else if (!launched) {
     await refuseForeign(site);
     adopt(site.cluster, site.identity);
-    disownLock(site.cluster);
+    disownLocks(site.cluster, site.transport);
     wait.launched = launch(site);
   }
   const waitedMs = Date.now() - wait.startedAt;

@@ -193,3 +193,15 @@ export async function replay(db: Db, jobId: string, options: { readonly fromStep
     return row?.id;
   });
 }
+
+const unfinished = sql(
+  "control.unfinished",
+  `select id from rotor.jobs where due_at is not null order by id limit 1000`,
+);
+
+/** Cancels up to a thousand unfinished jobs, of whichever queue. Answers how many there were. */
+export async function cancelUnfinished(db: Db): Promise<number> {
+  const rows = await db.query<{ id: string }>(unfinished);
+  if (rows.length > 0) await cancel(db, rows.map((row) => row.id));
+  return rows.length;
+}

@@ -150,3 +150,15 @@ export async function release(db: Db, jobs: readonly { readonly jobId: string; r
     return (await t.query(releaseAll, [jobs.map((job) => job.jobId), jobs.map((job) => job.delivery)])).length;
   });
 }
+
+const renewOne = sql(
+  "rescue.renew-accepted",
+  `update rotor.jobs job set due_at = rotor.clock() + queue.async_timeout_ms * interval '1 millisecond'
+     from rotor.queues queue
+    where job.id = $1 and job.delivery = $2 and (job.state || '') = 'active' and queue.id = job.queue_id
+   returning job.id`,
+);
+
+/** A heartbeat of an accepted job: its limit begins anew. False: it is another's, or finished. */
+export const renewAccepted = async (db: Queryable, jobId: string, delivery: number): Promise<boolean> =>
+  (await db.query(renewOne, [jobId, delivery])).length > 0;

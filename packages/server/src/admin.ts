@@ -1,0 +1,62 @@
+/** What an operator does to a database without a running server: migrate, make a key, adopt, look for broken invariants. */
+import { bootstrap, DEFAULT_WORKSPACE } from "./bootstrap.js";
+import type { Config } from "./config.js";
+import { parseKeys } from "./core/seal.js";
+import { createApiKey } from "./http/auth.js";
+import { startEmbedded } from "./postgres/embedded.js";
+import { checkStore } from "./postgres/guard.js";
+import { localEncryptionKey } from "./postgres/local-state.js";
+import { cancelUnfinished } from "./store/control.js";
+import { type Db, openDb } from "./store/db.js";
+import { type Violation, violations } from "./store/invariants.js";
+import { migrate as migrateDb } from "./store/migrate.js";
+import { type Scope, writeSetting } from "./store/workspaces.js";
+
+/** Opens the configured store, starting an embedded Postgres where that is what is configured, and closes it after. */
+export async function withStore<T>(config: Config, work: (db: Db) => Promise<T>): Promise<T> {
+  const embedded = config.databaseUrl === undefined ? await startEmbedded({ dataDir: config.dataDir! }) : undefined;
+  const db = openDb({ url: config.databaseUrl ?? embedded!.url, schema: config.schema });
+  try {
+    const client = await db.connect();
+    try {
+      await checkStore(client);
+    } finally {
+      await client.end();
+    }
+    return await work(db);
+  } finally {
+    await db.close();
+    await embedded?.stop();
+  }
+}
+
+/** Applies what is missing; answers the names of what it applied. */
+export const migrate = (config: Config): Promise<string[]> => withStore(config, migrateDb);
+
+/** A new API key, shown once. The database is brought up to date and bootstrapped first, so that this may be the first command. */
+export const makeKey = (config: Config, name: string, scopes: readonly Scope[], workspace = DEFAULT_WORKSPACE): Promise<string> =>
+  withStore(config, async (db) => {
+    await migrateDb(db);
+    const keys = parseKeys(config.encryptionKeys ?? localEncryptionKey(config.dataDir!));
+    const { environment, dev } = { environment: config.environment, dev: config.mode === "dev" };
+    await bootstrap(db, { environment, dev, bootstrapKey: undefined, signingKey: config.signingKey, keys });
+    return (await createApiKey(db, workspace, name, scopes)).key;
+  });
+
+/**
+ * Gives the database to the configured environment. `release`: what waits in it is delivered from the next start on;
+ * `cancel-all`: what is unfinished is cancelled first. Answers how many were cancelled.
+ */
+export const adopt = (config: Config, mode: "release" | "cancel-all"): Promise<number> =>
+  withStore(config, async (db) => {
+    await migrateDb(db);
+    let cancelled = 0;
+    if (mode === "cancel-all") {
+      for (let count = await cancelUnfinished(db); count > 0; count = await cancelUnfinished(db)) cancelled += count;
+    }
+    await writeSetting(db, "environment", config.environment);
+    return cancelled;
+  });
+
+/** The invariants that are broken now; none, if all is well. */
+export const doctor = (config: Config): Promise<Violation[]> => withStore(config, violations);

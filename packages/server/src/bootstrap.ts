@@ -1,0 +1,72 @@
+/** The first start of a database: its environment, its first workspace, its keys. Later starts check that they agree. */
+import { createHash, randomBytes } from "node:crypto";
+import { DEVELOPMENT_SIGNING_KEY } from "@rotorsh/sdk/protocol";
+import { newSecret } from "@rotorsh/sdk/signature";
+import { ConfigError } from "./config.js";
+import { newId } from "./core/ids.js";
+import { open, type SealKeys, seal } from "./core/seal.js";
+import type { Db } from "./store/db.js";
+import { createWorkspace, findApiKey, insertApiKey, insertSigningKey, listSigningKeys, readSetting, settingOnce } from "./store/workspaces.js";
+
+export type BootstrapOptions = {
+  readonly environment: string;
+  readonly dev: boolean;
+  readonly bootstrapKey: string | undefined;
+  readonly signingKey: string | undefined;
+  readonly keys: SealKeys;
+};
+
+export type Bootstrapped = {
+  /** Signs capabilities; one for the schema. */
+  readonly tokenSecret: string;
+  /** The database belongs to another environment: nothing is delivered until it is adopted. */
+  readonly held: boolean;
+  /** The environment that the database belongs to. */
+  readonly environment: string;
+};
+
+export const DEFAULT_WORKSPACE = "default";
+
+/** What a signing key is sealed for: moved to another workspace's row, it does not open. */
+export const sealContext = (workspace: string): string => `signing:${workspace}`;
+
+const KEY = /^rt_ws_([a-z0-9-]{1,40})_([A-Za-z0-9_-]{43})$/;
+
+export const hashApiKey = (key: string): Buffer => createHash("sha256").update(key).digest();
+
+export async function bootstrap(db: Db, options: BootstrapOptions): Promise<Bootstrapped> {
+  const environment = await settingOnce(db, "environment", options.environment);
+  const tokenSecret = open(options.keys, await settingOnce(db, "token_secret", seal(options.keys, randomBytes(32).toString("base64"), "token_secret")), "token_secret");
+  if (await createWorkspace(db, DEFAULT_WORKSPACE, "Default")) await settingOnce(db, "made_default_workspace", "true");
+  await ensureSigningKey(db, DEFAULT_WORKSPACE, options);
+  if (options.bootstrapKey !== undefined) await ensureApiKey(db, options.bootstrapKey);
+  const held = environment !== options.environment || (await readSetting(db, "held")) === "true";
+  return { tokenSecret, held, environment };
+}
+
+/** Two nodes that start at once may both insert; the newest active one signs, and both verify. */
+async function ensureSigningKey(db: Db, workspace: string, { dev, signingKey, keys }: BootstrapOptions): Promise<void> {
+  const wanted = signingKey ?? (dev ? DEVELOPMENT_SIGNING_KEY : undefined);
+  const stored = await listSigningKeys(db, workspace);
+  if (stored.length === 0) {
+    await insertSigningKey(db, newId(), workspace, seal(keys, wanted ?? newSecret(), sealContext(workspace)));
+    return;
+  }
+  const known = stored.map((row) => open(keys, row.sealed, sealContext(workspace)));
+  if (signingKey !== undefined && !known.includes(signingKey)) {
+    throw new ConfigError("ROTOR_SIGNING_KEY differs from the signing key that this database was first started with. Change it with `rotor keys rotate`, or unset the variable.");
+  }
+}
+
+async function ensureApiKey(db: Db, key: string): Promise<void> {
+  const [, workspace] = KEY.exec(key) ?? [];
+  if (workspace !== DEFAULT_WORKSPACE) {
+    throw new ConfigError(`ROTOR_BOOTSTRAP_KEY must look like rt_ws_${DEFAULT_WORKSPACE}_ and 43 characters of base64url (32 random bytes).`);
+  }
+  if ((await findApiKey(db, hashApiKey(key))) !== undefined) return;
+  const fingerprint = hashApiKey(key).toString("hex");
+  if ((await settingOnce(db, "bootstrap_key", fingerprint)) !== fingerprint) {
+    throw new ConfigError("ROTOR_BOOTSTRAP_KEY differs from the one that this database was first started with. Make another key with `rotor keys create`, or unset the variable.");
+  }
+  await insertApiKey(db, { id: newId(), workspace, name: "bootstrap", hash: hashApiKey(key), scopes: ["read", "write", "approve", "admin", "workspaces"], expiresAt: null });
+}
