@@ -126,7 +126,7 @@ export type EventReport = {
   readonly event: string;
   readonly match?: string | MatchObject;
   readonly timeout_ms: number;
-  /** Key of the step whose result the code received last; the look-back begins where that step could first start. */
+  /** Key of the step whose end begins the look-back (docs/protocol.md, section 4); without it, the run's beginning. */
   readonly after?: string;
   /** Look back this far instead; 0 means only events from now on. */
   readonly since_ms?: number;

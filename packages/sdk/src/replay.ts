@@ -171,7 +171,16 @@ class Delivery {
       this.#verdict ??= { status: "diverged", step: key, recorded: stored.kind, asked: call.kind };
     }
     return new Promise((resolve, reject) => {
-      const asked: Asked = { key, call, resolve, reject, phase: { at: "stored" }, attempt: stored?.attempt ?? 0 };
+      const before = this.#received;
+      const asked: Asked = {
+        key,
+        call,
+        resolve,
+        reject,
+        before,
+        phase: { at: "stored" },
+        attempt: stored?.attempt ?? 0,
+      };
       this.#asked.set(key, asked);
       this.#open.add(asked);
       if (stored?.state === "waiting") {
@@ -182,7 +191,9 @@ class Delivery {
         asked.phase = { at: "ready" };
       } else {
         asked.phase = { at: "reported" };
-        this.#report(call.report(key, this.#received), call.immediate);
+        // A wait looks back to where the step before it could first start: to the end of the step before that one.
+        const after = before === undefined ? undefined : this.#asked.get(before)?.before;
+        this.#report(call.report(key, after), call.immediate);
       }
       this.#notify();
     });

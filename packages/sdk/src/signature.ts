@@ -116,7 +116,7 @@ export function signAnswer(
   timestampSeconds: number,
 ): string {
   checkTimestamp(timestampSeconds);
-  const header = headerFor(utf8(`${timestampSeconds}.${context}.${json}`), secrets, timestampSeconds);
+  const header = headerFor(utf8(`${context}.${timestampSeconds}.${json}`), secrets, timestampSeconds);
   return `${ANSWER_SIGNATURE} ${header}\n${json}`;
 }
 
@@ -145,7 +145,7 @@ export function verifyAnswer(
     const parsed = parseHeader(new TextDecoder().decode(bytes.subarray(start, start + length)));
     const json = bytes.subarray(start + length + 1);
     if (!parsed || !isFresh(parsed.t, options)) return undefined;
-    const message = concat(`${parsed.t}.${context}.`, json);
+    const message = concat(`${context}.${parsed.t}.`, json);
     if (!anyMatches(parsed.signatures, usableSecrets(secrets), message)) return undefined;
     return { json: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(json) };
   } catch {

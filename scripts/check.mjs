@@ -1,0 +1,25 @@
+// `npm run check`: types of everything (tests too), format and lint, sizes. Prints the files that are longer than 400 lines.
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { build, install, root, run } from "./install.mjs";
+
+install();
+build();
+run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "tsconfig.tests.json"]);
+run(process.execPath, [join(root, "node_modules/@biomejs/biome/bin/biome"), "check", "--error-on-warnings", "."]);
+
+const tracked = spawnSync("git", ["ls-files", "*.ts", "*.tsx", "*.mjs", "*.sql"], { cwd: root, encoding: "utf8" }).stdout.split("\n").filter(Boolean);
+const long = tracked.map((path) => [path, readFileSync(join(root, path), "utf8")]).filter(([, text]) => text.split("\n").length > 400);
+for (const [path, text] of long) console.log(`${text.split("\n").length} lines  ${path}`);
+// A long file says at its top why it is one.
+const silent = long.filter(([, text]) => !/long/i.test(text.slice(0, 1_500)));
+if (silent.length > 0) {
+  console.error(`These say nothing at their top of why they are long: ${silent.map(([path]) => path).join(", ")}`);
+  process.exit(1);
+}
+if (/"resolved": "http/.test(readFileSync(join(root, "package-lock.json"), "utf8"))) {
+  console.error("package-lock.json holds registry addresses; install with the repository's .npmrc.");
+  process.exit(1);
+}
+console.log("check: fine");
