@@ -21,6 +21,8 @@ export type Asked = {
   readonly call: StepCall;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
+  /** Key of the step whose result the code had received last when it asked; undefined at the run's beginning. */
+  readonly before: string | undefined;
   phase: Phase;
   /** Attempts begun. */
   attempt: number;

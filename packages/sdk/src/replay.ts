@@ -21,12 +21,12 @@ import type { Asked } from "./asked.js";
 import { runAttempt } from "./attempt.js";
 import type { AnswerBody, End } from "./end.js";
 import { answerTo } from "./end.js";
-import type { FunctionContext, RotorFunction } from "./function.js";
+import type { RotorFunction } from "./function.js";
+import { contextFor } from "./function-context.js";
 import type { Lane, Outgoing, ReplyOfRun, Seat } from "./lane.js";
 import { outgoing } from "./lane.js";
 import type { Ledger } from "./ledger.js";
 import { createLedger, errorOf, resultOf } from "./ledger.js";
-import { loggerWhile } from "./logger.js";
 import type { DeliveryRequest, Report, WireError, WireStep } from "./protocol.js";
 import type { StepCall } from "./step-call.js";
 import { createStep } from "./step-call.js";
@@ -142,15 +142,8 @@ class Delivery {
 
   #startFunction(): void {
     const { request, handler, env } = this.#options;
-    const context: FunctionContext<never> = {
-      event: { ...request.event, data: request.event.data as never },
-      step: createStep((call) => this.#ask(call), request.run),
-      runId: request.run,
-      attempt: request.attempt,
-      logger: loggerWhile(() => !this.#ledger.replaying()),
-      signal: this.#over.signal,
-      env,
-    };
+    const step = createStep((call) => this.#ask(call), request.run);
+    const context = contextFor(request, step, this.#over.signal, env, () => !this.#ledger.replaying());
     const finish = (end: End) => {
       this.#end = end;
       this.#notify();

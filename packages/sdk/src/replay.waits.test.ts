@@ -2,25 +2,53 @@ import { describe, expect, test } from "vitest";
 import { SignalTimeoutError } from "./errors.js";
 import type { RotorFunction } from "./function.js";
 import { createFunction } from "./function.js";
-import { gate, keysOf, peerFor } from "./testing-kit/peer-for.js";
+import { gate, keysOf, peerFor, reportsOf } from "./testing-kit/peer-for.js";
 
 describe("waits", () => {
-  test("for an event give its data, or null at the timeout; `after` names the result received last", async () => {
+  test("for an event give its data, or null at the timeout", async () => {
     const peer = await peerFor(async ({ step }) => {
-      await step.run("mail", () => 1);
       const opened = await step.waitForEvent("opened", { event: "email.opened", match: { id: 7 }, timeout: "7d" });
-      const clicked = await step.waitForEvent("clicked", { event: "email.clicked", timeout: "1d", since: "now" });
+      const clicked = await step.waitForEvent("clicked", { event: "email.clicked", timeout: "1d" });
       return [opened, clicked];
     });
     const run = peer.create("f");
     expect(await peer.deliver(run)).toMatchObject({
-      reports: [{ kind: "event", event: "email.opened", match: { id: 7 }, timeout_ms: 604_800_000, after: "mail" }],
+      reports: [{ kind: "event", event: "email.opened", match: { id: 7 }, timeout_ms: 604_800_000 }],
     });
     run.resume("email.opened", { at: "now" });
-    const second = await peer.deliver(run);
-    expect(second).toMatchObject({ reports: [{ key: "clicked", since_ms: 0 }] });
-    expect((second as unknown as { reports: object[] }).reports[0]).not.toHaveProperty("after");
     expect(await peer.finish(run)).toMatchObject({ output: [{ at: "now" }, null] });
+  });
+
+  test("for an event look back to the end of the step before the step before them, unless `since` says otherwise", async () => {
+    const event = { event: "e", timeout: "1d" } as const;
+    const peer = await peerFor(async ({ step }) => {
+      await Promise.all([step.waitForEvent("at the start", event), step.run("one", () => 1)]);
+      await step.waitForEvent("after one", event);
+      await step.run("two", () => 2);
+      await step.waitForEvent("after two", event);
+      await step.waitForEvent("after a wait", event);
+      await step.waitForEvent("now", { ...event, since: "now" });
+      await step.waitForEvent("run", { ...event, since: "run-start" });
+      await step.waitForEvent("hour", { ...event, since: "1h" });
+      await step.waitForEvent("step", { ...event, since: "two" });
+    });
+    const run = peer.create("f");
+    await peer.finish(run);
+    const reports = [...reportsOf(peer).flat(), ...run.answers.flatMap((one) => ("reports" in one ? one.reports : []))];
+    const waits = new Map(
+      reports.flatMap((one) => (one.kind === "event" ? [[one.key, [one.after, one.since_ms]] as const] : [])),
+    );
+    expect(Object.fromEntries(waits)).toEqual({
+      "at the start": [undefined, undefined],
+      // Both were asked for at the start, and the wait ended last.
+      "after one": [undefined, undefined],
+      "after two": ["after one", undefined],
+      "after a wait": ["two", undefined],
+      now: [undefined, 0],
+      run: [undefined, undefined],
+      hour: [undefined, 3_600_000],
+      step: ["two", undefined],
+    });
   });
 
   test("for a signal, a child run or a job give its result or throw the error by its name", async () => {

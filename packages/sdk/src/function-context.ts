@@ -1,0 +1,34 @@
+/** What a function is given in one delivery. The step object comes from outside; nothing here knows what it does. */
+
+import type { FunctionContext, Logger } from "./function.js";
+import type { DeliveryRequest } from "./protocol.js";
+import type { Step } from "./step.js";
+
+/** The console, silent while stored results are replayed. `speaks` is asked at each line. */
+function loggerWhile(speaks: () => boolean): Logger {
+  const line =
+    (level: keyof Logger) =>
+    (...values: unknown[]) => {
+      if (speaks()) console[level](...values);
+    };
+  return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
+}
+
+/** The event's data has the type that the function's trigger promises; nobody can check that here. */
+export function contextFor(
+  { event, run, attempt }: DeliveryRequest,
+  step: Step,
+  signal: AbortSignal,
+  env: unknown,
+  speaks: () => boolean,
+): FunctionContext<never> {
+  return {
+    event: { ...event, data: event.data as never },
+    step,
+    runId: run,
+    attempt,
+    logger: loggerWhile(speaks),
+    signal,
+    env,
+  };
+}
