@@ -71,7 +71,7 @@ export async function checkpoint(
     // A sign of life asks what time has done; a report does not need to know.
     const asking = live.filter((item) => item.reports.length === 0);
     await endDueWaits(t, asking.map((item) => item.jobId));
-    const progress = new Set(recorded.filter((step) => step.seq !== null).map((step) => step.jobId));
+    const progress = new Set(recorded.filter((step) => step.state !== "waiting").map((step) => step.jobId));
     await t.query(renew, [live.map((item) => item.jobId), live.map((item) => progress.has(item.jobId)), limits.runTimeoutMs]);
     const steps = new Map<string, WireStep[]>();
     for (const item of live) {

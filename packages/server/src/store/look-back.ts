@@ -36,10 +36,10 @@ export type WaitingRun = {
   readonly eventId: string | null;
 };
 
-/** Ends the wait with the earliest event that matches, if there is one. */
-export async function lookBack(t: Queryable, run: WaitingRun, report: EventReport): Promise<void> {
+/** Ends the wait with the earliest event that matches; false if there is none. */
+export async function lookBack(t: Queryable, run: WaitingRun, report: EventReport): Promise<boolean> {
   const compiled = compile(report.match, run.trigger);
-  if (!compiled.ok) return;
+  if (!compiled.ok) return false;
   const rows = await t.query<PastEvent>(past, [
     run.workspace,
     report.event,
@@ -51,10 +51,11 @@ export async function lookBack(t: Queryable, run: WaitingRun, report: EventRepor
     limits.lookBack,
   ]);
   const found = rows.find((row) => matches(compiled.match, { id: row.key, name: row.name, data: JSON.parse(row.data), ts: row.ts }));
-  if (found === undefined) return;
+  if (found === undefined) return false;
   await endWaits(
     t,
     [{ jobId: run.jobId, key: report.key, state: "completed", output: found.data, error: null, eventId: found.id, endedAt: found.receivedAt.toISOString() }],
     true,
   );
+  return true;
 }

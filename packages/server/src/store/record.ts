@@ -2,7 +2,7 @@
  * Records what an app reports of a run's steps: results, waits, children. Part of a checkpoint's or a settle's
  * transaction, with the run's row locked and its fence tested. A repeated report changes nothing.
  */
-import type { EnqueueReport, EventReport, InvokeReport, Report, WireError } from "@rotorsh/sdk/protocol";
+import type { EnqueueReport, InvokeReport, Report, WireError } from "@rotorsh/sdk/protocol";
 import { newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
 import { compile, type MatchedEvent } from "../core/match.js";
@@ -166,12 +166,13 @@ export async function record(t: Queryable, prepared: Prepared, jobIds: readonly 
     rows.map((row) => row.output),
     rows.map((row) => row.error),
   ]);
+  const result: Recorded[] = [];
   for (const step of recorded) {
-    if (step.kind !== "event" || step.state !== "waiting") continue;
-    const report = prepared.runs.get(step.jobId)?.find((each) => each.key === step.key) as EventReport;
-    await lookBack(t, prepared.contexts.get(step.jobId)!, report);
+    const report = prepared.runs.get(step.jobId)?.find((each) => each.key === step.key);
+    const found = report?.kind === "event" && step.state === "waiting" && (await lookBack(t, prepared.contexts.get(step.jobId)!, report));
+    result.push(found ? { ...step, state: "completed" } : step);
   }
-  return recorded;
+  return result;
 }
 
 const blank = { attempt: 1, delayMs: null, untilMs: null, waitKey: null, wait: null, durationMs: null, output: null, error: null } as const;

@@ -40,6 +40,8 @@ type WaitView = {
   readonly wasDue: boolean;
   /** A step ended since this delivery began. */
   readonly progressed: boolean;
+  /** A step ended that the code does not know of: it can go on at once. */
+  readonly unseen: boolean;
 };
 
 const look = sql(
@@ -140,11 +142,13 @@ const sameOutcome = (logged: string, asked: string): boolean => logged === asked
 
 /** Records reports, then decides for each "not yet" what it comes to. */
 async function plan(t: Queryable, live: readonly Settlement[], prepared: Prepared, held: ReadonlyMap<string, Held>): Promise<Move[]> {
-  await record(t, prepared, live.map((item) => item.jobId));
+  const recorded = await record(t, prepared, live.map((item) => item.jobId));
+  // What the answer itself brought to an end, or a look-back did: the code has not seen it yet.
+  const unseen = new Set(recorded.filter((step) => step.state !== "waiting").map((step) => step.jobId));
   const asking = live.filter((item) => item.outcome.outcome === "waiting" || item.outcome.outcome === "yield");
-  const views = new Map<string, WaitView>();
+  const views = new Map<string, Omit<WaitView, "unseen">>();
   if (asking.length > 0) {
-    const rows = await t.query<WaitView>(look, [
+    const rows = await t.query<Omit<WaitView, "unseen">>(look, [
       asking.map((item) => item.jobId),
       asking.map((item) => item.durationMs),
       asking.map((item) => item.outcome.knownSeq),
@@ -160,7 +164,7 @@ async function plan(t: Queryable, live: readonly Settlement[], prepared: Prepare
       const logged = item.outcome.outcome !== "released" && item.outcome.outcome !== "accepted";
       return { item, outcome: item.outcome, attempt, rescues: 0, continues: false, logged };
     }
-    const decided = decideWait(item, job, view);
+    const decided = decideWait(item, job, { ...view, unseen: unseen.has(item.jobId) });
     return { item, ...decided, rescues: 0, logged: true };
   });
 }
@@ -175,12 +179,12 @@ export function decideWait(
   job: { readonly attempt: number; readonly woken: boolean },
   view: Omit<WaitView, "jobId">,
 ): { readonly outcome: Outcome; readonly attempt: number; readonly continues: boolean } {
-  const progressed = view.progressed || job.woken;
+  const progressed = view.progressed || view.unseen || job.woken;
   if (!progressed && (view.dueInMs === null || view.wasDue)) {
     const message = view.dueInMs === null ? "The app finished no step and waits for nothing." : "The app finished nothing although a step was due.";
     return { outcome: retryOrFail(job.attempt, { name: "NoProgressError", message }, undefined, item.policy, item.random), attempt: job.attempt, continues: false };
   }
-  const now = job.woken || view.dueInMs === null || view.dueInMs <= 0;
+  const now = job.woken || view.unseen || view.dueInMs === null || view.dueInMs <= 0;
   if (now && progressed) {
     return { outcome: { ...item.outcome, state: "active", delayMs: limits.runTimeoutMs }, attempt: 1, continues: true };
   }

@@ -1,0 +1,58 @@
+/** A whole server in the test's process, on a schema of its own, with a client and the clock in the test's hand. */
+import { createServer, type RequestListener, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Rotor } from "@rotorsh/sdk";
+import { readConfig } from "../config.js";
+import { startRotor } from "../main.js";
+import { violations } from "../store/invariants.js";
+import { type TestDatabase, testDatabase } from "./database.js";
+
+export type TestServer = TestDatabase & {
+  readonly baseUrl: string;
+  readonly rotor: Rotor;
+  /** A real HTTP server on loopback, closed with this one. Answers its address. */
+  serve(listener: RequestListener): Promise<string>;
+};
+
+/** Starts one, in the mode of `rotor dev`. `close` ends it and fails if an invariant is broken. */
+export async function testServer(environment: Record<string, string> = {}): Promise<TestServer> {
+  const database = await testDatabase();
+  const config = readConfig(
+    { DATABASE_URL: database.url, ROTOR_SCHEMA: database.schema, ROTOR_ENCRYPTION_KEYS: Buffer.alloc(32, 7).toString("base64"), ROTOR_LOG_LEVEL: "error", ...environment },
+    { mode: "dev", port: 0 },
+  );
+  const server = await startRotor(config);
+  const others: Server[] = [];
+  return {
+    ...database,
+    baseUrl: server.url,
+    rotor: new Rotor({ baseUrl: server.url }),
+    serve: (listener) =>
+      new Promise((resolve) => {
+        const other = createServer(listener);
+        others.push(other);
+        other.listen(0, "127.0.0.1", () => resolve(`http://127.0.0.1:${(other.address() as AddressInfo).port}`));
+      }),
+    async close() {
+      await server.stop();
+      for (const other of others) {
+        other.closeAllConnections();
+        await new Promise((resolve) => other.close(resolve));
+      }
+      const broken = await violations(database.db);
+      await database.close();
+      if (broken.length > 0) throw new Error(`Broken invariants: ${JSON.stringify(broken)}`);
+    },
+  };
+}
+
+/** Waits until `look` answers something, asking again soon. Throws after `ms` with what it waited for. */
+export async function eventually<T>(what: string, look: () => Promise<T | undefined | false> | T | undefined | false, ms = 15_000): Promise<T> {
+  const until = performance.now() + ms;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined && found !== false) return found;
+    if (performance.now() > until) throw new Error(`Waited ${ms} ms in vain for ${what}.`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
