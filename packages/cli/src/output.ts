@@ -4,7 +4,6 @@
  * What a terminal might take for a command: control characters (line ends and tabs too), and those that turn the
  * direction of writing. Names, payloads and errors come from strangers.
  */
-// biome-ignore format: one class a line would hide that it is one set
 const HARMFUL = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
 
 /** One line of text, safe to print. */

@@ -1,0 +1,101 @@
+/** `rotor runs …`: runs of functions, started, awaited, looked at, cancelled. */
+
+import type { Duration, Run, RunFilter } from "@rotorsh/sdk";
+import type { Command } from "commander";
+import { delay, duration, readJson } from "../arguments.js";
+import { group, type JsonOption, leaf, listLeaf, type PageOptions, show, showPage } from "../command.js";
+import { type Context, clientOf } from "../context.js";
+import { clean, fields, json, table } from "../output.js";
+import { stateOption } from "../states.js";
+
+type ListFlags = PageOptions & Pick<RunFilter, "function" | "state" | "event" | "tag">;
+type StartFlags = JsonOption & { readonly id?: string; readonly delay?: Duration | number };
+type ReplayFlags = JsonOption & { readonly fromStep?: string; readonly input?: string };
+type ResultFlags = JsonOption & { readonly timeout?: Duration };
+
+function runLines({ steps = [], ...run }: Run): string {
+  const log = table(steps, [
+    ["STEP", (step) => step.key],
+    ["KIND", (step) => step.kind],
+    ["STATE", (step) => step.state],
+    ["ATTEMPT", (step) => step.attempt],
+    ["ENDED", (step) => step.finishedAt],
+    ["DUE", (step) => step.dueAt],
+    ["RESULT", (step) => step.error?.message ?? step.output],
+  ]);
+  return steps.length === 0 ? fields(run) : `${fields(run)}\n\n${log}`;
+}
+
+const startedLine = ({ runId }: { readonly runId: string }): string =>
+  `Started ${clean(runId)}. Look at it: rotor runs get ${clean(runId)}`;
+
+function addReading(runs: Command, context: Context): void {
+  listLeaf(runs, "list", "list the runs, the newest first")
+    .option("--function <id>", "only those of this function")
+    .addOption(stateOption())
+    .option("--event <name>", "only those that this event started")
+    .option("--tag <tag>", "only those with this tag")
+    .action(async (options: ListFlags) => {
+      const { limit, function: id, state, event, tag } = options;
+      await showPage<Run>(
+        context,
+        options,
+        clientOf(context).runs.list({ limit, function: id, state, event, tag }),
+        [
+          ["ID", (run) => run.id],
+          ["FUNCTION", (run) => run.function],
+          ["STATE", (run) => run.state],
+          ["REASON", (run) => run.reason],
+          ["UNTIL", (run) => run.until],
+          ["CREATED", (run) => run.createdAt],
+          ["ERROR", (run) => run.error?.message],
+        ],
+        "No such runs.",
+      );
+    });
+  leaf(runs, "get <id>", "show a run with its steps").action(async (id: string, options: JsonOption) => {
+    show(context, options, await clientOf(context).runs.get(id), runLines);
+  });
+  leaf(runs, "result <id>", "wait until a run has ended, and print what it returned")
+    .option("--timeout <duration>", "how long to wait (default: 5m)", duration)
+    .action(async (id: string, { timeout }: ResultFlags) => {
+      // A result is JSON by itself: for people too.
+      context.out(json(await clientOf(context).runs.result(id, { timeout })));
+    });
+}
+
+export function addRuns(program: Command, context: Context): void {
+  const runs = group(program, "runs", "runs of functions");
+  addReading(runs, context);
+
+  leaf(runs, "start <function> [data]", "start a run; DATA is its event's data, as JSON")
+    .option("--id <id>", "of two starts with one id, the second does nothing")
+    .option("--delay <duration>", "before the first delivery", delay)
+    .action(async (id: string, data: string | undefined, flags: StartFlags) => {
+      const options = {
+        ...(flags.id !== undefined && { id: flags.id }),
+        ...(flags.delay !== undefined && { delay: flags.delay }),
+      };
+      const input = await readJson(context, "DATA", data);
+      show(context, flags, await clientOf(context).runs.start<unknown>(id, input, options), startedLine);
+    });
+  leaf(runs, "cancel <id>", "end an unfinished run").action(async (id: string, options: JsonOption) => {
+    show(context, options, await clientOf(context).runs.cancel(id), () => `Cancelled ${clean(id)}.`);
+  });
+  leaf(runs, "replay <id>", "start a new run like this one")
+    .option("--from-step <key>", "keep the results before this step")
+    .option("--input <json>", "other data for its event")
+    .action(async (id: string, flags: ReplayFlags) => {
+      const input = await readJson(context, "--input", flags.input);
+      const options = {
+        ...(flags.fromStep !== undefined && { fromStep: flags.fromStep }),
+        ...(input !== undefined && { input }),
+      };
+      show(context, flags, await clientOf(context).runs.replay(id, options), startedLine);
+    });
+  leaf(runs, "resume <id>", "try a held run again, after its code was mended").action(
+    async (id: string, options: JsonOption) => {
+      show(context, options, await clientOf(context).runs.resume(id), () => `Resumed ${clean(id)}.`);
+    },
+  );
+}

@@ -1,0 +1,28 @@
+/** `rotor workspaces …`: the environments of a server, each with queues, functions and keys of its own. */
+
+import type { Workspace } from "@rotorsh/sdk";
+import type { Command } from "commander";
+import { group, type JsonOption, leaf, listLeaf, type PageOptions, showFields, showPage } from "../command.js";
+import { type Context, clientOf } from "../context.js";
+
+export function addWorkspaces(program: Command, context: Context): void {
+  const workspaces = group(program, "workspaces", "environments with queues, functions and keys of their own");
+
+  leaf(workspaces, "create <name>", "make a workspace").action(async (name: string, options: JsonOption) => {
+    showFields(context, options, await clientOf(context).workspaces.create(name));
+  });
+  listLeaf(workspaces, "list", "list the workspaces").action(async (options: PageOptions) => {
+    const { limit } = options;
+    await showPage<Workspace>(
+      context,
+      options,
+      clientOf(context).workspaces.list({ limit }),
+      [
+        ["ID", (workspace) => workspace.id],
+        ["NAME", (workspace) => workspace.name],
+        ["CREATED", (workspace) => workspace.createdAt],
+      ],
+      "No workspaces.",
+    );
+  });
+}
