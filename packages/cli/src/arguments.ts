@@ -58,7 +58,10 @@ const NUMBERS = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 
 /** A number with more digits than are kept: stored, it would be another one. */
 const losesDigits = (token: string): boolean => {
-  const digits = token.replace(/[eE].*$/, "").replace(/[^\d]/g, "").replace(/^0+/, "");
+  const digits = token
+    .replace(/[eE].*$/, "")
+    .replace(/[^\d]/g, "")
+    .replace(/^0+/, "");
   return digits.length > 15 && String(Number(token)) !== token;
 };
 
@@ -77,6 +80,7 @@ export async function readJson(context: Context, name: string, text: string | un
     throw new UsageError(`${name} must be JSON, such as '{"a":1}' or '"a text"', or - to read it from standard input.`);
   }
   const tooLong = source.replace(STRINGS, "").match(NUMBERS)?.find(losesDigits);
-  if (tooLong !== undefined) throw new UsageError(`${name}: ${tooLong} has more digits than are kept; write it as a string.`);
+  if (tooLong !== undefined)
+    throw new UsageError(`${name}: ${tooLong} has more digits than are kept; write it as a string.`);
   return value;
 }

@@ -15,6 +15,8 @@ export type Context = {
   readonly err: (text: string) => void;
   /** Standard input, to its end. */
   readonly readInput: () => Promise<string>;
+  /** Asks for a secret, which is not shown. */
+  readonly readSecret: (question: string) => Promise<string>;
   readonly isColoured: boolean;
   /** Says what the command ends with when nothing was thrown (default 0). */
   readonly exitWith: (code: 0 | 1) => void;

@@ -13,6 +13,9 @@ export const clean = (text: string): string =>
     .replaceAll("\t", " ")
     .replace(HARMFUL, "");
 
+/** The same for text that has lines of its own. */
+export const cleanLines = (text: string): string => text.split("\n").map(clean).join("\n");
+
 /** JSON for programs, which a terminal can show unharmed too. */
 export function json(value: unknown, { isOneLine = false } = {}): string {
   const text = JSON.stringify(value === undefined ? null : value, null, isOneLine ? undefined : 2);

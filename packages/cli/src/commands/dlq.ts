@@ -24,10 +24,7 @@ const filterOf = ({ queue, tag, error }: FilterFlags): FilterFlags => ({
 });
 
 /** Ids or a filter, never both: which of the two would narrow the other cannot be seen from the call. */
-function selectionOf(
-  ids: readonly string[],
-  flags: ReplayFlags,
-): { ids: readonly string[] } | { filter: FilterFlags } {
+function selectionOf(ids: readonly string[], flags: ReplayFlags): { ids: readonly string[] } | { filter: FilterFlags } {
   const filter = filterOf(flags);
   const hasFilter = Object.keys(filter).length > 0 || flags.all === true;
   if (ids.length > 0 && hasFilter) throw new UsageError("Give either ids or a filter.");

@@ -17,7 +17,11 @@ const syncedLine = (url: string, { app, functions }: Synced): string => {
 export function addFunctions(program: Command, context: Context): void {
   const functions = group(program, "functions", "durable functions and the apps that serve them");
 
-  leaf(functions, "sync <url>", "read the functions of the app at this address, such as http://127.0.0.1:3000/api/rotor")
+  leaf(
+    functions,
+    "sync <url>",
+    "read the functions of the app at this address, such as http://127.0.0.1:3000/api/rotor",
+  )
     .option("--move", "even if another address holds the app or a function of it")
     .action(async (url: string, options: JsonOption & { readonly move?: boolean }) => {
       const input = { url, ...(options.move && { move: true }) };

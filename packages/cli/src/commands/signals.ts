@@ -12,12 +12,10 @@ export function addSignals(program: Command, context: Context): void {
 
   leaf(signals, "complete <id> [data]", "give the run that waits for this signal its data, as JSON")
     .option("--buffer-for <duration>", "keep it this long for a wait that is yet to come", duration)
-    .action(
-      async (id: string, data: string | undefined, flags: JsonOption & { readonly bufferFor?: Duration }) => {
-        const { bufferFor } = flags;
-        const value = await readJson(context, "DATA", data);
-        await clientOf(context).signals.complete(id, value, { bufferFor });
-        show(context, flags, { id, completed: true }, () => `Completed ${clean(id)}.`);
-      },
-    );
+    .action(async (id: string, data: string | undefined, flags: JsonOption & { readonly bufferFor?: Duration }) => {
+      const { bufferFor } = flags;
+      const value = await readJson(context, "DATA", data);
+      await clientOf(context).signals.complete(id, value, { bufferFor });
+      show(context, flags, { id, completed: true }, () => `Completed ${clean(id)}.`);
+    });
 }

@@ -44,8 +44,8 @@ export type End =
   | { readonly kind: "stale" };
 
 /**
- * What is written. `state` is where the job goes; `delayMs` its due time from now, or null where the steps decide;
- * `keepAttempt` false gives the attempt back.
+ * What is written. `state` is where the job goes; `delayMs` its due time from now, or null where the steps decide.
+ * `exhausted`: it fails only because this was its last attempt; a step that ended in this delivery gives it new ones.
  */
 export type Outcome = {
   readonly outcome: OutcomeName;
@@ -53,6 +53,7 @@ export type Outcome = {
   readonly delayMs: number | null;
   readonly attempt: "keep" | "give-back";
   readonly held: boolean;
+  readonly exhausted: boolean;
   readonly output: string | null;
   readonly error: WireError | null;
   readonly reports: readonly Report[];
@@ -75,7 +76,7 @@ export type OutcomeName =
   | "rejected"
   | "replaced";
 
-const plain = { attempt: "keep", held: false, output: null, error: null, reports: [], knownSeq: 0 } as const;
+const plain = { attempt: "keep", held: false, exhausted: false, output: null, error: null, reports: [], knownSeq: 0 } as const;
 
 /**
  * Decides what the end of a delivery means. `attempt` is the number of this attempt, from 1; `random` is in [0, 1).
@@ -122,7 +123,7 @@ export function retryOrFail(
   policy: Policy,
   random: number,
 ): Outcome {
-  if (attempt >= policy.maxAttempts) return { ...plain, outcome: "failed", state: "failed", delayMs: null, error };
+  if (attempt >= policy.maxAttempts) return { ...plain, outcome: "failed", state: "failed", delayMs: null, exhausted: true, error };
   const delayMs =
     retryAfterMs === undefined ? backoffMs(policy.backoff, attempt, random) : Math.min(retryAfterMs, limits.retryAfterMs);
   return { ...plain, outcome: "retry", state: "waiting", delayMs, error };

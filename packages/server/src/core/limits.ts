@@ -90,7 +90,7 @@ export const limits = {
   // --- fan-out -------------------------------------------------------------------------------------------------------
   /** Runs started and waits ended by one event in the commit that stores it; the rest follows by its cursor. */
   effects: 1_000,
-  /** Scalar leaves of an event's data that are looked up; waits on others are found by full evaluation of the bare key. */
+  /** Scalar leaves of an event's data that are looked up; of an event with more, all waits for its name are tested. */
   eventLeaves: 1_000,
   /** Stored events that a new wait looks back over. */
   lookBack: 10_000,

@@ -26,8 +26,11 @@ export const signalKey = (workspace: string, signal: string): string => hash("si
 
 export const childKey = (jobId: string): string => hash("child", jobId);
 
-/** The keys under which waits for this event may be stored: the bare one, and one for each scalar leaf of its data. */
-export function keysOfEvent(workspace: string, event: string, data: unknown): string[] {
+/**
+ * The keys under which waits for this event may be stored: the bare one, and one for each scalar leaf of its data.
+ * Undefined where it has more leaves than are looked up.
+ */
+export function keysOfEvent(workspace: string, event: string, data: unknown): string[] | undefined {
   const keys = new Set([eventKey(workspace, event)]);
   const visit = (value: unknown, path: string): void => {
     if (keys.size > limits.eventLeaves) return;
@@ -42,5 +45,5 @@ export function keysOfEvent(workspace: string, event: string, data: unknown): st
     for (const [name, inner] of Object.entries(value)) visit(inner, path === "" ? name : `${path}.${name}`);
   };
   visit(data, "");
-  return [...keys];
+  return keys.size > limits.eventLeaves ? undefined : [...keys];
 }

@@ -40,13 +40,13 @@ export function stepText(step: BodyStep): string {
  * cursor for the rest. `steps` come in order, the unfinished last.
  */
 export function workflowBody(run: BodyRun, steps: readonly BodyStep[], bytes: number): string {
-  let room = bytes - run.event.length - 1_000;
+  let room = bytes - Buffer.byteLength(run.event) - 1_000;
   const kept: string[] = [];
   let more: string | null = null;
   for (let index = steps.length - 1; index >= 0; index--) {
     const step = steps[index]!;
     const text = stepText(step);
-    room -= text.length + 1;
+    room -= Buffer.byteLength(text) + 1;
     if (room < 0 && kept.length > 0 && step.seq !== null) {
       more = String(Number(step.seq) + 1);
       break;

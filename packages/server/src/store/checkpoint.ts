@@ -41,15 +41,20 @@ export const lockFree = sql(
 
 export const exist = sql("checkpoint.exist", "select id from rotor.jobs where id = any($1::uuid[])");
 
-/** A sign of life, and progress: written only where it changes something. */
+/**
+ * A sign of life, and progress: written only where it changes something. The mark of a wait that ended stays until the
+ * app shows that it knows of it: the reply that tells it so may be lost, and its "not yet" must not put the run to sleep.
+ */
 const renew = sql(
   "checkpoint.renew",
   `with clock as materialized (select rotor.clock() as now)
    update rotor.jobs job
-      set woken = false, rescues = 0, attempt = case when item.progress then 1 else job.attempt end,
+      set woken = job.woken and exists (select 1 from rotor.steps ended
+                                         where ended.job_id = job.id and ended.kind <> 'run' and ended.seq > item.known_seq),
+          rescues = 0, attempt = case when item.progress then 1 else job.attempt end,
           due_at = case when job.due_at < clock.now + $3::int / 2 * interval '1 millisecond'
                         then clock.now + $3::int * interval '1 millisecond' else job.due_at end
-     from unnest($1::uuid[], $2::bool[]) as item (id, progress), clock
+     from unnest($1::uuid[], $2::bool[], $4::bigint[]) as item (id, progress, known_seq), clock
     where job.id = item.id
       and (job.woken or job.rescues > 0 or (item.progress and job.attempt > 1) or job.due_at < clock.now + $3::int / 2 * interval '1 millisecond')`,
 );
@@ -72,7 +77,7 @@ export async function checkpoint(
     const asking = live.filter((item) => item.reports.length === 0);
     await endDueWaits(t, asking.map((item) => item.jobId));
     const progress = new Set(recorded.filter((step) => step.state !== "waiting").map((step) => step.jobId));
-    await t.query(renew, [live.map((item) => item.jobId), live.map((item) => progress.has(item.jobId)), limits.runTimeoutMs]);
+    await t.query(renew, [live.map((item) => item.jobId), live.map((item) => progress.has(item.jobId)), limits.runTimeoutMs, live.map((item) => item.knownSeq)]);
     const steps = new Map<string, WireStep[]>();
     for (const item of live) {
       const own = recorded.filter((step) => step.jobId === item.jobId);

@@ -173,6 +173,8 @@ const copyRun = sql(
    returning id`,
 );
 
+const finishedStep = sql("control.finished-step", "select key from rotor.steps where job_id = $1 and key = $2 and seq is not null");
+
 /** Results before a step, in their order, for the copy of a run. */
 const copySteps = sql(
   "control.copy-steps",
@@ -184,10 +186,11 @@ const copySteps = sql(
 
 /**
  * replay: a new run of the same function, from the start or from a step of the old one with the results before it
- * copied. `body` replaces the input. Answers the new id; undefined if there is no such run or step.
+ * copied. `body` replaces the input. Answers the new id; undefined if there is no such run or finished step.
  */
 export async function replay(db: Db, jobId: string, options: { readonly fromStep?: string; readonly body?: Buffer }): Promise<string | undefined> {
   return db.transact(async (t) => {
+    if (options.fromStep !== undefined && (await t.query(finishedStep, [jobId, options.fromStep])).length === 0) return undefined;
     const [row] = await t.query<{ id: string }>(copyRun, [jobId, newId(), options.body ?? null]);
     if (row !== undefined && options.fromStep !== undefined) await t.query(copySteps, [jobId, row.id, options.fromStep]);
     return row?.id;

@@ -38,7 +38,8 @@ export type Enqueued = {
 
 /**
  * Inserts payload and job together, unless the key is taken in this queue. A racer's insert waits for the other's commit;
- * who then loses is answered by the statement after this one, whose snapshot sees the winner.
+ * who then loses is answered by the statement after this one, whose snapshot sees the winner. In the order of the keys,
+ * so that two batches with the same ones do not wait for each other.
  */
 const insert = sql(
   "enqueue.insert",
@@ -54,6 +55,7 @@ const insert = sql(
             coalesce(item.run_at, clock.now + item.delay_ms * interval '1 millisecond'),
             item.headers::jsonb, array(select jsonb_array_elements_text(item.tags::jsonb)), item.event_id, item.replay_of
        from item, clock
+      order by item.queue_id, item.key
      on conflict (queue_id, key) where key is not null do nothing
      returning job_id, run_at
    )

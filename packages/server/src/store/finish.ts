@@ -25,9 +25,9 @@ export type LogEntry = {
 const log = sql(
   "finish.log",
   `insert into rotor.deliveries (job_id, delivery, attempt, outcome, status, ended_at, duration_ms, output, error)
-   select item.*, rotor.clock(), rest.* from
-     unnest($1::uuid[], $2::int[], $3::int[], $4::text[], $5::int[]) with ordinality as item (job_id, delivery, attempt, outcome, status, place)
-     join unnest($6::float8[], $7::text[], $8::text[]) with ordinality as rest (duration_ms, output, error, place) using (place)
+   select job_id, delivery, attempt, outcome, status, rotor.clock(), duration_ms, output, error
+     from unnest($1::uuid[], $2::int[], $3::int[], $4::text[], $5::int[], $6::float8[], $7::text[], $8::text[])
+       as item (job_id, delivery, attempt, outcome, status, duration_ms, output, error)
    on conflict (job_id, delivery) do nothing`,
 );
 

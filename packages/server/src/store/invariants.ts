@@ -27,12 +27,14 @@ const named: readonly { readonly number: number; readonly name: string; readonly
   },
   {
     number: 2,
-    name: "a waiting run without a step that could wake it, due later than its steps",
+    name: "a waiting run that is due later than its steps, and does not back off",
     statement: sql(
       "invariant.no-waker",
       `select job.id::text from rotor.jobs job
         where job.state = 'waiting' and job.held_at is null and job.due_at > rotor.clock() + ${GRACE}
-          and exists (select 1 from rotor.steps where job_id = job.id and state = 'waiting' and due_at < job.due_at - ${GRACE})`,
+          and exists (select 1 from rotor.steps where job_id = job.id and state = 'waiting' and due_at < job.due_at - ${GRACE})
+          and not exists (select 1 from rotor.deliveries last
+                           where last.job_id = job.id and last.delivery = job.delivery and last.outcome in ('retry', 'expired'))`,
     ),
   },
   {

@@ -14,11 +14,11 @@ import { endWaits } from "./resume.js";
  */
 const past = sql(
   "look-back.events",
-  `select event.id, event.name, event.key, event.data, (extract(epoch from event.ts) * 1000)::float8 as ts, event.received_at as "receivedAt"
+  `select event.id, event.name, event.key, event.data, (extract(epoch from event.ts) * 1000)::float8 as ts, event.received_at::text as "receivedAt"
      from rotor.events event
     where event.workspace_id = $1 and event.name = $2
       and event.received_at >= case when $5::float8 is null
-            then coalesce((select ended_at from rotor.steps where job_id = $3 and key = $4), $6::timestamptz)
+            then greatest((select ended_at from rotor.steps where job_id = $3 and key = $4), $6::timestamptz)
             else rotor.clock() - $5 * interval '1 millisecond' end
       and event.id is distinct from $7::uuid
       and not exists (select 1 from rotor.steps used where used.job_id = $3 and used.event_id = event.id)
@@ -26,12 +26,13 @@ const past = sql(
     limit $8`,
 );
 
-type PastEvent = { id: string; name: string; key: string; data: string; ts: number; receivedAt: Date };
+type PastEvent = { id: string; name: string; key: string; data: string; ts: number; receivedAt: string };
 
 export type WaitingRun = {
   readonly jobId: string;
   readonly workspace: string;
-  readonly createdAt: Date;
+  /** As Postgres writes it: a `Date` would lose its microseconds. */
+  readonly createdAt: string;
   readonly trigger: MatchedEvent;
   readonly eventId: string | null;
 };
@@ -54,7 +55,7 @@ export async function lookBack(t: Queryable, run: WaitingRun, report: EventRepor
   if (found === undefined) return false;
   await endWaits(
     t,
-    [{ jobId: run.jobId, key: report.key, state: "completed", output: found.data, error: null, eventId: found.id, endedAt: found.receivedAt.toISOString() }],
+    [{ jobId: run.jobId, key: report.key, state: "completed", output: found.data, error: null, eventId: found.id, endedAt: found.receivedAt }],
     true,
   );
   return true;

@@ -54,14 +54,31 @@ const listeners = sql(
      join rotor.queues queue on queue.id = trigger.queue_id`,
 );
 
-/** Waits under any of these keys, in a stable order that a cursor can go on in. */
+/**
+ * Waits under any of these keys that were stored before the event, of runs after the cursor that it has not resumed yet.
+ * The waits of one run come together: which of them an event ends is decided among all of them.
+ */
 const waits = sql(
   "publish.waits",
-  `select job_id as "jobId", key, wait, asked_at::text as "askedAt", asked
-     from rotor.steps
-    where wait_key = any($1::uuid[]) and kind = 'event' and job_id::text || '/' || key > $2
-    order by job_id::text || '/' || key
-    limit $3`,
+  `select step.job_id as "jobId", step.key, step.wait, step.asked_at::text as "askedAt", step.asked
+     from rotor.steps step
+    where step.wait_key = any($1::uuid[]) and step.kind = 'event' and step.job_id > $2 and step.asked_at <= $4
+      and not exists (select 1 from rotor.steps used where used.job_id = step.job_id and used.event_id = $5)
+    order by step.job_id
+    fetch first $3 rows with ties`,
+);
+
+/** The same, of an event with more leaves than are looked up one by one: all waits for its name. */
+const allWaits = sql(
+  "publish.all-waits",
+  `select step.job_id as "jobId", step.key, step.wait, step.asked_at::text as "askedAt", step.asked
+     from rotor.steps step
+     join rotor.jobs job on job.id = step.job_id
+     join rotor.queues queue on queue.id = job.queue_id and queue.workspace_id = $6
+    where step.wait_key is not null and step.kind = 'event' and step.wait ->> 'event' = $1 and step.job_id > $2 and step.asked_at <= $4
+      and not exists (select 1 from rotor.steps used where used.job_id = step.job_id and used.event_id = $5)
+    order by step.job_id
+    fetch first $3 rows with ties`,
 );
 
 const leave = sql("publish.leave", "update rotor.events set cursor = $2, due_at = case when $2::text is null then null else rotor.clock() end where id = $1");
@@ -98,7 +115,7 @@ export async function publish(db: Db, events: readonly NewEvent[]): Promise<Publ
     });
     const runs = await startRuns(t, fresh);
     const resumed = new Map<string, string[]>();
-    const found = await Promise.all(fresh.map((event) => findWaits(t, event, "")));
+    const found = await Promise.all(fresh.map((event) => findWaits(t, event, FIRST, "infinity")));
     // All rows at once, in order of their ids, whichever event they are for.
     await lockWaiting(t, found.flatMap((each) => each.chosen));
     for (const [index, event] of fresh.entries()) {
@@ -120,13 +137,14 @@ export async function publish(db: Db, events: readonly NewEvent[]): Promise<Publ
   });
 }
 
-/** One bounded step of an unfinished fan-out. False if there is none. */
+/** One bounded step of an unfinished fan-out. False if there is none. The name is locked: no wait is being stored meanwhile. */
 export async function publishRest(db: Db): Promise<boolean> {
   return db.transact(async (t) => {
     const [row] = await t.query<{ id: string; workspace: string; name: string; key: string; data: string; receivedAt: string; ts: number; cursor: string }>(unfinished);
     if (row === undefined) return false;
     const event: Stored = { ...row, matched: { id: row.key, name: row.name, data: JSON.parse(row.data), ts: row.ts } };
-    const found = await findWaits(t, event, row.cursor);
+    await lockNames(t, [{ name: eventName(db.schema, event.workspace, event.name), exclusive: true }]);
+    const found = await findWaits(t, event, row.cursor, event.receivedAt);
     await lockWaiting(t, found.chosen);
     await endWaitsWith(t, event, found);
     await t.query(leave, [event.id, found.cursor]);
@@ -180,14 +198,21 @@ async function startRuns(t: Queryable, events: readonly Stored[]): Promise<Map<s
   return started;
 }
 
+/** `cursor`: the last run that was looked at; null where there are no more. */
 type Found = { readonly chosen: readonly Wait[]; readonly cursor: string | null };
 
-/** The waits that this event may end: keyed look-up, then the whole condition. */
-async function findWaits(t: Queryable, event: Stored, cursor: string): Promise<Found> {
+/** Before all runs. */
+const FIRST = "00000000-0000-0000-0000-000000000000";
+
+/** The waits stored until then that this event may end: keyed look-up, then the whole condition. */
+async function findWaits(t: Queryable, event: Stored, cursor: string, until: string): Promise<Found> {
   const keys = keysOfEvent(event.workspace, event.name, event.matched.data);
-  const rows = await t.query<Wait>(waits, [keys, cursor, limits.effects]);
-  const last = rows.length === limits.effects ? rows.at(-1)! : undefined;
-  return { chosen: rows.filter((row) => matches(row.wait, event.matched)), cursor: last ? `${last.jobId}/${last.key}` : null };
+  const rest = [cursor, limits.effects, until, event.id];
+  const rows = keys === undefined
+    ? await t.query<Wait>(allWaits, [event.name, ...rest, event.workspace])
+    : await t.query<Wait>(waits, [keys, ...rest]);
+  const cursorAfter = rows.length < limits.effects ? null : rows.at(-1)!.jobId;
+  return { chosen: rows.filter((row) => matches(row.wait, event.matched)), cursor: cursorAfter };
 }
 
 const lockWaiting = async (t: Queryable, found: readonly Wait[]): Promise<void> => {

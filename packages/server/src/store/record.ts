@@ -15,13 +15,13 @@ import { eventName, type NameLock, signalName } from "./names.js";
 import { sendReported } from "./publish.js";
 
 /** A run and what its app says of it. */
-export type Reported = { readonly jobId: string; readonly reports: readonly Report[] };
+export type Reported = { readonly jobId: string; readonly delivery: number; readonly reports: readonly Report[] };
 
 /** What waits and children need to know of their run; it never changes. */
 type Context = {
   readonly jobId: string;
   readonly workspace: string;
-  readonly createdAt: Date;
+  readonly createdAt: string;
   readonly trigger: MatchedEvent;
   readonly eventId: string | null;
 };
@@ -64,21 +64,30 @@ export type Recorded = {
 
 const contexts = sql(
   "record.contexts",
-  `select payload.job_id as "jobId", queue.workspace_id as workspace, payload.created_at as "createdAt",
-          convert_from(payload.body, 'UTF8') as body, payload.event_id as "eventId"
-     from rotor.payloads payload join rotor.queues queue on queue.id = payload.queue_id
-    where payload.job_id = any($1::uuid[])`,
+  `select payload.job_id as "jobId", queue.workspace_id as workspace, payload.created_at::text as "createdAt",
+          convert_from(payload.body, 'UTF8') as body, payload.event_id as "eventId",
+          job.state = 'active' and job.delivery = item.delivery as live
+     from unnest($1::uuid[], $2::int[]) as item (job_id, delivery)
+     join rotor.payloads payload on payload.job_id = item.job_id
+     join rotor.jobs job on job.id = item.job_id
+     join rotor.queues queue on queue.id = payload.queue_id`,
 );
 
-/** Reads what the reports need and publishes what they send: an event's id is made from run and key, so once is enough. */
+/**
+ * Reads what the reports need and publishes what they send: an event's id is made from run and key, so once is enough.
+ * A delivery that is over publishes nothing: once its number has passed, it does not come back.
+ */
 export async function prepare(db: Db, reported: readonly Reported[]): Promise<Prepared> {
   const runs = new Map(reported.map((run) => [run.jobId, latest(run.reports)]));
   const special = reported.filter((run) => run.reports.some((report) => report.kind !== "run" && report.kind !== "sleep"));
   const known = new Map<string, Context>();
   const sent = new Map<string, string>();
   if (special.length === 0) return { runs, contexts: known, sent, locks: [] };
-  const rows = await db.query<Omit<Context, "trigger"> & { body: string }>(contexts, [special.map((run) => run.jobId)]);
-  for (const { body, ...row } of rows) known.set(row.jobId, { ...row, trigger: JSON.parse(body) as MatchedEvent });
+  const rows = await db.query<Omit<Context, "trigger"> & { body: string; live: boolean }>(contexts, [
+    special.map((run) => run.jobId),
+    special.map((run) => run.delivery),
+  ]);
+  for (const { body, live, ...row } of rows) if (live) known.set(row.jobId, { ...row, trigger: JSON.parse(body) as MatchedEvent });
   const locks: NameLock[] = [];
   for (const run of special) {
     const context = known.get(run.jobId);

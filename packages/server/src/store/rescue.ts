@@ -5,7 +5,7 @@
 import { type Policy, retryOrFail } from "../core/job.js";
 import type { Backoff } from "../core/backoff.js";
 import { limits } from "../core/limits.js";
-import { lockFree } from "./checkpoint.js";
+import { exist, lockFree } from "./checkpoint.js";
 import { type Db, type Queryable, sql } from "./db.js";
 import { type LogEntry, logEnds } from "./finish.js";
 
@@ -45,7 +45,10 @@ type Moved = { readonly jobId: string; readonly delivery: number; readonly attem
 /** Rows given back in one transaction. */
 const BATCH = 1_000;
 
-/** Gives a dead node's jobs back, in bounded steps; its row goes with the last. Answers how many; undefined: none is dead. */
+/**
+ * Gives a dead node's jobs back, in bounded steps; its row goes with the last. Answers how many; undefined: there is
+ * nothing to do just now.
+ */
 export async function rescueDead(db: Db): Promise<number | undefined> {
   return db.transact(async (t) => {
     const [node] = await t.query<{ id: string }>(dead);
@@ -53,17 +56,26 @@ export async function rescueDead(db: Db): Promise<number | undefined> {
     const nodeId = node?.id ?? lost?.id;
     if (nodeId === undefined) return undefined;
     const rows = await t.query<{ id: string; parentId: string | null }>(held, [nodeId, BATCH]);
-    await lock(t, rows);
-    const moved = await t.query<Moved>(orphan, [rows.map((row) => row.id), limits.rescues, nodeId]);
+    const free = await lock(t, rows);
+    const moved = await t.query<Moved>(orphan, [free.map((row) => row.id), limits.rescues, nodeId]);
     const error = JSON.stringify({ name: "OrphanedError", message: "The node that delivered it died." });
     await logMoved(t, moved, "orphaned", () => error);
-    if (rows.length < BATCH) await t.query(removeNode, [nodeId]);
-    return moved.length;
+    // Its row stays while one of its jobs is in other hands: whoever looks next goes on.
+    const all = free.length === rows.length && rows.length < BATCH;
+    if (all) await t.query(removeNode, [nodeId]);
+    return all || moved.length > 0 ? moved.length : undefined;
   });
 }
 
-const lock = (t: Queryable, rows: readonly { id: string; parentId: string | null }[]): Promise<unknown> =>
-  t.query(lockFree, [[...new Set(rows.flatMap((row) => (row.parentId === null ? [row.id] : [row.id, row.parentId])))]]);
+/** Locks jobs and their parents where nobody else holds them; answers those that are locked whole. */
+async function lock<Row extends { id: string; parentId: string | null }>(t: Queryable, rows: readonly Row[]): Promise<Row[]> {
+  const ids = [...new Set(rows.flatMap((row) => (row.parentId === null ? [row.id] : [row.id, row.parentId])))];
+  const locked = new Set((await t.query<{ id: string }>(lockFree, [ids])).map((row) => row.id));
+  const missing = ids.filter((id) => !locked.has(id));
+  // A parent that was pruned has no row to lock, and nothing that could wait.
+  const busy = new Set(missing.length === 0 ? [] : (await t.query<{ id: string }>(exist, [missing])).map((row) => row.id));
+  return rows.filter((row) => !busy.has(row.id) && (row.parentId === null || !busy.has(row.parentId)));
+}
 
 const logMoved = (t: Queryable, moved: readonly Moved[], outcome: "orphaned" | "expired", error: (job: Moved) => string): Promise<unknown> =>
   logEnds(
@@ -110,9 +122,9 @@ export async function expireOverdue(db: Db, random: () => number): Promise<numbe
   return db.transact(async (t) => {
     const rows = await t.query<Overdue>(overdue, [limits.expiryGraceMs, BATCH]);
     if (rows.length === 0) return 0;
-    await lock(t, rows);
+    const free = await lock(t, rows);
     const error = { name: "TimeoutError", message: "Nothing was heard of this delivery within its time limit." };
-    const decided = rows.map((row) => {
+    const decided = free.map((row) => {
       const policy: Policy = { maxAttempts: row.maxAttempts, backoff: row.backoff };
       return { row, outcome: retryOrFail(row.attempt, error, undefined, policy, random()) };
     });
@@ -142,12 +154,16 @@ const releaseAll = sql(
    returning job.id`,
 );
 
-/** release: active → waiting, now, the attempt given back; for claims that were not posted. Answers how many. */
+/**
+ * release: active → waiting, now, the attempt given back; for claims that were not posted. Answers how many; what is in
+ * other hands stays until the next time.
+ */
 export async function release(db: Db, jobs: readonly { readonly jobId: string; readonly delivery: number }[]): Promise<number> {
   if (jobs.length === 0) return 0;
   return db.transact(async (t) => {
-    await t.query(lockFree, [jobs.map((job) => job.jobId)]);
-    return (await t.query(releaseAll, [jobs.map((job) => job.jobId), jobs.map((job) => job.delivery)])).length;
+    const locked = new Set((await t.query<{ id: string }>(lockFree, [jobs.map((job) => job.jobId)])).map((row) => row.id));
+    const free = jobs.filter((job) => locked.has(job.jobId));
+    return (await t.query(releaseAll, [free.map((job) => job.jobId), free.map((job) => job.delivery)])).length;
   });
 }
 

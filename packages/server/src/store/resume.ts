@@ -24,8 +24,8 @@ export type WaitEnd = {
 export const lockJobs = sql("resume.lock", "select id from rotor.jobs where id = any($1::uuid[]) order by id for no key update");
 
 /**
- * Ends waits that are still waiting and not past due by the clock, or ($8) were stored in this very transaction. Gives
- * each its place among the results.
+ * Ends waits that are still waiting and were not past due when it happened, or ($8) were stored in this very transaction.
+ * Gives each its place among the results.
  */
 const end = sql(
   "resume.end",
@@ -39,7 +39,7 @@ const end = sql(
       set state = ended.state, seq = ended.seq, output = ended.output, error = ended.error, event_id = ended.event_id,
           ended_at = coalesce(ended.ended_at, clock.now), due_at = null, wait_key = null
      from ended, clock
-    where step.job_id = ended.job_id and step.key = ended.key and step.state = 'waiting' and ($8 or step.due_at > clock.now)
+    where step.job_id = ended.job_id and step.key = ended.key and step.state = 'waiting' and ($8 or step.due_at > coalesce(ended.ended_at, clock.now))
    returning step.job_id, step.key`,
 );
 

@@ -93,7 +93,7 @@ type Move = {
 
 /** Settles; for a batch writer. */
 export async function settle(db: Db, items: readonly Settlement[]): Promise<(Settled | typeof AGAIN)[]> {
-  const prepared = await prepare(db, items.map((item) => ({ jobId: item.jobId, reports: item.outcome.reports })));
+  const prepared = await prepare(db, items.map((item) => ({ jobId: item.jobId, delivery: item.delivery, reports: item.outcome.reports })));
   return db.transact(async (t) => {
     if (prepared.locks.length > 0) await lockNames(t, prepared.locks);
     const parents = new Map(items.flatMap((item) => (item.parentId === null ? [] : [[item.jobId, item.parentId] as const])));
@@ -137,8 +137,9 @@ export async function settle(db: Db, items: readonly Settlement[]): Promise<(Set
   });
 }
 
-/** A "not yet" may be logged as the failed attempt that it turned out to be. */
-const sameOutcome = (logged: string, asked: string): boolean => logged === asked || asked === "waiting";
+/** What was asked may be logged as what it turned out to be: see `plan`. A cancel or a rescue is another's. */
+const sameOutcome = (logged: string, asked: string): boolean =>
+  logged === asked || ((asked === "waiting" || asked === "failed") && (logged === "retry" || logged === "failed"));
 
 /** Records reports, then decides for each "not yet" what it comes to. */
 async function plan(t: Queryable, live: readonly Settlement[], prepared: Prepared, held: ReadonlyMap<string, Held>): Promise<Move[]> {
@@ -162,7 +163,10 @@ async function plan(t: Queryable, live: readonly Settlement[], prepared: Prepare
       const givenBack = item.outcome.attempt === "give-back" ? Math.max(0, job.attempt - 1) : job.attempt;
       const attempt = view?.progressed === true ? 0 : givenBack;
       const logged = item.outcome.outcome !== "released" && item.outcome.outcome !== "accepted";
-      return { item, outcome: item.outcome, attempt, rescues: 0, continues: false, logged };
+      // Steps that ended in this delivery set its attempts back, which its holder did not see.
+      const again = item.outcome.exhausted && job.attempt < item.policy.maxAttempts;
+      const outcome = again ? retryOrFail(job.attempt, item.outcome.error!, undefined, item.policy, item.random) : item.outcome;
+      return { item, outcome, attempt, rescues: 0, continues: false, logged };
     }
     const decided = decideWait(item, job, { ...view, unseen: unseen.has(item.jobId) });
     return { item, ...decided, rescues: 0, logged: true };

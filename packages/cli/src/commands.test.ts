@@ -1,0 +1,139 @@
+import { expect, test } from "vitest";
+import { type ScriptedApi, startScriptedApi } from "../../sdk/src/testing-kit/scripted-api.js";
+import { call } from "./testing-kit/context.js";
+
+/** Calls one command against a server that answers with `json`; what it asked for is in `api.seen`. */
+async function callApi(argv: readonly string[], json: unknown = {}, input = "") {
+  const api: ScriptedApi = await startScriptedApi();
+  api.replies = [{ json }];
+  const called = await call(argv, { env: { ROTOR_BASE_URL: api.baseUrl }, input });
+  api.close();
+  return { ...called, lines: api.lines(), body: api.seen[0]?.body };
+}
+
+test("a queue is made with the documented flags", async () => {
+  const argv = "queues create enrichment --url http://app/hook --concurrency 5 --retry-attempts 3 --timeout 30s";
+  const { code, lines, body } = await callApi(argv.split(" "), { name: "enrichment", concurrency: 5 });
+  expect(code).toBe(0);
+  expect(lines).toEqual(["POST /v1/queues"]);
+  expect(body).toEqual({
+    name: "enrichment",
+    callback_url: "http://app/hook",
+    concurrency: 5,
+    retry: { max_attempts: 3 },
+    timeout: "30s",
+  });
+});
+
+test("a schedule is made with the documented flags", async () => {
+  const flags = ["--queue", "q", "--name", "n", "--cron", "0 9 * * *", "--timezone", "Europe/Stockholm"];
+  const { code, body } = await callApi(["schedules", "create", ...flags, "--job-data", '{"a":1}']);
+  expect(code).toBe(0);
+  expect(body).toEqual({
+    name: "n",
+    queue: "q",
+    cron: "0 9 * * *",
+    timezone: "Europe/Stockholm",
+    payload: { a: 1 },
+  });
+});
+
+test("approvals are listed by status", async () => {
+  const { lines, err } = await callApi(["approvals", "list", "--status", "pending"], { data: [], next_cursor: null });
+  expect(lines).toEqual(["GET /v1/approvals?status=pending&limit=50"]);
+  expect(err).toBe("No such approvals.");
+});
+
+test("a job is enqueued with its id and delay, its payload read from standard input", async () => {
+  const enqueued = { id: "j1", queue: "q", state: "waiting", duplicate: false };
+  const argv = ["jobs", "enqueue", "q", "-", "--id", "j1", "--delay", "30s", "--tag", "a", "--tag", "b"];
+  const { out, body } = await callApi(argv, enqueued, '{"contactId":"c1"}');
+  expect(body).toEqual({ payload: { contactId: "c1" }, job_id: "j1", delay: "30s", tags: ["a", "b"] });
+  expect(out).toContain("Enqueued j1 (waiting)");
+});
+
+test("--json prints what the API answered, in camelCase", async () => {
+  const page = { data: [{ id: "r1", function: "f", created_at: "2026-11-23T20:00:00Z" }], next_cursor: "c" };
+  const { out } = await callApi(["runs", "list", "--json"], page);
+  expect(JSON.parse(out)).toEqual({
+    data: [{ id: "r1", function: "f", createdAt: "2026-11-23T20:00:00Z" }],
+    nextCursor: "c",
+  });
+});
+
+test("every command has --json", async () => {
+  const { out } = await call(["--help"]);
+  const commands = [...out.split("Commands:")[1]!.matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name!);
+  for (const name of commands.filter((each) => each !== "help")) {
+    const { out: help } = await call([name, "--help"]);
+    const leaves = [...(help.split("Commands:")[1] ?? "").matchAll(/^ {2}(\w+)/gm)].map(([, leaf]) => leaf!);
+    const paths = leaves.length === 0 ? [[name]] : leaves.filter((leaf) => leaf !== "help").map((leaf) => [name, leaf]);
+    for (const path of paths) expect((await call([...path, "--help"])).out, path.join(" ")).toContain("--json");
+  }
+});
+
+test.each([
+  { argv: ["queus", "list"], hint: "Did you mean queues?" },
+  { argv: ["queues", "crate", "q"], hint: "Did you mean create?" },
+  { argv: ["queues", "create", "q", "--concurency", "5"], hint: "Did you mean --concurrency?" },
+  { argv: ["queues", "create", "q", "--concurrency", "five"], hint: "whole number" },
+  { argv: ["queues", "create", "q", "--timeout", "30"], hint: "30s" },
+  { argv: ["queues", "update", "q"], hint: "Say what to change" },
+  { argv: ["schedules", "create", "--name", "n", "--cron", "@daily"], hint: "--timezone" },
+  { argv: ["jobs", "list", "q", "--state", "fialed"], hint: "failed" },
+  { argv: ["jobs", "enqueue", "q", "{a:1}"], hint: "must be JSON" },
+  { argv: ["send", "n", '{"id":12345678901234567890}'], hint: "write it as a string" },
+  { argv: ["dlq", "replay"], hint: "--all" },
+  { argv: ["dlq", "replay", "j1", "--queue", "q"], hint: "either ids or a filter" },
+  { argv: ["adopt"], hint: "--release" },
+  { argv: ["adopt", "--release", "--cancel-all"], hint: "--release" },
+  { argv: ["keys", "create", "--scopes", "read,wirte"], hint: "Choose from read, write" },
+  { argv: ["dev", "-u", "localhost"], hint: "not an address" },
+  { argv: [], hint: "Usage: rotor" },
+])("called wrongly as `rotor $argv`, it says what to write and exits with 2", async ({ argv, hint }) => {
+  const { code, err } = await call(argv);
+  expect(err).toContain(hint);
+  expect(code).toBe(2);
+});
+
+test("help and version are no failures", async () => {
+  expect((await call(["--help"])).code).toBe(0);
+  expect(await call(["--version"])).toMatchObject({ code: 0, out: "0.1.0" });
+});
+
+test("an error of the API is its message and exit code 1", async () => {
+  const api = await startScriptedApi();
+  api.replies = [{ status: 404, json: { error: { code: "not_found", message: "There is no queue \u001b[2Jq." } } }];
+  const called = await call(["queues", "get", "q"], { env: { ROTOR_BASE_URL: api.baseUrl } });
+  api.close();
+  expect(called).toEqual({ code: 1, out: "", err: "There is no queue [2Jq." });
+});
+
+test("a server that is not there is told with what to do", async () => {
+  const api = await startScriptedApi();
+  api.close();
+  const { code, err } = await call(["queues", "list"], { env: { ROTOR_BASE_URL: api.baseUrl } });
+  expect(err).toBe(`No Rotor answers at ${api.baseUrl}. Start one with \`rotor dev\`, or set ROTOR_BASE_URL.`);
+  expect(code).toBe(1);
+});
+
+test("a start without a store says which settings name one", async () => {
+  const { code, err } = await call(["start"]);
+  expect(err).toContain("DATABASE_URL");
+  expect(code).toBe(1);
+});
+
+test("a key is asked of the server, where one answers, and printed alone", async () => {
+  const made = { id: "k", key: "rt_ws_default_secret", name: "cli", scopes: ["read", "write"] };
+  const { out, err, body } = await callApi(["keys", "create", "--scopes", "read,write"], made);
+  expect(out).toBe("rt_ws_default_secret");
+  expect(err).toContain("not shown again");
+  expect(body).toEqual({ name: "cli", scopes: ["read", "write"] });
+});
+
+test("dead letters are replayed by filter, or only counted", async () => {
+  const argv = ["dlq", "replay", "--queue", "q", "--dry-run"];
+  const { out, body } = await callApi(argv, { replayed: 3 });
+  expect(body).toEqual({ filter: { queue: "q" }, dry_run: true });
+  expect(out).toBe("3 jobs would be replayed.");
+});

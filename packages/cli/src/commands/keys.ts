@@ -1,0 +1,107 @@
+/** `rotor keys …`: API keys. The first one is made in the store, since a server asks for one. */
+
+import { type ApiKey, type Duration, RotorApiError, RotorConnectionError } from "@rotorsh/sdk";
+import type { Command } from "commander";
+import { duration, wordsOf } from "../arguments.js";
+import { group, type JsonOption, leaf, listLeaf, type PageOptions, show, showPage } from "../command.js";
+import { type Context, clientOf, settingsOf } from "../context.js";
+import { UsageError } from "../failure.js";
+import { clean } from "../output.js";
+import { describeStore, loadServer, type StoreOptions, storeConfig, storeNameOf } from "../store.js";
+
+const SCOPES = ["read", "write", "approve", "admin", "workspaces"] as const;
+type Scope = (typeof SCOPES)[number];
+
+/** Of a key that is made in the store: who can do that may do all, but for other workspaces. */
+const STORE_SCOPES: readonly Scope[] = ["read", "write", "approve", "admin"];
+
+type CreateFlags = JsonOption &
+  StoreOptions & { readonly scopes?: readonly Scope[]; readonly expiresIn?: Duration; readonly workspace?: string };
+
+type Made = {
+  readonly key: string;
+  readonly name: string;
+  readonly scopes: readonly string[];
+  readonly madeBy: string;
+};
+
+async function makeByServer(context: Context, name: string, { scopes, expiresIn }: CreateFlags): Promise<Made> {
+  const made = await clientOf(context).keys.create({
+    name,
+    ...(scopes !== undefined && { scopes }),
+    ...(expiresIn !== undefined && { expiresIn }),
+  });
+  const madeBy = `the server at ${settingsOf(context).baseUrl}`;
+  return { key: made.key, name: made.name, scopes: made.scopes, madeBy };
+}
+
+async function makeInStore(context: Context, name: string, flags: CreateFlags): Promise<Made> {
+  if (flags.expiresIn !== undefined) throw new UsageError("--expires-in needs a server that runs, and a key for it.");
+  const { makeKey } = await loadServer();
+  const config = await storeConfig(context, flags);
+  const scopes = flags.scopes ?? STORE_SCOPES;
+  const key = await makeKey(config, name, scopes, flags.workspace);
+  return { key, name, scopes, madeBy: describeStore(config) };
+}
+
+/** The server says that it needs a key, and there is none to give it. */
+const needsKey = (error: unknown): boolean => error instanceof RotorApiError && error.status === 401;
+const isAway = (error: unknown): boolean => error instanceof RotorConnectionError && error.reason === "unreachable";
+
+/**
+ * With a key, the server makes it. Without one a database makes it, whether or not a server runs on it. A folder can be
+ * opened only while no server holds it, and its server needs no key if it is `rotor dev`: so that one is asked first.
+ */
+async function make(context: Context, name: string, flags: CreateFlags): Promise<Made> {
+  const store = flags.embedded ? "data-folder" : storeNameOf(context);
+  const hasKey = settingsOf(context).apiKey !== undefined;
+  if (flags.workspace !== undefined && store === "none")
+    throw new UsageError("--workspace needs DATABASE_URL: a server makes keys for the workspace of yours.");
+  if (flags.workspace !== undefined || (store === "database" && !hasKey)) return makeInStore(context, name, flags);
+  try {
+    return await makeByServer(context, name, flags);
+  } catch (error) {
+    const isForStore = isAway(error) || (needsKey(error) && !hasKey);
+    if (store === "none" || !isForStore) throw error;
+    return makeInStore(context, name, flags);
+  }
+}
+
+export function addKeys(program: Command, context: Context): void {
+  const keys = group(program, "keys", "API keys");
+
+  leaf(keys, "create [name]", "make an API key; it is shown this once")
+    .option("--scopes <scopes>", `some of ${SCOPES.join(",")}`, wordsOf(SCOPES))
+    .option("--expires-in <duration>", 'it stops to work after this time, such as "90d"', duration)
+    .option("--workspace <id>", "with DATABASE_URL: the workspace that it opens (default: default)")
+    .option("--embedded", "in the embedded Postgres in .rotor, if no server answers")
+    .action(async (name: string | undefined, flags: CreateFlags) => {
+      const made = await make(context, name ?? "cli", flags);
+      // Alone on standard output, so that a script can take it.
+      show(context, flags, made, ({ key }) => key);
+      if (!flags.json)
+        context.err(
+          `Made by ${clean(made.madeBy)}, for ${made.scopes.map(clean).join(", ")}. Keep it: it is not shown again.`,
+        );
+    });
+  listLeaf(keys, "list", "list the API keys, without the keys themselves").action(async (options: PageOptions) => {
+    const { limit } = options;
+    await showPage<ApiKey>(
+      context,
+      options,
+      clientOf(context).keys.list({ limit }),
+      [
+        ["ID", (key) => key.id],
+        ["NAME", (key) => key.name],
+        ["SCOPES", (key) => key.scopes],
+        ["CREATED", (key) => key.createdAt],
+        ["EXPIRES", (key) => key.expiresAt],
+      ],
+      "No keys yet. Make one: rotor keys create NAME",
+    );
+  });
+  leaf(keys, "revoke <id>", "make a key stop to work").action(async (id: string, options: JsonOption) => {
+    await clientOf(context).keys.revoke(id);
+    show(context, options, { id, revoked: true }, () => `Revoked ${clean(id)}.`);
+  });
+}

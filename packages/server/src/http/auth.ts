@@ -1,0 +1,120 @@
+/**
+ * Who may call: API keys and their scopes. The workspace of a request is that of its key; no header, path or body can
+ * name another. Capabilities of single jobs are in `core/token.ts`.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import type { Context } from "hono";
+import { newId } from "../core/ids.js";
+import type { Queryable } from "../store/db.js";
+import { type ApiKey, findApiKey, insertApiKey, type NewApiKey, type Scope } from "../store/workspaces.js";
+import type { Engine } from "./engine.js";
+import { Refusal } from "./errors.js";
+
+/** Who calls, and what he may. */
+export type Caller = { readonly workspace: string; readonly scopes: ReadonlySet<Scope> };
+
+export const SCOPES = ["read", "write", "approve", "admin", "workspaces"] as const satisfies readonly Scope[];
+
+const KEY = /^rt_ws_([a-z0-9-]{1,40})_([A-Za-z0-9_-]{43})$/;
+
+const hashOf = (key: string): Buffer => createHash("sha256").update(key).digest();
+
+/** A new key: its text, which is shown once, and the row that is kept of it. */
+export function makeApiKey(workspace: string, name: string, scopes: readonly Scope[], expiresAt: Date | null = null): { key: string; row: NewApiKey } {
+  const key = `rt_ws_${workspace}_${randomBytes(32).toString("base64url")}`;
+  return { key, row: { id: newId(), workspace, name, hash: hashOf(key), scopes, expiresAt } };
+}
+
+/** Makes a key and stores its hash. `key` is not to be had again. */
+export async function createApiKey(
+  db: Queryable,
+  workspace: string,
+  name: string,
+  scopes: readonly Scope[],
+  expiresAt: Date | null = null,
+): Promise<{ key: string; row: ApiKey }> {
+  const { key, row } = makeApiKey(workspace, name, scopes, expiresAt);
+  return { key, row: await insertApiKey(db, row) };
+}
+
+/** Whether a caller may. `admin` may all within its workspace; what other workspaces there are is not within it. */
+export const allows = (caller: Caller, scope: Scope): boolean => caller.scopes.has(scope) || (scope !== "workspaces" && caller.scopes.has("admin"));
+
+/** For this long a key is trusted without asking the database: a revoked key works no longer than that. */
+const TRUSTED_MS = 5_000;
+const TRUSTED_KEYS = 1_000;
+
+export type Authenticator = {
+  /** @throws Refusal 401 without a good key, 403 without the scope. */
+  authenticate(c: Context, scope: Scope): Promise<Caller>;
+  /** The caller of a good key; undefined without an Authorization header. */
+  identify(c: Context): Promise<Caller | undefined>;
+  /** Trusts no key without asking again. */
+  forget(): void;
+};
+
+export function authenticator(engine: Engine): Authenticator {
+  const trusted = new Map<string, { readonly caller: Caller; readonly until: number }>();
+
+  const lookUp = async (key: string): Promise<Caller | undefined> => {
+    const hash = hashOf(key);
+    const id = hash.toString("base64");
+    const known = trusted.get(id);
+    if (known !== undefined && known.until > performance.now()) return known.caller;
+    trusted.delete(id);
+    const row = await findApiKey(engine.db, hash);
+    if (row === undefined) return undefined;
+    const caller: Caller = { workspace: row.workspace, scopes: new Set(row.scopes) };
+    if (trusted.size >= TRUSTED_KEYS) trusted.delete(trusted.keys().next().value!);
+    // A key that is about to expire must not be trusted for longer.
+    if (row.expiresAt === null) trusted.set(id, { caller, until: performance.now() + TRUSTED_MS });
+    return caller;
+  };
+
+  const identify = async (c: Context): Promise<Caller | undefined> => {
+    const header = c.req.header("authorization");
+    if (header === undefined) return engine.config.dev && isLocal(c) ? LOCAL : undefined;
+    // Two headers arrive joined by a comma, which no key holds.
+    const key = /^Bearer +(\S+)$/i.exec(header)?.[1];
+    const caller = key !== undefined && KEY.test(key) ? await lookUp(key) : undefined;
+    if (caller === undefined) {
+      throw unauthorized("This is not a valid API key: it is mistyped, revoked or expired. One header is needed: Authorization: Bearer rt_ws_<workspace>_<secret>.");
+    }
+    return caller;
+  };
+
+  return {
+    identify,
+    async authenticate(c, scope) {
+      const caller = await identify(c);
+      if (caller === undefined) throw unauthorized("An API key is needed: Authorization: Bearer rt_ws_<workspace>_<secret>. `rotor keys create` makes one.");
+      if (!allows(caller, scope)) {
+        throw new Refusal(403, "forbidden", `This key lacks the scope "${scope}"; it has ${[...caller.scopes].join(", ") || "none"}.`, { details: { scope } });
+      }
+      return caller;
+    },
+    forget: () => trusted.clear(),
+  };
+}
+
+const unauthorized = (message: string): Refusal => new Refusal(401, "unauthorized", message, { headers: { "www-authenticate": "Bearer" } });
+
+const LOCAL: Caller = { workspace: "default", scopes: new Set(SCOPES) };
+
+const LOOPBACK_HOST = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?$/i;
+const LOOPBACK_ADDRESS = /^(?:127\.|::1$|::ffff:127\.)/;
+
+/**
+ * Whether a request comes from a program, or our own page, on this machine. A page of another site cannot say so: its
+ * requests bear its origin, and a name of its own that it points to 127.0.0.1 stands in Host.
+ */
+function isLocal(c: Context): boolean {
+  const host = c.req.header("host") ?? new URL(c.req.url).host;
+  if (!LOOPBACK_HOST.test(host)) return false;
+  const origin = c.req.header("origin");
+  if (origin !== undefined && origin !== `http://${host}` && origin !== `https://${host}`) return false;
+  // Anybody can write any Host: where the socket is known, it decides. A proxy on this machine says for whom it speaks.
+  const socket = (c.env as { incoming?: { socket?: { remoteAddress?: string } } } | undefined)?.incoming?.socket;
+  if (socket !== undefined && !LOOPBACK_ADDRESS.test(socket.remoteAddress ?? "")) return false;
+  return c.req.header("x-forwarded-for") === undefined && c.req.header("forwarded") === undefined;
+}

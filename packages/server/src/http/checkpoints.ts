@@ -1,0 +1,109 @@
+/**
+ * What apps say while they run a function: `docs/protocol.md`, section 5. No API key: each run comes with a capability
+ * for one delivery. One run's trouble stays its own.
+ */
+import { type CheckpointReply, PROTOCOL_VERSION, type WireError } from "@rotorsh/sdk/protocol";
+import { z } from "@hono/zod-openapi";
+import { limits } from "../core/limits.js";
+import { readToken } from "../core/token.js";
+import { parseCheckpoint } from "../core/workflow-answer.js";
+import { loadStepsBefore, wireStep } from "../store/load.js";
+import { parseJson, readBytes } from "./body.js";
+import { type Api, openEndpoint } from "./endpoint.js";
+import { invalid, isBadData, isUnavailable, type Log, Refusal } from "./errors.js";
+import { glance } from "./json-text.js";
+import { filterText, json, notBlankDigits } from "./schemas.js";
+
+type RunReply = CheckpointReply["runs"][number];
+
+/** A report's output may be as deep as a payload; this is what stands around it. */
+const WRAPPING = 8;
+
+const requestShape = z
+  .object({ version: z.number(), runs: z.array(z.object({ token: z.string(), reports: z.array(z.record(z.string(), json)), known_seq: z.number() })) })
+  .openapi("Checkpoint");
+const replyShape = z
+  .object({ version: z.number(), runs: z.array(z.object({ verdict: z.enum(["go", "yield", "cancelled", "stale", "retry", "invalid"]), steps: z.array(json) })) })
+  .openapi("CheckpointReply");
+const stepsShape = z.object({ steps: z.array(json), more: z.string().nullable() });
+
+/** What an app is told of one run alone is at most this many bytes of steps. */
+const PAGE_BYTES = limits.bodyBytes;
+
+const STALE: RunReply = { verdict: "stale", steps: [] };
+
+const tag = "protocol";
+
+/** Hangs the routes of the protocol. */
+export function checkpoints(api: Api, log: Log): void {
+  const { engine } = api;
+
+  const record = async (run: unknown, where: { method: string; path: string }): Promise<RunReply> => {
+    const token = (run as { token?: unknown } | null)?.token;
+    const capability = typeof token === "string" ? readToken(engine.tokenSecret, "checkpoint", token) : undefined;
+    if (capability === undefined) return STALE;
+    const parsed = parseCheckpoint({ version: PROTOCOL_VERSION, runs: [run] });
+    if (!parsed.ok) return refused({ name: "InvalidReportError", message: parsed.message.replace(/^runs\.0\.?/, "") });
+    const { reports, known_seq: knownSeq } = parsed.value.runs[0]!;
+    try {
+      return await engine.checkpoint({ ...capability, reports, knownSeq });
+    } catch (error) {
+      if (isBadData(error)) return refused({ name: "InvalidReportError", message: `The reports cannot be stored: ${(error as Error).message}` });
+      log.error({ ...where, err: error }, isUnavailable(error) ? "the database did not answer" : "a checkpoint failed");
+      return { verdict: "retry", steps: [] };
+    }
+  };
+
+  openEndpoint(
+    api,
+    {
+      method: "post",
+      path: "/v1/checkpoints",
+      summary: "Record the reports of one or several runs, each with its delivery's token",
+      tag,
+      describedBody: { "application/json": requestShape },
+      answers: { 200: ["What became of each, in order.", replyShape], 409: ["The same; all of them are stale.", replyShape] },
+    },
+    async ({ c }) => {
+      const bytes = await readBytes(c.req.raw, limits.checkpointBytes);
+      // A step's output may hold any string: it is kept as JSON text, escapes and all.
+      const body = parseJson(bytes, { depth: limits.jsonDepth + WRAPPING, anyStrings: true });
+      const { version, runs } = (body?.value ?? {}) as { version?: unknown; runs?: unknown };
+      if (version !== PROTOCOL_VERSION) throw invalid("version", `this server speaks version ${PROTOCOL_VERSION} of the protocol`);
+      if (!Array.isArray(runs) || runs.length > limits.batch) throw invalid("runs", `write a list of at most ${limits.batch} runs`);
+      const where = { method: c.req.method, path: c.req.path };
+      const replies = await Promise.all(runs.map((run: unknown) => record(run, where)));
+      const allStale = replies.length > 0 && replies.every((reply) => reply.verdict === "stale");
+      return c.json({ version: PROTOCOL_VERSION, runs: replies } satisfies CheckpointReply, allStale ? 409 : 200);
+    },
+  );
+
+  openEndpoint(
+    api,
+    {
+      method: "get",
+      path: "/v1/checkpoints/steps",
+      summary: "The finished steps that did not fit into a delivery, with its token as bearer",
+      tag,
+      query: z.object({ cursor: notBlankDigits }),
+      answers: { 200: ["A page, the newest before the cursor first.", stepsShape] },
+    },
+    async ({ c, query: { cursor } }) => {
+      const token = /^Bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
+      const capability = token === undefined ? undefined : readToken(engine.tokenSecret, "checkpoint", token);
+      if (capability === undefined) throw new Refusal(401, "unauthorized", "Give the delivery's token: Authorization: Bearer <token>.");
+      const rows = await loadStepsBefore(engine.db, capability.jobId, Number(cursor));
+      let bytes = 0;
+      // One step at least, however large: else the pages would never end.
+      const shown = rows.filter((row, index) => {
+        bytes += (row.output?.length ?? 0) + (row.error?.length ?? 0) + row.key.length + 100;
+        return index === 0 || bytes <= PAGE_BYTES;
+      });
+      const last = shown.at(-1);
+      const more = last !== undefined && (shown.length < rows.length || rows.length === 1_000) ? last.seq : null;
+      return c.json({ steps: shown.map(wireStep), more });
+    },
+  );
+}
+
+const refused = (error: WireError): RunReply => ({ verdict: "invalid", steps: [], error });

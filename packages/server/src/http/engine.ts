@@ -1,0 +1,70 @@
+/** What the HTTP API needs of the server around it. Types only: who implements them is `main.ts`'s business. */
+import type { End } from "../core/job.js";
+import type { Policy as UrlPolicy } from "../delivery/guard.js";
+import type { Checkpoint, Checkpointed } from "../store/checkpoint.js";
+import type { Db } from "../store/db.js";
+import type { Enqueued, NewJob } from "../store/enqueue.js";
+import type { NewEvent, Published } from "../store/publish.js";
+
+export type Engine = {
+  readonly db: Db;
+  readonly config: {
+    /** `rotor dev`: requests from this machine need no key. */
+    readonly dev: boolean;
+    readonly publicUrl: string;
+    readonly environment: string;
+    readonly version: string;
+    /** How `/readyz` names the store. */
+    readonly store: string;
+  };
+  /** Where callback and serve URLs may point. */
+  readonly policy: UrlPolicy;
+  /** Signs the capabilities of `core/token.ts`. */
+  readonly tokenSecret: string;
+  /** One job; shares a commit with other callers'. */
+  enqueue(job: NewJob): Promise<Enqueued>;
+  /** All or nothing, in one transaction. */
+  enqueueAll(jobs: readonly NewJob[]): Promise<Enqueued[]>;
+  publish(events: readonly NewEvent[]): Promise<Published[]>;
+  checkpoint(item: Checkpoint): Promise<Checkpointed>;
+  /** Ends a job whose endpoint answered 202 and reports back. `stale`: that delivery is over. */
+  settleAccepted(jobId: string, delivery: number, end: End): Promise<"settled" | "stale">;
+  /** A sign of life of such a job. False: that delivery is over. */
+  heartbeat(jobId: string, delivery: number): Promise<boolean>;
+  /** Asks the app at this address for its functions and stores them. */
+  sync(workspace: string, url: string, move: boolean): Promise<SyncResult>;
+  /** Makes a workspace with a signing key. False: the id is taken. */
+  createWorkspace(id: string, name: string): Promise<boolean>;
+  /** Something may be due now. */
+  wake(): void;
+  /** Resolves when this job is finished, when the time is over, or when the signal aborts; the caller then reads. */
+  finished(jobId: string, ms: number, signal?: AbortSignal): Promise<void>;
+  readonly feed: { subscribe(listener: (entry: FeedEntry) => void): () => void };
+  /** Nothing is delivered: this database belongs to another environment. */
+  isHeld(): boolean;
+  /** The server is shutting down. */
+  readonly draining: () => boolean;
+};
+
+export type SyncResult =
+  | {
+      readonly ok: true;
+      readonly app: string;
+      readonly url: string;
+      /** Ids of functions. */
+      readonly added: string[];
+      readonly removed: string[];
+      /** How many the app has now. */
+      readonly functions: number;
+    }
+  | { readonly ok: false; readonly status: 409 | 422 | 502; readonly message: string };
+
+/** Something that happened in a workspace, as `GET /v1/stream` tells it. All of it can be written as JSON. */
+export type FeedEntry = {
+  readonly workspace: string;
+  /** RFC 3339. */
+  readonly at: string;
+  /** `enqueued`, `delivery`, `step`, `event` and whatever else the server tells. */
+  readonly type: string;
+  readonly [field: string]: unknown;
+};

@@ -1,0 +1,142 @@
+/** Events over HTTP: published and looked at. */
+import { z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { isId, newId } from "../core/ids.js";
+import { limits } from "../core/limits.js";
+import type { NewEvent, Published } from "../store/publish.js";
+import { type EventView, listEvents, listJobs, listResumed } from "../store/views.js";
+import { rawMember } from "./body.js";
+import { type Api, endpoint, readJson } from "./endpoint.js";
+import { notFound, refusalOfSchema } from "./errors.js";
+import { readable } from "./job-views.js";
+import { elements } from "./json-text.js";
+import type { Listeners } from "./listeners.js";
+import { idCursor, LARGE_ITEMS, pageOf } from "./paging.js";
+import { eventName, filterText, json, key, listOf, page, time } from "./schemas.js";
+
+/** Fewer milliseconds than these are a date in seconds: this is March 1973. */
+const SECONDS_BELOW = 100_000_000_000;
+
+const newEvent = z
+  .strictObject({
+    name: eventName,
+    data: json.optional(),
+    id: key.optional().openapi({ description: "Of two events with one id the second does nothing, and is answered as the first. Made, if left out." }),
+    ts: z
+      .number()
+      .int()
+      .min(0)
+      .max(253_402_300_799_999, "the year must not be past 9999")
+      .refine((ts) => ts === 0 || ts >= SECONDS_BELOW, "this looks like seconds: write Unix milliseconds")
+      .optional()
+      .openapi({ description: "The sender's time, Unix milliseconds. Default: now." }),
+  })
+  .openapi("NewEvent");
+const newEvents = z.array(newEvent).max(limits.batch);
+
+const sentJson = z
+  .object({
+    id: z.string(),
+    runs: z.array(z.string()).openapi({ description: "Ids of the runs that it started." }),
+    duplicate: z.boolean(),
+    warning: z.string().optional(),
+  })
+  .openapi("Sent");
+
+const eventJson = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    data: json,
+    ts: z.number(),
+    received_at: time,
+    started: z.array(z.string()).optional().openapi({ description: "Runs that it started." }),
+    resumed: z.array(z.string()).optional().openapi({ description: "Runs in which it ended a wait." }),
+  })
+  .openapi("Event");
+
+const eventView = (event: EventView): z.infer<typeof eventJson> => ({
+  id: event.key,
+  name: event.name,
+  data: readable(event.data) ?? null,
+  ts: event.ts.getTime(),
+  received_at: event.receivedAt.toISOString(),
+});
+
+const tag = "events";
+
+/** Hangs the routes of events. */
+export function events(api: Api, listeners: Listeners): void {
+  const { engine } = api;
+  const { db } = engine;
+
+  const sentView = async (event: NewEvent, { runs, resumed, duplicate }: Published): Promise<z.infer<typeof sentJson>> => {
+    const heard = duplicate || runs.length > 0 || resumed.length > 0;
+    const warning = heard ? undefined : await listeners.warningFor(event.workspace, event.name);
+    return { id: event.key, runs: runs.map((run) => run.id), duplicate, ...(warning === undefined ? {} : { warning }) };
+  };
+
+  endpoint(
+    api,
+    "write",
+    {
+      method: "post",
+      path: "/v1/events",
+      summary: "Publish an event, or an array of up to 1,000, all or none",
+      tag,
+      describedBody: { "application/json": z.union([newEvent, newEvents]) },
+      answers: { 200: ["What became of it; of an array `{ events: [...] }`, in its order.", z.union([sentJson, z.object({ events: z.array(sentJson) })])] },
+    },
+    async ({ c, workspace }) => {
+      const { given, raw, many } = await readEvents(c);
+      const wanted = given.map(({ name, id, ts }, index): NewEvent => ({ workspace, name, key: id ?? newId(), data: raw[index]!, tsMs: ts }));
+      const published = await engine.publish(wanted);
+      const sent = await Promise.all(published.map((each, index) => sentView(wanted[index]!, each)));
+      return c.json(many ? { events: sent } : sent[0]!);
+    },
+  );
+
+  endpoint(
+    api,
+    "read",
+    { method: "get", path: "/v1/events", summary: "List events, the newest first", tag, query: z.object({ ...page, name: filterText.optional() }), answers: { 200: ["A page.", listOf(eventJson)] } },
+    async ({ c, workspace, query }) =>
+      c.json(
+        await pageOf(
+          { ...query, cursor: idCursor(query.cursor) },
+          (before, limit) => listEvents(db, workspace, { name: query.name, before }, limit),
+          (event) => event.id,
+          eventView,
+          LARGE_ITEMS,
+        ),
+      ),
+  );
+
+  endpoint(
+    api,
+    "read",
+    { method: "get", path: "/v1/events/{id}", summary: "Read an event, what it started and what it resumed", tag, params: z.object({ id: z.string() }), answers: { 200: ["The event.", eventJson] } },
+    async ({ c, workspace, params: { id } }) => {
+      const [byKey] = await listEvents(db, workspace, { key: id }, 1);
+      const event = byKey ?? (isId(id) ? (await listEvents(db, workspace, { id }, 1))[0] : undefined);
+      if (event === undefined) throw notFound("event", id);
+      const started = await listJobs(db, workspace, { kind: "function", eventId: event.id }, limits.listPage);
+      const resumed = await listResumed(db, event.id);
+      return c.json({ ...eventView(event), started: started.map((run) => run.id), resumed: [...new Set(resumed.map((wait) => wait.jobId))] });
+    },
+  );
+}
+
+/** The events of a request, with the JSON text of the data of each. */
+async function readEvents(c: Context): Promise<{ given: z.infer<typeof newEvents>; raw: string[]; many: boolean }> {
+  const { value, text } = await readJson(c);
+  const many = Array.isArray(value);
+  const checked = newEvents.safeParse(many ? value : [value]);
+  if (!checked.success) {
+    // Of a single event, the path begins with itself.
+    const issues = many ? checked.error.issues : checked.error.issues.map((issue) => ({ ...issue, path: issue.path.slice(1) }));
+    throw refusalOfSchema(new z.ZodError(issues), "");
+  }
+  const starts = many ? elements(text).map((span) => span.start) : [0];
+  return { given: checked.data, raw: starts.map((start) => rawMember(text, "data", start) ?? "null"), many };
+}

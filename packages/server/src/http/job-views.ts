@@ -1,0 +1,192 @@
+/** How jobs, runs, deliveries and steps look in answers. Where they come from is `store/views.ts`. */
+import { z } from "@hono/zod-openapi";
+import { limits } from "../core/limits.js";
+import type { DeliveryView, JobView, StepView } from "../store/views.js";
+import { mayBeJson } from "./body.js";
+import { glance } from "./json-text.js";
+import { error, json, time } from "./schemas.js";
+
+const STATES = ["pending_approval", "waiting", "active", "completed", "failed", "cancelled"] as const;
+const REASONS = ["delayed", "queued", "retrying", "sleeping", "event", "signal", "child", "paused", "breaker", "unreachable", "held", "no_url", "approval"] as const;
+
+const state = z.enum(STATES);
+const reason = z.enum(REASONS).nullable().openapi({ description: "Why it does not move; derived from state, steps and clock." });
+
+/** `?state=` takes a stored state, or a reason that is derived. */
+export const stateFilter = z.enum([...STATES, ...REASONS]).optional();
+
+/** Divides such a filter into what is stored and what is left to test. */
+export function readStateFilter(text: z.infer<typeof stateFilter>): { state?: z.infer<typeof state>; keep?: (job: JobView) => boolean } {
+  if (text === undefined) return {};
+  const stored = STATES.find((each) => each === text);
+  if (stored !== undefined) return { state: stored };
+  return { state: text === "approval" ? "pending_approval" : "waiting", keep: (job) => job.reason === text };
+}
+
+export const deliveryJson = z
+  .object({
+    delivery: z.number().int(),
+    attempt: z.number().int(),
+    outcome: z.string(),
+    status: z.number().int().nullable(),
+    ended_at: time,
+    duration_ms: z.number(),
+    output: json.optional(),
+    error: error.nullable(),
+  })
+  .openapi("Delivery");
+
+const common = {
+  id: z.string(),
+  state,
+  reason,
+  until: time.nullable(),
+  attempt: z.number().int(),
+  max_attempts: z.number().int(),
+  tags: z.array(z.string()),
+  created_at: time,
+  run_at: time,
+  finished_at: time.nullable(),
+  output: json.optional(),
+  error: error.nullable(),
+  parent_id: z.string().nullable(),
+};
+
+export const jobJson = z
+  .object({
+    ...common,
+    job_id: z.string().nullable(),
+    queue: z.string(),
+    kind: z.enum(["callback", "function"]),
+    payload: json,
+    content_type: z.string(),
+    payload_encoding: z.enum(["json", "base64"]).openapi({ description: "`base64`: the payload is no JSON, and its bytes are shown so." }),
+    deliveries: z.array(deliveryJson).optional(),
+  })
+  .openapi("Job");
+
+export const stepJson = z
+  .object({
+    key: z.string(),
+    kind: z.string(),
+    state: z.enum(["waiting", "completed", "failed", "dropped"]),
+    attempt: z.number().int(),
+    due_at: time.nullable(),
+    ended_at: time.nullable(),
+    duration_ms: z.number().nullable(),
+    output: json.optional(),
+    error: error.nullable(),
+    wait: json,
+    event_id: z.string().nullable(),
+  })
+  .openapi("Step");
+
+export const runJson = z
+  .object({
+    ...common,
+    function: z.string(),
+    event: z.object({ id: z.string(), name: z.string(), data: json, ts: z.number() }),
+    replay_of: z.string().nullable(),
+    steps: z.array(stepJson).optional(),
+    deliveries: z.array(deliveryJson).optional(),
+  })
+  .openapi("Run");
+
+/** JSON where a text is JSON that can be written again, else the text itself. */
+export function readable(text: string | null): unknown {
+  if (text === null) return undefined;
+  if (glance(text).depth > DEEPEST) return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Not JSON: a plain text answer.
+    return text;
+  }
+}
+
+/** What `JSON.stringify` writes without coming near the end of its stack. */
+const DEEPEST = 10 * limits.jsonDepth;
+
+const errorOf = (text: string | null): z.infer<typeof error> | null => {
+  const value = readable(text);
+  if (value === undefined || value === null) return null;
+  return typeof value === "object" ? (value as z.infer<typeof error>) : { name: "Error", message: String(value) };
+};
+
+/** The name of a job's last error. */
+export const errorName = (job: JobView): string | undefined => errorOf(job.error)?.name;
+
+function payloadOf(job: JobView): Pick<z.infer<typeof jobJson>, "payload" | "payload_encoding"> {
+  const text = job.body.toString("utf8");
+  if (mayBeJson(job.contentType) && glance(text).depth <= DEEPEST) {
+    try {
+      return { payload: JSON.parse(text), payload_encoding: "json" };
+    } catch {
+      // Raw bytes under the name of JSON: shown as what they are.
+    }
+  }
+  return { payload: job.body.toString("base64"), payload_encoding: "base64" };
+}
+
+const commonOf = (job: JobView) => ({
+  id: job.id,
+  state: job.state,
+  reason: job.reason,
+  until: job.until?.toISOString() ?? null,
+  attempt: job.attempt,
+  max_attempts: job.maxAttempts,
+  tags: [...(job.tags ?? [])],
+  created_at: job.createdAt.toISOString(),
+  run_at: job.runAt.toISOString(),
+  finished_at: job.finishedAt?.toISOString() ?? null,
+  ...(job.output === null ? {} : { output: readable(job.output) }),
+  error: errorOf(job.error),
+  parent_id: job.parentId,
+});
+
+export const jobView = (job: JobView, deliveries?: readonly DeliveryView[]): z.infer<typeof jobJson> => ({
+  ...commonOf(job),
+  job_id: job.key?.startsWith("rotor:") === true ? null : job.key,
+  queue: job.queue,
+  kind: job.kind,
+  ...payloadOf(job),
+  content_type: job.contentType,
+  ...(deliveries === undefined ? {} : { deliveries: deliveries.map(deliveryView) }),
+});
+
+export const deliveryView = (delivery: DeliveryView): z.infer<typeof deliveryJson> => ({
+  delivery: delivery.delivery,
+  attempt: delivery.attempt,
+  outcome: delivery.outcome,
+  status: delivery.status,
+  ended_at: delivery.endedAt.toISOString(),
+  duration_ms: delivery.durationMs,
+  ...(delivery.output === null ? {} : { output: readable(delivery.output) }),
+  error: errorOf(delivery.error),
+});
+
+/** The event that a run was started by. */
+export const eventOf = (run: JobView): z.infer<typeof runJson>["event"] => JSON.parse(run.body.toString("utf8"));
+
+export const runView = (run: JobView): z.infer<typeof runJson> => ({
+  ...commonOf(run),
+  // A run that returned nothing has an output all the same.
+  ...(run.state === "completed" && run.output === null ? { output: null } : {}),
+  function: run.queue,
+  event: eventOf(run),
+  replay_of: run.replayOf,
+});
+
+export const stepView = (step: StepView): z.infer<typeof stepJson> => ({
+  key: step.key,
+  kind: step.kind,
+  state: step.state as z.infer<typeof stepJson>["state"],
+  attempt: step.attempt,
+  due_at: step.dueAt?.toISOString() ?? null,
+  ended_at: step.endedAt?.toISOString() ?? null,
+  duration_ms: step.durationMs,
+  ...(step.output === null ? {} : { output: readable(step.output) }),
+  error: errorOf(step.error),
+  wait: step.wait,
+  event_id: step.eventId,
+});

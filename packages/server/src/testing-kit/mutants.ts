@@ -1,0 +1,107 @@
+/**
+ * Real databases with one thing changed: a statement's text (a mutant, to show that a test would notice), a stop before
+ * or after a statement (to bring two real transactions into one order), a reply that is lost.
+ */
+import type { Db, Queryable, Statement, Transaction, Value } from "../store/db.js";
+
+let made = 0;
+
+/** What to do around one statement of a connection. */
+type Around = (t: Queryable, statement: Statement, values: readonly Value[], run: () => Promise<unknown[]>) => Promise<unknown[]>;
+
+function around(db: Db, act: Around): Db {
+  const on = (inner: Queryable): Queryable => ({
+    query: async <Row>(statement: Statement, values: readonly Value[] = []) =>
+      (await act(inner, statement, values, () => inner.query<Row>(statement, values))) as Row[],
+  });
+  return { ...db, ...on(db), transact: (work) => db.transact((t) => work(on(t))) };
+}
+
+/** A mutant that is no mutant: the test that made it shows nothing. */
+export class NoMutantError extends Error {}
+
+/** The same database, whose statement of this name has another text. Throws where the change changes nothing. */
+export function mutantDb(db: Db, name: string, change: (text: string) => string): Db {
+  // A connection keeps one plan a name.
+  const suffix = `~${++made}`;
+  return around(db, (t, statement, values, run) => {
+    if (statement.name !== name && !statement.name.startsWith(`${name}~`)) return run();
+    const text = change(statement.text);
+    if (text === statement.text) throw new NoMutantError(`The mutant of ${name} is the original.`);
+    return t.query({ name: statement.name + suffix, text }, values);
+  });
+}
+
+/** A transaction that stands still until it is told to go on. */
+export type Paused = {
+  readonly db: Db;
+  /** Resolves once the first transaction has come to the stop, with its backend's process id. */
+  readonly reached: Promise<number>;
+  /** Lets it, and all that come after it, go on. */
+  go(): void;
+};
+
+const backend = { name: "mutants.backend", text: "select pg_backend_pid() as pid" };
+
+/** The same database, on which the first transaction to come there stops after this statement, or before its commit. */
+export function pausedDb(db: Db, stop: { readonly after: string } | "commit"): Paused {
+  let arrive: (pid: number) => void = () => undefined;
+  let go: () => void = () => undefined;
+  const reached = new Promise<number>((resolve) => {
+    arrive = resolve;
+  });
+  const gone = new Promise<void>((resolve) => {
+    go = resolve;
+  });
+  const halt = async (t: Queryable): Promise<void> => {
+    const [row] = await t.query<{ pid: number }>(backend);
+    arrive(row!.pid);
+    await gone;
+  };
+  const paused: Db =
+    stop === "commit"
+      ? {
+          ...db,
+          transact: (work) =>
+            db.transact(async (t) => {
+              const result = await work(t);
+              await halt(t);
+              return result;
+            }),
+        }
+      : around(db, async (t, statement, _values, run) => {
+          const rows = await run();
+          if (statement.name === stop.after || statement.name.startsWith(`${stop.after}~`)) await halt(t);
+          return rows;
+        });
+  return { db: paused, reached, go };
+}
+
+/** The same database, whose first commit happens although its reply is lost. */
+export function lostReplyDb(db: Db): Db {
+  let lost = false;
+  return {
+    ...db,
+    async transact<T>(work: (t: Transaction) => Promise<T>): Promise<T> {
+      const result = await db.transact(work);
+      if (lost) return result;
+      lost = true;
+      throw new Error("Connection terminated unexpectedly");
+    },
+  };
+}
+
+const blocked = { name: "mutants.blocked", text: "select 1 from pg_stat_activity where $1::int = any(pg_blocking_pids(pid)) limit 1" };
+
+/** Resolves once `work` has ended, or stands in line for a lock of the backend `pid`: asked of Postgres, not of a clock. */
+export async function endedOrBlocked(db: Db, pid: number, work: Promise<unknown>): Promise<"ended" | "blocked"> {
+  let ended = false;
+  const mark = (): void => {
+    ended = true;
+  };
+  work.then(mark, mark);
+  while (!ended) {
+    if ((await db.query(blocked, [pid])).length > 0) return "blocked";
+  }
+  return "ended";
+}
