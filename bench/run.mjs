@@ -9,13 +9,15 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Rotor } from "@rotorsh/sdk";
 import pg from "pg";
-import { install, build, root } from "../scripts/install.mjs";
+import { build, install, root } from "../scripts/install.mjs";
 
 install();
 build();
 const { startEmbedded } = await import("../packages/server/dist/postgres/embedded.js");
 const { values } = parseArgs({ options: { quick: { type: "boolean", default: false }, json: { type: "string" } } });
-const size = values.quick ? { runs: 300, jobs: 3_000, single: 1_500, chain: 400 } : { runs: 2_000, jobs: 20_000, single: 10_000, chain: 1_000 };
+const size = values.quick
+  ? { runs: 300, jobs: 3_000, single: 1_500, chain: 400 }
+  : { runs: 2_000, jobs: 20_000, single: 10_000, chain: 1_000 };
 
 const folder = mkdtempSync(join(tmpdir(), "rotor-bench-"));
 const postgres = process.env.DATABASE_URL ? undefined : await startEmbedded({ dataDir: folder });
@@ -49,7 +51,9 @@ const baseUrl = await new Promise((resolve, reject) => {
   server.stdout.once("data", (chunk) => resolve(JSON.parse(String(chunk).split("\n")[0]).url));
   server.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
 });
-const app = fork(join(root, "bench/app.mjs"), { env: { ...process.env, BENCH_SIGNING_KEY: signingKey, ROTOR_BASE_URL: "" } });
+const app = fork(join(root, "bench/app.mjs"), {
+  env: { ...process.env, BENCH_SIGNING_KEY: signingKey, ROTOR_BASE_URL: "" },
+});
 const { port } = await new Promise((resolve) => app.once("message", resolve));
 const appUrl = `http://127.0.0.1:${port}`;
 const rotor = new Rotor({ apiKey, baseUrl });
@@ -60,22 +64,35 @@ const commits = async () => {
   await client.query("select pg_stat_force_next_flush()").catch(() => undefined);
   // Backends tell the statistics what they did at most once a second.
   await new Promise((resolve) => setTimeout(resolve, 1_100));
-  return Number((await client.query("select xact_commit from pg_stat_database where datname = current_database()")).rows[0].xact_commit);
+  return Number(
+    (await client.query("select xact_commit from pg_stat_database where datname = current_database()")).rows[0]
+      .xact_commit,
+  );
 };
 const wal = async () => (await client.query("select pg_current_wal_lsn() - '0/0' as at")).rows[0].at;
 const left = async (queue) =>
-  Number((await client.query(`select count(*) from ${schema}.jobs j join ${schema}.queues q on q.id = j.queue_id where q.name = $1 and j.due_at is not null`, [queue])).rows[0].count);
+  Number(
+    (
+      await client.query(
+        `select count(*) from ${schema}.jobs j join ${schema}.queues q on q.id = j.queue_id where q.name = $1 and j.due_at is not null`,
+        [queue],
+      )
+    ).rows[0].count,
+  );
 const untilDone = async (queue) => {
   while ((await left(queue)) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
 };
-const memoryMb = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
+const memoryMb = () =>
+  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 /** Runs `total` calls, `width` at a time. */
 async function crowd(total, width, call) {
   let next = 0;
-  await Promise.all(Array.from({ length: width }, async () => {
-    while (next < total) await call(next++);
-  }));
+  await Promise.all(
+    Array.from({ length: width }, async () => {
+      while (next < total) await call(next++);
+    }),
+  );
 }
 const timed = async (work) => {
   const begun = performance.now();
@@ -89,13 +106,30 @@ try {
 
   // One run alone, from start to end, and the gap between late steps against early ones.
   const alone = [];
-  for (let n = 0; n < 20; n++) alone.push(await timed(async () => rotor.runs.result((await rotor.runs.start("sequence", { steps: 10 })).runId, { timeout: "30s" })));
+  for (let n = 0; n < 20; n++)
+    alone.push(
+      await timed(async () =>
+        rotor.runs.result((await rotor.runs.start("sequence", { steps: 10 })).runId, { timeout: "30s" }),
+      ),
+    );
   report("one run of 10 steps alone", median(alone) * 1000, "ms");
-  const times = await rotor.runs.result((await rotor.runs.start("gaps", { steps: size.chain })).runId, { timeout: "60s" });
+  const times = await rotor.runs.result((await rotor.runs.start("gaps", { steps: size.chain })).runId, {
+    timeout: "60s",
+  });
   const gap = (from, to) => median(times.slice(from + 1, to).map((time, index) => time - times[from + index]));
-  report(`gap of the last 100 of ${size.chain} steps to the first 100`, gap(size.chain - 100, size.chain) / gap(0, 100), "×", { most: 1.2 * 1.15 });
+  report(
+    `gap of the last 100 of ${size.chain} steps to the first 100`,
+    gap(size.chain - 100, size.chain) / gap(0, 100),
+    "×",
+    { most: 1.2 * 1.15 },
+  );
   const fan = [];
-  for (let n = 0; n < 10; n++) fan.push(await timed(async () => rotor.runs.result((await rotor.runs.start("parallel", { steps: 100 })).runId, { timeout: "30s" })));
+  for (let n = 0; n < 10; n++)
+    fan.push(
+      await timed(async () =>
+        rotor.runs.result((await rotor.runs.start("parallel", { steps: 100 })).runId, { timeout: "30s" }),
+      ),
+    );
   report("100 parallel steps alone", median(fan) * 1000, "ms");
 
   // Many runs: steps a second, and what a step costs.
@@ -112,7 +146,11 @@ try {
   await rotor.queues.create("drain", { callbackUrl: `${appUrl}/job`, concurrency: 200 });
   await rotor.queues.pause("drain");
   const bulkSeconds = await timed(async () => {
-    for (let n = 0; n < size.jobs; n += 1_000) await rotor.jobs.enqueueBatch("drain", Array.from({ length: 1_000 }, (_, i) => ({ payload: { n: n + i, text: "x".repeat(200) } })));
+    for (let n = 0; n < size.jobs; n += 1_000)
+      await rotor.jobs.enqueueBatch(
+        "drain",
+        Array.from({ length: 1_000 }, (_, i) => ({ payload: { n: n + i, text: "x".repeat(200) } })),
+      );
   });
   report("enqueue in batches of 1,000", size.jobs / bulkSeconds, "jobs/s");
   before = await commits();
@@ -124,7 +162,9 @@ try {
   report("drain with a signed POST a job", size.jobs / drainSeconds, "jobs/s");
   report("commits a drained job", ((await commits()) - before) / size.jobs, "", { most: 0.1 * 1.15 });
   report("WAL a drained job", ((await wal()) - walBefore) / size.jobs / 1024, "KB");
-  const singleSeconds = await timed(() => crowd(size.single, 50, (n) => rotor.jobs.enqueue("idle", { payload: { n } })));
+  const singleSeconds = await timed(() =>
+    crowd(size.single, 50, (n) => rotor.jobs.enqueue("idle", { payload: { n } })),
+  );
   report("enqueue one by one, 50 in flight", size.single / singleSeconds, "jobs/s");
 
   // Nothing lost, nothing doubled.
@@ -133,7 +173,9 @@ try {
     app.send("count");
   });
   report("deliveries beyond one a job", calls - size.jobs, "", { most: 0, least: 0 });
-  const failed = Number((await client.query(`select count(*) from ${schema}.jobs where state = 'failed'`)).rows[0].count);
+  const failed = Number(
+    (await client.query(`select count(*) from ${schema}.jobs where state = 'failed'`)).rows[0].count,
+  );
   report("jobs and runs that failed", failed, "", { most: 0 });
   report("memory of the server after it", memoryMb(), "MB");
 } finally {
@@ -148,10 +190,19 @@ try {
 }
 
 for (const { name, value, unit, least, most, met } of rows) {
-  const bar = least !== undefined || most !== undefined ? `  (${met ? "met" : "MISSED"}: ${least !== undefined ? `≥ ${least}` : ""}${most !== undefined ? ` ≤ ${Math.round(most * 100) / 100}` : ""})` : "";
+  const bar =
+    least !== undefined || most !== undefined
+      ? `  (${met ? "met" : "MISSED"}: ${least !== undefined ? `≥ ${least}` : ""}${most !== undefined ? ` ≤ ${Math.round(most * 100) / 100}` : ""})`
+      : "";
   console.log(`${name.padEnd(58)} ${String(value).padStart(12)} ${unit}${bar}`);
 }
-console.log(`Node ${process.version}, ${process.env.DATABASE_URL ? "DATABASE_URL" : "embedded Postgres"}, ${values.quick ? "quick" : "full"} sizes`);
-if (values.json) writeFileSync(values.json, `${JSON.stringify({ node: process.version, quick: values.quick, figures: rows }, null, 2)}\n`);
+console.log(
+  `Node ${process.version}, ${process.env.DATABASE_URL ? "DATABASE_URL" : "embedded Postgres"}, ${values.quick ? "quick" : "full"} sizes`,
+);
+if (values.json)
+  writeFileSync(
+    values.json,
+    `${JSON.stringify({ node: process.version, quick: values.quick, figures: rows }, null, 2)}\n`,
+  );
 console.log(missed.length === 0 ? "bench: every gated bar is met" : `bench: missed: ${missed.join("; ")}`);
 process.exit(missed.length === 0 ? 0 : 1);

@@ -1,6 +1,7 @@
 // Puts the SDK's tarball where the server offers it (`/sdk.tgz`). Skipped while the SDK has not changed.
-import { createHash } from "node:crypto";
+
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./install.mjs";
@@ -21,7 +22,11 @@ const digest = hash.digest("hex");
 const marker = join(assets, "sdk.hash");
 if (!existsSync(join(assets, "sdk.tgz")) || !existsSync(marker) || readFileSync(marker, "utf8") !== digest) {
   mkdirSync(assets, { recursive: true });
-  const packed = spawnSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", assets], { cwd: sdk, encoding: "utf8", shell: process.platform === "win32" });
+  const packed = spawnSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", assets], {
+    cwd: sdk,
+    encoding: "utf8",
+    shell: process.platform === "win32",
+  });
   if (packed.status !== 0) {
     console.error(packed.stderr);
     process.exit(1);

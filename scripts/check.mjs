@@ -9,8 +9,12 @@ build();
 run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "tsconfig.tests.json"]);
 run(process.execPath, [join(root, "node_modules/@biomejs/biome/bin/biome"), "check", "--error-on-warnings", "."]);
 
-const tracked = spawnSync("git", ["ls-files", "*.ts", "*.tsx", "*.mjs", "*.sql"], { cwd: root, encoding: "utf8" }).stdout.split("\n").filter(Boolean);
-const long = tracked.map((path) => [path, readFileSync(join(root, path), "utf8")]).filter(([, text]) => text.split("\n").length > 400);
+const tracked = spawnSync("git", ["ls-files", "*.ts", "*.tsx", "*.mjs", "*.sql"], { cwd: root, encoding: "utf8" })
+  .stdout.split("\n")
+  .filter(Boolean);
+const long = tracked
+  .map((path) => [path, readFileSync(join(root, path), "utf8")])
+  .filter(([, text]) => text.split("\n").length > 400);
 for (const [path, text] of long) console.log(`${text.split("\n").length} lines  ${path}`);
 // A long file says at its top why it is one.
 const silent = long.filter(([, text]) => !/long/i.test(text.slice(0, 1_500)));

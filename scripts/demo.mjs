@@ -1,8 +1,9 @@
 // The demonstration: a Postgres, a server, the guide's app; one callback job that fails once, one workflow that sleeps
 // and waits. With `--once` it ends when both are done, with one line of JSON.
-import { DEVELOPMENT_SIGNING_KEY } from "@rotorsh/sdk/protocol";
+
 import { randomUUID } from "node:crypto";
 import { parseArgs } from "node:util";
+import { DEVELOPMENT_SIGNING_KEY } from "@rotorsh/sdk/protocol";
 
 process.env.ROTOR_SIGNING_KEY ??= DEVELOPMENT_SIGNING_KEY;
 process.env.ROTOR_DEV = "1";
@@ -39,7 +40,11 @@ async function main() {
   process.env.ROTOR_BASE_URL = server.url;
   const rotor = new Rotor({ baseUrl: server.url });
   const feed = new AbortController();
-  const followed = followFeed({ baseUrl: server.url, signal: feed.signal, onEntry: (entry) => console.log(feedLine(entry, { baseUrl: server.url })) });
+  const followed = followFeed({
+    baseUrl: server.url,
+    signal: feed.signal,
+    onEntry: (entry) => console.log(feedLine(entry, { baseUrl: server.url })),
+  });
   const stop = async () => {
     feed.abort();
     await followed;
@@ -56,10 +61,16 @@ async function main() {
   const contactId = `contact-${randomUUID().slice(0, 8)}`;
   failOnce(contactId);
   mailbox.deliver = ({ to, template }) => {
-    if (template === "intro") rotor.send({ name: "email.opened", data: { contactId: to.split("@")[0], at: new Date().toISOString() } }).catch(fail);
+    if (template === "intro")
+      rotor
+        .send({ name: "email.opened", data: { contactId: to.split("@")[0], at: new Date().toISOString() } })
+        .catch(fail);
   };
 
-  await rotor.queues.put("enrichment", { callbackUrl: `${appUrl}/rotor/enrichment`, retry: { maxAttempts: 5, backoff: "fixed", min: "500ms" } });
+  await rotor.queues.put("enrichment", {
+    callbackUrl: `${appUrl}/rotor/enrichment`,
+    retry: { maxAttempts: 5, backoff: "fixed", min: "500ms" },
+  });
   await rotor.functions.sync({ url: `${appUrl}/api/rotor`, move: true });
   const job = await rotor.jobs.enqueue("enrichment", { payload: { contactId } });
   const { runs } = await rotor.send({ name: "contact.added", data: { contactId } });
@@ -77,7 +88,9 @@ async function main() {
     console.log(JSON.stringify(summary));
     process.exit(well ? 0 : 1);
   }
-  console.log(`\n${well ? "Both are done" : "Not both are done"} after ${summary.seconds} s: the job took ${callback.attempt} attempts, the workflow ${workflow.steps.length} steps.`);
+  console.log(
+    `\n${well ? "Both are done" : "Not both are done"} after ${summary.seconds} s: the job took ${callback.attempt} attempts, the workflow ${workflow.steps.length} steps.`,
+  );
   console.log(`Try: curl -s ${server.url}/v1/runs/${runId}    Stop with Ctrl-C.`);
 }
 

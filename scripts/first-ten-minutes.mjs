@@ -12,7 +12,8 @@ build();
 
 const page = readFileSync(join(root, "docs/first-ten-minutes.md"), "utf8");
 const files = new Map();
-for (const [, name, code] of page.matchAll(/<!-- file: (\S+?)(?:, continued)? -->\n```js\n([\s\S]*?)```/g)) files.set(name, (files.get(name) ?? "") + code);
+for (const [, name, code] of page.matchAll(/<!-- file: (\S+?)(?:, continued)? -->\n```js\n([\s\S]*?)```/g))
+  files.set(name, (files.get(name) ?? "") + code);
 const key = /ROTOR_SIGNING_KEY=(\S+)/.exec(page)[1];
 
 const freePort = () =>
@@ -26,7 +27,11 @@ const folder = mkdtempSync(join(tmpdir(), "rotor-first-"));
 const children = [];
 /** Starts a program and resolves with the first output that matches. */
 function begin(args, env, cwd, pattern) {
-  const child = spawn(process.execPath, args, { cwd, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, args, {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   children.push(child);
   return new Promise((resolve, reject) => {
     let text = "";
@@ -45,13 +50,22 @@ try {
   const [port, appPort] = [await freePort(), await freePort()];
   const baseUrl = `http://127.0.0.1:${port}`;
   const appUrl = `http://127.0.0.1:${appPort}/api/rotor`;
-  const dev = begin([join(root, "packages/cli/bin/rotor.mjs"), "dev", "--port", String(port), "-u", appUrl], { ROTOR_DATA_DIR: join(folder, "data") }, folder, /http:\/\/127/);
+  const dev = begin(
+    [join(root, "packages/cli/bin/rotor.mjs"), "dev", "--port", String(port), "-u", appUrl],
+    { ROTOR_DATA_DIR: join(folder, "data") },
+    folder,
+    /http:\/\/127/,
+  );
   await dev;
   const app = join(folder, "app");
   spawnSync("mkdir", ["-p", app]);
   writeFileSync(join(app, "package.json"), '{ "private": true }\n');
   for (const [name, text] of files) writeFileSync(join(app, name), text.replaceAll("3000", String(appPort)));
-  const npm = spawnSync("npm", ["i", "--no-audit", "--no-fund", "--loglevel=error", "express@5", `${baseUrl}/sdk.tgz`], { cwd: app, stdio: "inherit" });
+  const npm = spawnSync(
+    "npm",
+    ["i", "--no-audit", "--no-fund", "--loglevel=error", "express@5", `${baseUrl}/sdk.tgz`],
+    { cwd: app, stdio: "inherit" },
+  );
   if (npm.status !== 0) throw new Error("npm could not install the SDK from the server");
   const env = { ROTOR_DEV: "1", ROTOR_SIGNING_KEY: key, ROTOR_BASE_URL: baseUrl };
   await begin([join(app, "app.mjs")], env, app, /app: http/);

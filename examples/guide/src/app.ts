@@ -9,7 +9,9 @@ serveWorkflow(app, { functions: [outreachSequence] });
 /** Listens on the loopback address; resolves with the port. */
 export function listen(port: number): Promise<{ server: ServerType; port: number }> {
   return new Promise((resolve, reject) => {
-    const server = serve({ fetch: app.fetch, port, hostname: "127.0.0.1" }, (info) => resolve({ server, port: info.port }));
+    const server = serve({ fetch: app.fetch, port, hostname: "127.0.0.1" }, (info) =>
+      resolve({ server, port: info.port }),
+    );
     server.once("error", reject);
   });
 }

@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { getRequestListener } from "@hono/node-server";
-import { createFunction, DEVELOPMENT_SIGNING_KEY, serveWorkflow, verifyRotorSignature } from "@rotorsh/sdk";
+import { createFunction, serveWorkflow, verifyRotorSignature } from "@rotorsh/sdk";
+import { DEVELOPMENT_SIGNING_KEY } from "@rotorsh/sdk/protocol";
 import { Hono } from "hono";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually, type TestServer, testServer } from "../../../packages/server/src/testing-kit/server.js";
@@ -21,9 +22,13 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 const read = (path: string): string => readFileSync(fileURLToPath(new URL(path, import.meta.url)), "utf8");
-const count = (what: string, contact: string): number => done.filter((each) => each.what === what && each.contact === contact).length;
+const count = (what: string, contact: string): number =>
+  done.filter((each) => each.what === what && each.contact === contact).length;
 /** Serves functions as an app of its own; answers its URL. */
-async function serveFunctions(name: string, functions: Parameters<typeof serveWorkflow>[1]["functions"]): Promise<void> {
+async function serveFunctions(
+  name: string,
+  functions: Parameters<typeof serveWorkflow>[1]["functions"],
+): Promise<void> {
   const app = new Hono();
   serveWorkflow(app, { functions, app: name });
   const url = await server.serve(getRequestListener(app.fetch));
@@ -43,7 +48,10 @@ test("the guide's snippets stand in the example letter by letter", () => {
 test("the guide's endpoint is delivered to, signed, and again after it failed", async () => {
   const { app } = await import("./guide/callback.js");
   const url = await server.serve(getRequestListener(app.fetch));
-  await server.rotor.queues.create("enrichment", { callbackUrl: `${url}/rotor/enrichment`, retry: { backoff: "fixed", min: "50ms" } });
+  await server.rotor.queues.create("enrichment", {
+    callbackUrl: `${url}/rotor/enrichment`,
+    retry: { backoff: "fixed", min: "50ms" },
+  });
   failOnce("c-1");
   const { id } = await server.rotor.jobs.enqueue("enrichment", { payload: { contactId: "c-1" } });
   const job = await eventually("the job's end", async () => {
@@ -53,16 +61,25 @@ test("the guide's endpoint is delivered to, signed, and again after it failed", 
   expect(job.attempt).toBe(2);
   expect(job.output).toEqual({ ok: true });
   expect(count("enrich", "c-1")).toBe(2);
-  const forged = await fetch(`${url}/rotor/enrichment`, { method: "POST", body: "{}", headers: { "x-rotor-signature": `t=1790000000,v1=${"0".repeat(64)}` } });
+  const forged = await fetch(`${url}/rotor/enrichment`, {
+    method: "POST",
+    body: "{}",
+    headers: { "x-rotor-signature": `t=1790000000,v1=${"0".repeat(64)}` },
+  });
   expect(forged.status).toBe(401);
 });
 
 test("a job whose attempts are used up is a dead letter, and a retry delivers it again", async () => {
   let healthy = false;
   const url = await server.serve((_, response) => response.writeHead(healthy ? 200 : 503).end());
-  await server.rotor.queues.create("doomed", { callbackUrl: url, retry: { maxAttempts: 2, backoff: "fixed", min: "10ms" } });
+  await server.rotor.queues.create("doomed", {
+    callbackUrl: url,
+    retry: { maxAttempts: 2, backoff: "fixed", min: "10ms" },
+  });
   const { id } = await server.rotor.jobs.enqueue("doomed", { payload: 1 });
-  await eventually("the dead letter", async () => (await server.rotor.dlq.list({ queue: "doomed" }).page()).data.find((job) => job.id === id));
+  await eventually("the dead letter", async () =>
+    (await server.rotor.dlq.list({ queue: "doomed" }).page()).data.find((job) => job.id === id),
+  );
   healthy = true;
   await server.rotor.jobs.retry("doomed", id);
   await eventually("the retry's end", async () => (await server.rotor.jobs.get("doomed", id)).state === "completed");
@@ -80,7 +97,10 @@ test("a queue's limit holds at the endpoint", async () => {
     });
   });
   await server.rotor.queues.create("narrow", { callbackUrl: url, concurrency: 2 });
-  const jobs = await server.rotor.jobs.enqueueBatch("narrow", Array.from({ length: 6 }, (_, n) => ({ payload: n })));
+  const jobs = await server.rotor.jobs.enqueueBatch(
+    "narrow",
+    Array.from({ length: 6 }, (_, n) => ({ payload: n })),
+  );
   for (let finished = 0; finished < 6; finished++) {
     const end = await eventually("a delivery", () => open.shift());
     end();
@@ -102,7 +122,12 @@ test("a schedule ticks in its time zone and enqueues once", async () => {
     response.end();
   });
   await server.rotor.queues.create("nightly", { callbackUrl: url });
-  const schedule = await server.rotor.schedules.create({ name: "report", queue: "nightly", cron: "* * * * * *", timezone: "Europe/Stockholm", payload: { report: 1 } });
+  const schedule = await server.rotor.schedules.create("report", {
+    queue: "nightly",
+    cron: "* * * * * *",
+    timezone: "Europe/Stockholm",
+    payload: { report: 1 },
+  });
   expect(schedule.nextFires).toHaveLength(5);
   await eventually("two ticks", () => bodies.length >= 2);
   await server.rotor.schedules.pause("report");
@@ -145,9 +170,13 @@ test("finished steps return their cached results when the function is tried agai
   let tries = 0;
   const flaky = createFunction({ id: "flaky", retries: 3 }, async ({ step }) => {
     const value = await step.run("first", () => ++first);
-    await step.run("second", () => {
-      if (++tries < 3) throw new Error("not yet");
-    }, { backoff: { kind: "fixed", min: "10ms" } } as never);
+    await step.run(
+      "second",
+      () => {
+        if (++tries < 3) throw new Error("not yet");
+      },
+      { backoff: ["10ms"] },
+    );
     return value;
   });
   await serveFunctions("flaky-app", [flaky]);
@@ -172,7 +201,9 @@ test("a signal resumes the run that waits for it, once", async () => {
 test("invoke fans out to other functions and collects their results", async () => {
   const square = createFunction({ id: "square" }, async ({ event }) => event.data.n * event.data.n);
   const sum = createFunction({ id: "sum" }, async ({ step }) => {
-    const parts = await Promise.all([1, 2, 3].map((n) => step.invoke<number>(`square-${n}`, { workflow: square, data: { n }, timeout: "1m" })));
+    const parts = await Promise.all(
+      [1, 2, 3].map((n) => step.invoke<number>(`square-${n}`, { workflow: square, data: { n }, timeout: "1m" })),
+    );
     return parts.reduce((total, part) => total + part.result, 0);
   });
   await serveFunctions("sums", [square, sum]);
@@ -181,9 +212,13 @@ test("invoke fans out to other functions and collects their results", async () =
 });
 
 test("a step enqueues a callback job, once, and may wait for its output", async () => {
-  const url = await server.serve((_, response) => response.writeHead(200, { "content-type": "application/json" }).end('{"lifted":true}'));
+  const url = await server.serve((_, response) =>
+    response.writeHead(200, { "content-type": "application/json" }).end('{"lifted":true}'),
+  );
   await server.rotor.queues.create("heavy", { callbackUrl: url });
-  const delegate = createFunction({ id: "delegate" }, async ({ step }) => step.enqueue("lift", "heavy", { payload: { kilos: 90 } }, { wait: true }));
+  const delegate = createFunction({ id: "delegate" }, async ({ step }) =>
+    step.enqueue("lift", "heavy", { payload: { kilos: 90 } }, { wait: true }),
+  );
   await serveFunctions("delegates", [delegate]);
   const { runId } = await server.rotor.runs.start(delegate, {});
   expect(await server.rotor.runs.result(runId, { timeout: "20s" })).toEqual({ lifted: true });

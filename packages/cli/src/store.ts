@@ -1,10 +1,10 @@
 /** Commands that work in the store itself, without a running server: which store that is, and the server's code for it. */
 
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Config } from "@rotorsh/server";
 import type { Context } from "./context.js";
-import { CommandError } from "./failure.js";
+import { CommandError, UsageError } from "./failure.js";
 
 /** Loaded when needed: it is large, and most commands only speak to a server that runs. */
 export const loadServer = () => import("@rotorsh/server");
@@ -23,23 +23,24 @@ export function storeNameOf(context: Context): StoreName {
   return hasLocalStore(context) ? "local" : "none";
 }
 
+/** @throws UsageError where two stores are named at once: which of them is meant must not be guessed. */
+export function checkStoreOptions({ env }: Context, { embedded }: StoreOptions): void {
+  if (embedded && env.DATABASE_URL) {
+    throw new UsageError("--embedded and DATABASE_URL name two stores: leave one of them out.");
+  }
+}
+
 /**
  * The store that a command shall work in: the one that is named, else `.rotor` of this folder.
  * @throws ConfigError with what to set where there is none.
  */
-export async function storeConfig(context: Context, { embedded }: StoreOptions = {}): Promise<Config> {
+export async function storeConfig(context: Context, options: StoreOptions = {}): Promise<Config> {
+  checkStoreOptions(context, options);
   const { readConfig } = await loadServer();
-  // Made by `rotor dev`, most likely: its settings, its environment.
-  const isLocal = storeNameOf(context) === "local" && embedded !== true;
-  const mode = isLocal ? "dev" : "start";
-  return readConfig(
-    { ...context.env, ROTOR_DATA_DIR: folderOf(context, isLocal || embedded === true) },
-    { mode, embedded },
-  );
+  // Without a word about it, `.rotor` is what `rotor dev` made: with its settings and its environment.
+  const isDev = storeNameOf(context) === "local" && !options.embedded;
+  return readConfig(context.env, { mode: isDev ? "dev" : "start", embedded: options.embedded });
 }
-
-const folderOf = ({ env, cwd }: Context, isUsual: boolean): string | undefined =>
-  env.ROTOR_DATA_DIR || (isUsual && !env.DATABASE_URL ? join(cwd, ".rotor") : undefined);
 
 /** The store in words, without secrets. */
 export const describeStore = ({ databaseUrl, dataDir, schema }: Config): string =>
@@ -48,6 +49,6 @@ export const describeStore = ({ databaseUrl, dataDir, schema }: Config): string 
 /** @throws CommandError when a store is looked for where none was made: an empty new one would be no answer. */
 export function requireStore(context: Context, config: Config): void {
   if (config.databaseUrl !== undefined || config.dataDir === undefined) return;
-  if (existsSync(join(context.cwd, config.dataDir, "postgres")) || existsSync(join(config.dataDir, "postgres"))) return;
+  if (existsSync(join(resolve(context.cwd, config.dataDir), "postgres"))) return;
   throw new CommandError(`There is no store in ${config.dataDir} yet. \`rotor migrate\` or \`rotor start\` makes one.`);
 }

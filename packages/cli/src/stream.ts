@@ -13,8 +13,8 @@ export type StreamOptions = {
   readonly onOpen?: () => void;
 };
 
-/** A connection that is gone without a word is noticed after some of these. */
-const KEEP_ALIVE_MS = 15_000;
+/** The server sends a sign of life every 15 s: after this long without one the connection is gone. */
+const SILENCE_MS = 60_000;
 /** Nothing in the feed is as long; who sends more is no Rotor. */
 const MAX_LINE = 4 * 1024 * 1024;
 
@@ -26,7 +26,7 @@ function open({ url, apiKey, signal }: StreamOptions): Promise<IncomingMessage> 
       agent: false,
       signal,
     });
-    request.once("socket", (socket) => socket.setKeepAlive(true, KEEP_ALIVE_MS));
+    request.setTimeout(SILENCE_MS, () => request.destroy(new Error("the server fell silent")));
     request.once("response", resolve);
     request.once("error", reject);
     request.end();

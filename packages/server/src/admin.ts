@@ -34,7 +34,12 @@ export async function withStore<T>(config: Config, work: (db: Db) => Promise<T>)
 export const migrate = (config: Config): Promise<string[]> => withStore(config, migrateDb);
 
 /** A new API key, shown once. The database is brought up to date and bootstrapped first, so that this may be the first command. */
-export const makeKey = (config: Config, name: string, scopes: readonly Scope[], workspace = DEFAULT_WORKSPACE): Promise<string> =>
+export const makeKey = (
+  config: Config,
+  name: string,
+  scopes: readonly Scope[],
+  workspace = DEFAULT_WORKSPACE,
+): Promise<string> =>
   withStore(config, async (db) => {
     await migrateDb(db);
     const keys = parseKeys(config.encryptionKeys ?? localEncryptionKey(config.dataDir!));

@@ -6,7 +6,15 @@ import { ConfigError } from "./config.js";
 import { newId } from "./core/ids.js";
 import { open, type SealKeys, seal } from "./core/seal.js";
 import type { Db } from "./store/db.js";
-import { createWorkspace, findApiKey, insertApiKey, insertSigningKey, listSigningKeys, readSetting, settingOnce } from "./store/workspaces.js";
+import {
+  createWorkspace,
+  findApiKey,
+  insertApiKey,
+  insertSigningKey,
+  listSigningKeys,
+  readSetting,
+  settingOnce,
+} from "./store/workspaces.js";
 
 export type BootstrapOptions = {
   readonly environment: string;
@@ -36,7 +44,11 @@ export const hashApiKey = (key: string): Buffer => createHash("sha256").update(k
 
 export async function bootstrap(db: Db, options: BootstrapOptions): Promise<Bootstrapped> {
   const environment = await settingOnce(db, "environment", options.environment);
-  const tokenSecret = open(options.keys, await settingOnce(db, "token_secret", seal(options.keys, randomBytes(32).toString("base64"), "token_secret")), "token_secret");
+  const tokenSecret = open(
+    options.keys,
+    await settingOnce(db, "token_secret", seal(options.keys, randomBytes(32).toString("base64"), "token_secret")),
+    "token_secret",
+  );
   if (await createWorkspace(db, DEFAULT_WORKSPACE, "Default")) await settingOnce(db, "made_default_workspace", "true");
   await ensureSigningKey(db, DEFAULT_WORKSPACE, options);
   if (options.bootstrapKey !== undefined) await ensureApiKey(db, options.bootstrapKey);
@@ -54,19 +66,32 @@ async function ensureSigningKey(db: Db, workspace: string, { dev, signingKey, ke
   }
   const known = stored.map((row) => open(keys, row.sealed, sealContext(workspace)));
   if (signingKey !== undefined && !known.includes(signingKey)) {
-    throw new ConfigError("ROTOR_SIGNING_KEY differs from the signing key that this database was first started with. Change it with `rotor keys rotate`, or unset the variable.");
+    throw new ConfigError(
+      "ROTOR_SIGNING_KEY differs from the signing key that this database was first started with. Change it with `rotor keys rotate`, or unset the variable.",
+    );
   }
 }
 
 async function ensureApiKey(db: Db, key: string): Promise<void> {
   const [, workspace] = KEY.exec(key) ?? [];
   if (workspace !== DEFAULT_WORKSPACE) {
-    throw new ConfigError(`ROTOR_BOOTSTRAP_KEY must look like rt_ws_${DEFAULT_WORKSPACE}_ and 43 characters of base64url (32 random bytes).`);
+    throw new ConfigError(
+      `ROTOR_BOOTSTRAP_KEY must look like rt_ws_${DEFAULT_WORKSPACE}_ and 43 characters of base64url (32 random bytes).`,
+    );
   }
   if ((await findApiKey(db, hashApiKey(key))) !== undefined) return;
   const fingerprint = hashApiKey(key).toString("hex");
   if ((await settingOnce(db, "bootstrap_key", fingerprint)) !== fingerprint) {
-    throw new ConfigError("ROTOR_BOOTSTRAP_KEY differs from the one that this database was first started with. Make another key with `rotor keys create`, or unset the variable.");
+    throw new ConfigError(
+      "ROTOR_BOOTSTRAP_KEY differs from the one that this database was first started with. Make another key with `rotor keys create`, or unset the variable.",
+    );
   }
-  await insertApiKey(db, { id: newId(), workspace, name: "bootstrap", hash: hashApiKey(key), scopes: ["read", "write", "approve", "admin", "workspaces"], expiresAt: null });
+  await insertApiKey(db, {
+    id: newId(),
+    workspace,
+    name: "bootstrap",
+    hash: hashApiKey(key),
+    scopes: ["read", "write", "approve", "admin", "workspaces"],
+    expiresAt: null,
+  });
 }

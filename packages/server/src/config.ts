@@ -42,7 +42,8 @@ export type ConfigOptions = {
 export function readConfig(env: Environment, options: ConfigOptions): Config {
   const dev = options.mode === "dev";
   const databaseUrl = env.DATABASE_URL || undefined;
-  const dataDir = env.ROTOR_DATA_DIR || (databaseUrl === undefined && (dev || options.embedded === true) ? ".rotor" : undefined);
+  const dataDir =
+    env.ROTOR_DATA_DIR || (databaseUrl === undefined && (dev || options.embedded === true) ? ".rotor" : undefined);
   if (!dev && databaseUrl === undefined && dataDir === undefined) {
     throw new ConfigError(
       "Name a store: set DATABASE_URL to a Postgres 15 or later, or keep everything in a folder with ROTOR_DATA_DIR=/var/lib/rotor or --embedded. (For trying things out, `rotor dev` needs neither.)",
@@ -52,9 +53,12 @@ export function readConfig(env: Environment, options: ConfigOptions): Config {
   const port = options.port ?? number("ROTOR_PORT", env.ROTOR_PORT, 7686, 0, 65_535);
   const publicUrl = env.ROTOR_PUBLIC_URL?.replace(/\/+$/, "") || undefined;
   if (publicUrl === undefined && !LOOPBACK.has(host)) {
-    throw new ConfigError(`ROTOR_HOST=${host} is reached from outside: set ROTOR_PUBLIC_URL to the address by which apps reach this server.`);
+    throw new ConfigError(
+      `ROTOR_HOST=${host} is reached from outside: set ROTOR_PUBLIC_URL to the address by which apps reach this server.`,
+    );
   }
-  if (publicUrl !== undefined && !/^https?:\/\//.test(publicUrl)) throw new ConfigError(`ROTOR_PUBLIC_URL must begin with http:// or https://; got ${publicUrl}.`);
+  if (publicUrl !== undefined && !/^https?:\/\//.test(publicUrl))
+    throw new ConfigError(`ROTOR_PUBLIC_URL must begin with http:// or https://; got ${publicUrl}.`);
   const encryptionKeys = env.ROTOR_ENCRYPTION_KEYS || undefined;
   if (encryptionKeys === undefined && dataDir === undefined) {
     throw new ConfigError(
@@ -82,6 +86,7 @@ export function readConfig(env: Environment, options: ConfigOptions): Config {
 function number(name: string, text: string | undefined, fallback: number, min: number, max: number): number {
   if (text === undefined || text === "") return fallback;
   const value = Number(text);
-  if (!Number.isInteger(value) || value < min || value > max) throw new ConfigError(`${name} must be a whole number from ${min} to ${max}; got ${text}.`);
+  if (!Number.isInteger(value) || value < min || value > max)
+    throw new ConfigError(`${name} must be a whole number from ${min} to ${max}; got ${text}.`);
   return value;
 }

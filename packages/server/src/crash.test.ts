@@ -39,7 +39,10 @@ class Victim {
   }
 
   async start(): Promise<void> {
-    const child = spawn(process.execPath, [cli, "start", "--json", "--port", String(this.#port)], { env: this.#env, stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(process.execPath, [cli, "start", "--json", "--port", String(this.#port)], {
+      env: this.#env,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     this.#child = child;
     const line = await new Promise<string>((resolve, reject) => {
       let text = "";
@@ -94,14 +97,21 @@ test.concurrent.each(moments)("killed when: %s", { timeout: 90_000 }, async (mom
     void at(`${name} done`);
     return name;
   };
-  const outreach = createFunction({ id: "outreach", trigger: { event: "contact.added" } }, async ({ event, step: s }) => {
-    await s.run("fetch", () => step("fetch"));
-    await s.sleep("warm-up", "300ms");
-    await s.run("send", () => step("send"));
-    const opened = await s.waitForEvent<{ contactId: string }>("wait", { event: "email.opened", match: { contactId: event.data.contactId }, timeout: "7d" });
-    if (opened) await s.run("followup", () => step("followup"));
-    return opened;
-  });
+  const outreach = createFunction(
+    { id: "outreach", trigger: { event: "contact.added" } },
+    async ({ event, step: s }) => {
+      await s.run("fetch", () => step("fetch"));
+      await s.sleep("warm-up", "300ms");
+      await s.run("send", () => step("send"));
+      const opened = await s.waitForEvent<{ contactId: string }>("wait", {
+        event: "email.opened",
+        match: { contactId: event.data.contactId },
+        timeout: "7d",
+      });
+      if (opened) await s.run("followup", () => step("followup"));
+      return opened;
+    },
+  );
   const app = new Hono();
   app.post("/enrich", async (c) => {
     const body = await c.req.text();
@@ -121,18 +131,34 @@ test.concurrent.each(moments)("killed when: %s", { timeout: 90_000 }, async (mom
   try {
     await victim.start();
     const rotor = new Rotor({ apiKey, baseUrl: victim.baseUrl });
-    const patiently = <T>(what: string, ask: () => Promise<T>): Promise<T> => eventually(what, () => ask().catch(() => undefined), 30_000);
-    await rotor.queues.create("enrichment", { callbackUrl: `${appUrl}/enrich`, retry: { backoff: "fixed", min: "100ms" } });
+    const patiently = <T>(what: string, ask: () => Promise<T>): Promise<T> =>
+      eventually(what, () => ask().catch(() => undefined), 30_000);
+    await rotor.queues.create("enrichment", {
+      callbackUrl: `${appUrl}/enrich`,
+      retry: { backoff: "fixed", min: "100ms" },
+    });
     await rotor.functions.sync({ url: `${appUrl}/api/rotor` });
-    const job = await patiently("the enqueue", () => rotor.jobs.enqueue("enrichment", { payload: { contactId: "c1" }, jobId: "enrich-c1" }));
-    const { runs } = await patiently("the event", () => rotor.send({ name: "contact.added", data: { contactId: "c1" }, id: "added-c1" }));
+    const job = await patiently("the enqueue", () =>
+      rotor.jobs.enqueue("enrichment", { payload: { contactId: "c1" }, jobId: "enrich-c1" }),
+    );
+    const { runs } = await patiently("the event", () =>
+      rotor.send({ name: "contact.added", data: { contactId: "c1" }, id: "added-c1" }),
+    );
     await eventually("the mail", () => ran.includes("send"), 60_000);
-    await patiently("the opening", () => rotor.send({ name: "email.opened", data: { contactId: "c1" }, id: "opened-c1" }));
+    await patiently("the opening", () =>
+      rotor.send({ name: "email.opened", data: { contactId: "c1" }, id: "opened-c1" }),
+    );
     await at("event sent");
-    await eventually("both ends", async () => {
-      const [one, run] = await Promise.all([rotor.jobs.get("enrichment", job.id), rotor.runs.get(runs[0]!)]).catch(() => []);
-      return one?.state === "completed" && run?.state === "completed";
-    }, 60_000);
+    await eventually(
+      "both ends",
+      async () => {
+        const [one, run] = await Promise.all([rotor.jobs.get("enrichment", job.id), rotor.runs.get(runs[0]!)]).catch(
+          () => [],
+        );
+        return one?.state === "completed" && run?.state === "completed";
+      },
+      60_000,
+    );
     await killing;
     // A step whose result was recorded never runs again; one that was cut between doing and recording may, once.
     const doubled = ran.length - new Set(ran).size;

@@ -1,16 +1,18 @@
 /** Store, couriers and loops as one thing that HTTP can be built on; started and stopped together. */
-import { carry, type Carried } from "./loops/courier.js";
-import { createDispatcher } from "./loops/dispatcher.js";
-import { createLease } from "./loops/lease.js";
-import { createRescuer } from "./loops/rescuer.js";
-import { createScheduler } from "./loops/scheduler.js";
-import { createWaker } from "./loops/waker.js";
-import { decide, FINISHED, type End } from "./core/job.js";
+
+import { decide, type End, FINISHED } from "./core/job.js";
 import { limits } from "./core/limits.js";
 import type { Policy } from "./delivery/guard.js";
 import type { Pools } from "./delivery/pools.js";
 import type { Feed } from "./feed.js";
 import type { Engine } from "./http/engine.js";
+import { type Carried, carry } from "./loops/courier.js";
+import { createDispatcher } from "./loops/dispatcher.js";
+import { createLease } from "./loops/lease.js";
+import { createRescuer } from "./loops/rescuer.js";
+import { createScheduler } from "./loops/scheduler.js";
+import { createWaker } from "./loops/waker.js";
+import { listApps } from "./store/apps.js";
 import { batchWriter } from "./store/batch.js";
 import { type Checkpoint, type Checkpointed, checkpoint } from "./store/checkpoint.js";
 import type { Db } from "./store/db.js";
@@ -20,7 +22,6 @@ import { publish } from "./store/publish.js";
 import { renewAccepted } from "./store/rescue.js";
 import { type Settled, type Settlement, settle } from "./store/settle.js";
 import { readHeldJob } from "./store/views.js";
-import { listApps } from "./store/apps.js";
 import { sync } from "./sync.js";
 
 export type EngineOptions = {
@@ -51,10 +52,14 @@ export function createEngine(options: EngineOptions): RunningEngine {
   let draining = false;
   const held = (): boolean => options.held;
 
-  const enqueuer = batchWriter<NewJob, Enqueued>((jobs) => db.transact((t) => enqueue(t, jobs)), { size: limits.writeBatch });
+  const enqueuer = batchWriter<NewJob, Enqueued>((jobs) => db.transact((t) => enqueue(t, jobs)), {
+    size: limits.writeBatch,
+  });
   const settler = batchWriter<Settlement, Settled>((items) => settle(db, items), { size: limits.writeBatch });
   const yields = (nodeId: string | null): boolean => draining && nodeId === lease.nodeId();
-  const checkpointer = batchWriter<Checkpoint, Checkpointed>((items) => checkpoint(db, items, yields), { size: limits.writeBatch });
+  const checkpointer = batchWriter<Checkpoint, Checkpointed>((items) => checkpoint(db, items, yields), {
+    size: limits.writeBatch,
+  });
 
   const finishing = new Map<string, Set<() => void>>();
   const tellFinished = (jobId: string): void => {
@@ -97,7 +102,12 @@ export function createEngine(options: EngineOptions): RunningEngine {
     if (appId === null || resyncing.has(appId)) return;
     resyncing.add(appId);
     try {
-      const result = await sync({ db, pools, dev: options.config.dev, secrets: options.secrets }, workspace, url, false);
+      const result = await sync(
+        { db, pools, dev: options.config.dev, secrets: options.secrets },
+        workspace,
+        url,
+        false,
+      );
       if (!result.ok) onError(new Error(result.message));
     } catch (error) {
       onError(error);
@@ -114,7 +124,12 @@ export function createEngine(options: EngineOptions): RunningEngine {
     onSettled,
     onError,
     carry: (job, steps, signal) =>
-      carry({ pools, publicUrl: options.config.publicUrl, tokenSecret: options.tokenSecret, secrets: options.secrets }, job, steps, signal),
+      carry(
+        { pools, publicUrl: options.config.publicUrl, tokenSecret: options.tokenSecret, secrets: options.secrets },
+        job,
+        steps,
+        signal,
+      ),
   });
   const rescuer = createRescuer({ db, lease, held, onRescued: wake, onError });
   const scheduler = createScheduler({ db, held, onDue: wake, onError });
@@ -140,7 +155,15 @@ export function createEngine(options: EngineOptions): RunningEngine {
       if (results.some((each) => each.runs.length > 0 || each.resumed.length > 0)) wake();
       for (const [index, event] of events.entries()) {
         const { id, runs, resumed, duplicate } = results[index]!;
-        feed.publish({ workspace: event.workspace, type: "event", event: event.name, id, duplicate, runs: runs.map((run) => run.id), resumed });
+        feed.publish({
+          workspace: event.workspace,
+          type: "event",
+          event: event.name,
+          id,
+          duplicate,
+          runs: runs.map((run) => run.id),
+          resumed,
+        });
       }
       return results;
     },
@@ -150,21 +173,46 @@ export function createEngine(options: EngineOptions): RunningEngine {
       if (job !== undefined && item.reports.length > 0) {
         for (const { key, kind, state, attempt } of result.steps) {
           if (!item.reports.some((report) => report.key === key)) continue;
-          feed.publish({ workspace: job.queue.workspace, type: "step", job: item.jobId, function: job.queue.name, key, kind, state, attempt });
+          feed.publish({
+            workspace: job.queue.workspace,
+            type: "step",
+            job: item.jobId,
+            function: job.queue.name,
+            key,
+            kind,
+            state,
+            attempt,
+          });
         }
       }
       // Children, and what sent events resumed, may be due.
-      if (item.reports.some((report) => report.kind === "invoke" || report.kind === "enqueue" || report.kind === "send")) wake();
+      if (
+        item.reports.some((report) => report.kind === "invoke" || report.kind === "enqueue" || report.kind === "send")
+      )
+        wake();
       return result;
     },
     async settleAccepted(jobId, delivery, end: End) {
       const job = await readHeldJob(db, jobId);
       if (job === undefined || job.state !== "active" || job.delivery !== delivery) return "stale";
       const policy = { maxAttempts: job.maxAttempts, backoff: job.backoff };
-      const outcome = decide({ kind: "callback", attempt: job.attempt, asyncTimeoutMs: limits.asyncTimeoutMs }, end, policy, Math.random());
+      const outcome = decide(
+        { kind: "callback", attempt: job.attempt, asyncTimeoutMs: limits.asyncTimeoutMs },
+        end,
+        policy,
+        Math.random(),
+      );
       if (outcome === undefined) return "stale";
       const settled = await settler.write({
-        jobId, delivery, attempt: job.attempt, parentId: job.parentId, outcome, policy, status: null, durationMs: 0, random: Math.random(),
+        jobId,
+        delivery,
+        attempt: job.attempt,
+        parentId: job.parentId,
+        outcome,
+        policy,
+        status: null,
+        durationMs: 0,
+        random: Math.random(),
       });
       if (settled.kind === "settled") tellFinished(jobId);
       wake();
@@ -217,7 +265,12 @@ export function createEngine(options: EngineOptions): RunningEngine {
       for (const loop of [dispatcher.loop, rescuer, scheduler]) loop.start();
       // Apps may have changed while nobody looked.
       for (const app of await listApps(db, null)) {
-        void sync({ db, pools, dev: options.config.dev, secrets: options.secrets }, app.workspace, app.url, false).catch(onError);
+        void sync(
+          { db, pools, dev: options.config.dev, secrets: options.secrets },
+          app.workspace,
+          app.url,
+          false,
+        ).catch(onError);
       }
     },
     async stop(drainMs) {

@@ -55,10 +55,13 @@ test("the server's folders import in one direction only", () => {
     for (const name of importsOf(path)) {
       if (name.startsWith("@rotorsh/")) {
         const others = packagesAllowed[folder];
-        if (!name.startsWith("@rotorsh/sdk") || (others !== undefined && !others.test(name))) wrong.push(`${relative(here, path)} imports ${name}`);
+        if (!name.startsWith("@rotorsh/sdk") || (others !== undefined && !others.test(name)))
+          wrong.push(`${relative(here, path)} imports ${name}`);
       }
       if (!name.startsWith(".")) continue;
-      const target = relative(here, resolve(dirname(path), name)).split("/")[0]!.replace(/\.js$/, "");
+      const target = relative(here, resolve(dirname(path), name))
+        .split("/")[0]!
+        .replace(/\.js$/, "");
       if (target !== folder && !may.includes(target)) wrong.push(`${relative(here, path)} imports ${name}`);
     }
   }
@@ -76,7 +79,10 @@ test("the SDK imports nothing of the server, and the command line nothing but th
   const wrong = ["sdk", "cli"].flatMap((name) =>
     sources(join(packages, name, "src")).flatMap((path) =>
       importsOf(path)
-        .filter((target) => target.startsWith("@rotorsh/") && (name === "sdk" || !/^@rotorsh\/(sdk(\/\w+)?|server)$/.test(target)))
+        .filter(
+          (target) =>
+            target.startsWith("@rotorsh/") && (name === "sdk" || !/^@rotorsh\/(sdk(\/\w+)?|server)$/.test(target)),
+        )
         .map((target) => `${relative(packages, path)} imports ${target}`),
     ),
   );

@@ -2,13 +2,13 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
+import { newSecret } from "@rotorsh/sdk/signature";
 import { pino } from "pino";
 import { bootstrap, sealContext } from "./bootstrap.js";
 import { type Config, ConfigError } from "./config.js";
 import { newId } from "./core/ids.js";
 import { limits } from "./core/limits.js";
 import { open, parseKeys, seal } from "./core/seal.js";
-import { newSecret } from "@rotorsh/sdk/signature";
 import { parsePolicy } from "./delivery/guard.js";
 import { Pools } from "./delivery/pools.js";
 import { createEngine } from "./engine.js";
@@ -41,10 +41,16 @@ const SECRETS_KEPT_MS = 5_000;
 
 /** Starts a server. Throws a ConfigError, or what stands in the way of its store, with a sentence that says what to do. */
 export async function startRotor(config: Config): Promise<Rotor> {
-  const log = pino({ level: config.logLevel, base: { node: config.nodeLabel }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
-  const onError = (error: unknown): void => log.error({ err: error }, error instanceof Error ? error.message : String(error));
+  const log = pino(
+    { level: config.logLevel, base: { node: config.nodeLabel }, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination(2),
+  );
+  const onError = (error: unknown): void =>
+    log.error({ err: error }, error instanceof Error ? error.message : String(error));
   const embedded: Embedded | undefined =
-    config.databaseUrl === undefined ? await startEmbedded({ dataDir: config.dataDir!, log: (line) => log.info(line) }) : undefined;
+    config.databaseUrl === undefined
+      ? await startEmbedded({ dataDir: config.dataDir!, log: (line) => log.info(line) })
+      : undefined;
   const closers: (() => Promise<void>)[] = embedded ? [() => embedded.stop()] : [];
   const closeAll = async (): Promise<void> => {
     for (const close of closers.reverse()) await close();
@@ -73,7 +79,9 @@ export async function startRotor(config: Config): Promise<Rotor> {
     const pools = new Pools({ policy, connections: 50 });
     closers.push(() => pools.close());
     const feed = createFeed();
-    const store = embedded ? `embedded Postgres in ${config.dataDir}` : `Postgres at ${hostOf(config.databaseUrl!)}, schema ${config.schema}`;
+    const store = embedded
+      ? `embedded Postgres in ${config.dataDir}`
+      : `Postgres at ${hostOf(config.databaseUrl!)}, schema ${config.schema}`;
     const http = createServer();
     await listen(http, config.port, config.host);
     closers.push(() => closeServer(http));
@@ -109,7 +117,10 @@ export async function startRotor(config: Config): Promise<Rotor> {
     http.on("request", getRequestListener(app.fetch));
     await start();
     closers.push(() => stop(DRAIN_MS));
-    if (held) log.warn(`this database belongs to the environment ${environment}, not ${config.environment}: nothing is delivered until \`rotor adopt\``);
+    if (held)
+      log.warn(
+        `this database belongs to the environment ${environment}, not ${config.environment}: nothing is delivered until \`rotor adopt\``,
+      );
 
     let stopped: Promise<void> | undefined;
     return {
@@ -136,7 +147,11 @@ function listen(server: Server, port: number, host: string): Promise<void> {
   server.maxHeadersCount = 100;
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) =>
-      reject(error.code === "EADDRINUSE" ? new ConfigError(`Port ${port} is taken. Stop what listens there, or set ROTOR_PORT.`) : error),
+      reject(
+        error.code === "EADDRINUSE"
+          ? new ConfigError(`Port ${port} is taken. Stop what listens there, or set ROTOR_PORT.`)
+          : error,
+      ),
     );
     server.listen(port, host, () => resolve());
   });

@@ -35,29 +35,54 @@ export async function sync(options: SyncOptions, workspace: string, url: string,
     maxBodyBytes: limits.bodyBytes,
     workspace,
   });
-  if (result.kind === "unreached" && result.reason === "blocked") return { ok: false, status: 422, message: result.message };
+  if (result.kind === "unreached" && result.reason === "blocked")
+    return { ok: false, status: 422, message: result.message };
   if (result.kind !== "answered") {
     const why = "message" in result ? result.message : result.kind;
-    return { ok: false, status: 502, message: `The app at ${url} could not be read: ${why}. Is it running, and served at this path?` };
+    return {
+      ok: false,
+      status: 502,
+      message: `The app at ${url} could not be read: ${why}. Is it running, and served at this path?`,
+    };
   }
   const signed = result.status === 200 ? verifyAnswer(result.body, manifestContext(nonce), [...secrets]) : undefined;
   if (signed === undefined) {
     const said = storable(result.body).slice(0, 300);
-    return { ok: false, status: 502, message: `${url} answered ${result.status}, not signed with this workspace's signing key: ${said}` };
+    return {
+      ok: false,
+      status: 502,
+      message: `${url} answered ${result.status}, not signed with this workspace's signing key: ${said}`,
+    };
   }
   const manifest = parseManifest(signed.json);
   if (!manifest.ok) return { ok: false, status: 422, message: `The app's manifest is not one: ${manifest.message}` };
   if (manifest.value.dev && !options.dev) {
-    return { ok: false, status: 422, message: "The app runs in development mode (ROTOR_DEV=1), whose key is public. Unset ROTOR_DEV and give it ROTOR_SIGNING_KEY." };
+    return {
+      ok: false,
+      status: 422,
+      message:
+        "The app runs in development mode (ROTOR_DEV=1), whose key is public. Unset ROTOR_DEV and give it ROTOR_SIGNING_KEY.",
+    };
   }
   for (const { id, triggers } of manifest.value.functions) {
     for (const trigger of triggers) {
       const wrong =
-        "cron" in trigger ? checkSchedule(trigger.cron, trigger.timezone) : trigger.if === undefined ? undefined : checkExpression(trigger.if);
+        "cron" in trigger
+          ? checkSchedule(trigger.cron, trigger.timezone)
+          : trigger.if === undefined
+            ? undefined
+            : checkExpression(trigger.if);
       if (wrong !== undefined) return { ok: false, status: 422, message: `The function ${id}: ${wrong}` };
     }
   }
   const synced = await syncApp(options.db, workspace, url, manifest.value, move);
   if (!synced.ok) return { ok: false, status: 409, message: synced.message };
-  return { ok: true, app: synced.app.name, url, added: synced.added, removed: synced.removed, functions: manifest.value.functions.length };
+  return {
+    ok: true,
+    app: synced.app.name,
+    url,
+    added: synced.added,
+    removed: synced.removed,
+    functions: manifest.value.functions.length,
+  };
 }

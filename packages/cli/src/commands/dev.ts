@@ -9,7 +9,7 @@ import { paint } from "../colours.js";
 import { type JsonOption, leaf } from "../command.js";
 import type { Context } from "../context.js";
 import { failureOf } from "../failure.js";
-import { feedLine, followFeed } from "../feed.js";
+import { type FeedEntry, feedLine, followFeed } from "../feed.js";
 import { clock } from "../feed-lines.js";
 import { clean, cleanLines, json } from "../output.js";
 import { untilAsked } from "../stopping.js";
@@ -29,7 +29,7 @@ function newsText(news: AppNews): string {
 
 /** Prints what happens, as lines or as JSON. */
 const printersOf = (context: Context, isJson: boolean, baseUrl: string) => ({
-  feed: (entry: Parameters<typeof feedLine>[0]): void =>
+  feed: (entry: FeedEntry): void =>
     context.out(
       isJson ? json(entry, { isOneLine: true }) : feedLine(entry, { baseUrl, isColoured: context.isColoured }),
     ),
@@ -54,8 +54,19 @@ const banner = [
   ],
 ] as const;
 
+/** Follows the feed. A server that listens elsewhere than on loopback may ask for a key: then it runs without lines. */
+function openFeed(context: Context, baseUrl: string, signal: AbortSignal, onEntry: (entry: FeedEntry) => void) {
+  let onOpen = (): void => undefined;
+  const opened = new Promise<void>((resolve) => {
+    onOpen = resolve;
+  });
+  const ended = followFeed({ baseUrl, signal, onEntry, onOpen }).catch((error: unknown) => {
+    context.err(cleanLines(failureOf(error, baseUrl).message));
+  });
+  return { opened, ended };
+}
+
 async function run(context: Context, { url: urls = [], port, json: isJson = false }: Flags): Promise<void> {
-  const ownPort = (url: string): number => Number(new URL(url).port);
   // Read before anything is started, since a misspelt address is the user's to mend.
   targetsOf(urls, 0);
   const { readConfig, startRotor } = await loadServer();
@@ -70,18 +81,14 @@ async function run(context: Context, { url: urls = [], port, json: isJson = fals
     const baseUrl = localUrl(rotor.url);
     const print = printersOf(context, isJson, baseUrl);
     try {
+      const { opened, ended } = openFeed(context, baseUrl, signal, print.feed);
+      // Whoever reads that the server is there is told all that happens from then on.
+      await Promise.race([opened, ended]);
       context.out(startedLines(rotor, { isJson, more: banner }));
       // On its own machine a development server asks for no key, and a key of another server is none of its business.
       const client = new Rotor({ baseUrl, apiKey: "" });
-      const targets = targetsOf(urls, ownPort(rotor.url));
-      await Promise.all([
-        stopping.asked,
-        // A server that listens elsewhere than on loopback may ask for a key: then it runs without lines.
-        followFeed({ baseUrl, signal, onEntry: print.feed }).catch((error: unknown) => {
-          context.err(cleanLines(failureOf(error, baseUrl).message));
-        }),
-        findApps({ rotor: client, targets, tell: print.news, signal }),
-      ]);
+      const targets = targetsOf(urls, Number(new URL(rotor.url).port));
+      await Promise.all([stopping.asked, ended, findApps({ rotor: client, targets, tell: print.news, signal })]);
     } finally {
       await rotor.stop();
     }

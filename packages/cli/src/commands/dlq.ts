@@ -2,14 +2,12 @@
 
 import type { DeadLetter, DeadLettersReplayed, ReplayOptions } from "@rotorsh/sdk";
 import type { Command } from "commander";
-import { wholeNumber } from "../arguments.js";
 import { group, type JsonOption, leaf, listLeaf, type PageOptions, show, showPage } from "../command.js";
 import { type Context, clientOf } from "../context.js";
 import { UsageError } from "../failure.js";
 
 type FilterFlags = { readonly queue?: string; readonly tag?: string; readonly error?: string };
-type ReplayFlags = JsonOption &
-  FilterFlags & { readonly all?: boolean; readonly dryRun?: boolean; readonly rate?: number };
+type ReplayFlags = JsonOption & FilterFlags & { readonly all?: boolean; readonly dryRun?: boolean };
 
 const withFilter = (command: Command): Command =>
   command
@@ -57,12 +55,10 @@ export function addDeadLetters(program: Command, context: Context): void {
   withFilter(leaf(dlq, "replay [ids...]", "make failed jobs wait again"))
     .option("--all", "every dead letter")
     .option("--dry-run", "only tell how many there are")
-    .option("--rate <n>", "jobs a second that become due", wholeNumber(1, 100_000))
     .action(async (ids: readonly string[], flags: ReplayFlags) => {
       const replay: ReplayOptions = {
         ...selectionOf(ids, flags),
         ...(flags.dryRun !== undefined && { dryRun: flags.dryRun }),
-        ...(flags.rate !== undefined && { rate: flags.rate }),
       };
       const lines = ({ replayed }: DeadLettersReplayed): string =>
         flags.dryRun ? `${jobs(replayed)} would be replayed.` : `Replayed ${jobs(replayed)}.`;

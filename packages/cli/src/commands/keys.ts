@@ -12,8 +12,8 @@ import { describeStore, loadServer, type StoreOptions, storeConfig, storeNameOf 
 const SCOPES = ["read", "write", "approve", "admin", "workspaces"] as const;
 type Scope = (typeof SCOPES)[number];
 
-/** Of a key that is made in the store: who can do that may do all, but for other workspaces. */
-const STORE_SCOPES: readonly Scope[] = ["read", "write", "approve", "admin"];
+/** Unless said otherwise; the server's default, so that it does not matter who makes the key. */
+const DEFAULT_SCOPES: readonly Scope[] = ["read", "write"];
 
 type CreateFlags = JsonOption &
   StoreOptions & { readonly scopes?: readonly Scope[]; readonly expiresIn?: Duration; readonly workspace?: string };
@@ -39,7 +39,7 @@ async function makeInStore(context: Context, name: string, flags: CreateFlags): 
   if (flags.expiresIn !== undefined) throw new UsageError("--expires-in needs a server that runs, and a key for it.");
   const { makeKey } = await loadServer();
   const config = await storeConfig(context, flags);
-  const scopes = flags.scopes ?? STORE_SCOPES;
+  const scopes = flags.scopes ?? DEFAULT_SCOPES;
   const key = await makeKey(config, name, scopes, flags.workspace);
   return { key, name, scopes, madeBy: describeStore(config) };
 }
@@ -54,7 +54,8 @@ const isAway = (error: unknown): boolean => error instanceof RotorConnectionErro
  */
 async function make(context: Context, name: string, flags: CreateFlags): Promise<Made> {
   const store = flags.embedded ? "data-folder" : storeNameOf(context);
-  const hasKey = settingsOf(context).apiKey !== undefined;
+  // A database that is named wins over a key that `rotor login` stored, as all of the environment does.
+  const hasKey = Boolean(store === "database" ? context.env.ROTOR_API_KEY : settingsOf(context).apiKey);
   if (flags.workspace !== undefined && store === "none")
     throw new UsageError("--workspace needs DATABASE_URL: a server makes keys for the workspace of yours.");
   if (flags.workspace !== undefined || (store === "database" && !hasKey)) return makeInStore(context, name, flags);
@@ -71,7 +72,7 @@ export function addKeys(program: Command, context: Context): void {
   const keys = group(program, "keys", "API keys");
 
   leaf(keys, "create [name]", "make an API key; it is shown this once")
-    .option("--scopes <scopes>", `some of ${SCOPES.join(",")}`, wordsOf(SCOPES))
+    .option("--scopes <scopes>", `some of ${SCOPES.join(",")} (default: read,write)`, wordsOf(SCOPES))
     .option("--expires-in <duration>", 'it stops to work after this time, such as "90d"', duration)
     .option("--workspace <id>", "with DATABASE_URL: the workspace that it opens (default: default)")
     .option("--embedded", "in the embedded Postgres in .rotor, if no server answers")
@@ -96,6 +97,7 @@ export function addKeys(program: Command, context: Context): void {
         ["SCOPES", (key) => key.scopes],
         ["CREATED", (key) => key.createdAt],
         ["EXPIRES", (key) => key.expiresAt],
+        ["REVOKED", (key) => ("revokedAt" in key ? key.revokedAt : undefined)],
       ],
       "No keys yet. Make one: rotor keys create NAME",
     );

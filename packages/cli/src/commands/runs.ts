@@ -1,6 +1,6 @@
 /** `rotor runs …`: runs of functions, started, awaited, looked at, cancelled. */
 
-import type { Duration, Run, RunFilter } from "@rotorsh/sdk";
+import type { Duration, Run, RunFilter, StepView } from "@rotorsh/sdk";
 import type { Command } from "commander";
 import { delay, duration, readJson } from "../arguments.js";
 import { group, type JsonOption, leaf, listLeaf, type PageOptions, show, showPage } from "../command.js";
@@ -13,17 +13,21 @@ type StartFlags = JsonOption & { readonly id?: string; readonly delay?: Duration
 type ReplayFlags = JsonOption & { readonly fromStep?: string; readonly input?: string };
 type ResultFlags = JsonOption & { readonly timeout?: Duration };
 
+type LoggedStep = StepView & { readonly endedAt?: string | null };
+
+/** The deliveries of a run say nothing that its steps do not: they are for programs. */
 function runLines({ steps = [], ...run }: Run): string {
-  const log = table(steps, [
+  const log = table<LoggedStep>(steps, [
     ["STEP", (step) => step.key],
     ["KIND", (step) => step.kind],
     ["STATE", (step) => step.state],
     ["ATTEMPT", (step) => step.attempt],
-    ["ENDED", (step) => step.finishedAt],
+    ["ENDED", (step) => step.endedAt ?? step.finishedAt],
     ["DUE", (step) => step.dueAt],
     ["RESULT", (step) => step.error?.message ?? step.output],
   ]);
-  return steps.length === 0 ? fields(run) : `${fields(run)}\n\n${log}`;
+  const { deliveries: _, ...shown } = run as Run & { readonly deliveries?: unknown };
+  return steps.length === 0 ? fields(shown) : `${fields(shown)}\n\n${log}`;
 }
 
 const startedLine = ({ runId }: { readonly runId: string }): string =>

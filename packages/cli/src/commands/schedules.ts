@@ -19,6 +19,10 @@ type CreateFlags = JsonOption & {
   readonly catchUp?: "none" | "last" | "all";
 };
 
+/** The soonest fire, under either name that servers give the list. */
+const nextOf = (schedule: Schedule & { readonly nextFires?: readonly string[] }): string | undefined =>
+  schedule.pausedAt ? "paused" : (schedule.nextFires ?? schedule.nextAt)?.[0];
+
 function targetOf({ queue, function: id }: CreateFlags): { queue: string } | { function: string } {
   if (queue !== undefined && id === undefined) return { queue };
   if (id !== undefined && queue === undefined) return { function: id };
@@ -64,7 +68,7 @@ export function addSchedules(program: Command, context: Context): void {
         ["STARTS", (schedule) => schedule.queue ?? schedule.function],
         ["CRON", (schedule) => schedule.cron],
         ["TIMEZONE", (schedule) => schedule.timezone],
-        ["NEXT", (schedule) => (schedule.pausedAt ? "paused" : schedule.nextAt?.[0])],
+        ["NEXT", nextOf],
       ],
       'No schedules yet. Make one: rotor schedules create --name NAME --queue QUEUE --cron "0 9 * * *" --timezone UTC',
     );

@@ -6,7 +6,7 @@ import { startedLines } from "../banner.js";
 import { type JsonOption, leaf } from "../command.js";
 import type { Context } from "../context.js";
 import { untilAsked } from "../stopping.js";
-import { loadServer } from "../store.js";
+import { checkStoreOptions, loadServer } from "../store.js";
 
 type Flags = JsonOption & { readonly embedded?: boolean; readonly port?: number };
 
@@ -15,6 +15,7 @@ export function addStart(program: Command, context: Context): void {
     .option("--embedded", "on an embedded Postgres in .rotor, or in ROTOR_DATA_DIR")
     .option("--port <port>", "where to listen (default: ROTOR_PORT, else 7686)", portNumber)
     .action(async ({ embedded, port, json }: Flags) => {
+      checkStoreOptions(context, { embedded });
       const { readConfig, startRotor } = await loadServer();
       const config = readConfig(context.env, { mode: "start", embedded, port });
       const stopping = untilAsked(() =>

@@ -15,13 +15,20 @@ import { conflict, notFound, Refusal } from "./errors.js";
 import { duration, json } from "./schemas.js";
 
 const params = z.object({ id: z.string() });
-const query = z.object({ token: z.string().max(500).optional().openapi({ description: "The capability; else it is the bearer." }) });
+const query = z.object({
+  token: z.string().max(500).optional().openapi({ description: "The capability; else it is the bearer." }),
+});
 const done = z.object({ id: z.string(), ok: z.literal(true) });
 
 const completion = z.strictObject({ output: json.optional() }).openapi("Completion");
 const failure = z
   .strictObject({
-    error: z.union([z.string().max(limits.errorMessageLength), z.strictObject({ name: z.string().max(200).optional(), message: z.string().max(limits.errorMessageLength) })]).optional(),
+    error: z
+      .union([
+        z.string().max(limits.errorMessageLength),
+        z.strictObject({ name: z.string().max(200).optional(), message: z.string().max(limits.errorMessageLength) }),
+      ])
+      .optional(),
     retriable: z.boolean().optional().openapi({ description: "False: no further attempt is made. Default true." }),
     retry_after: duration({ maxMs: limits.retryAfterMs }).optional(),
   })
@@ -37,39 +44,59 @@ export function accepted(api: Api): void {
     const text = token ?? (bearer?.startsWith("rt_ws_") === true ? undefined : bearer);
     if (text !== undefined) {
       const capability = readToken(engine.tokenSecret, "complete", text);
-      if (capability === undefined || capability.jobId !== id) throw new Refusal(401, "unauthorized", "The token is not one for this job.");
+      if (capability === undefined || capability.jobId !== id)
+        throw new Refusal(401, "unauthorized", "The token is not one for this job.");
       return capability;
     }
     const caller = await api.auth.authenticate(c, "write");
-    const [job] = isId(id) && allows(caller, "write") ? await listJobs(engine.db, caller.workspace, { id, kind: "callback" }, 1) : [];
+    const [job] =
+      isId(id) && allows(caller, "write")
+        ? await listJobs(engine.db, caller.workspace, { id, kind: "callback" }, 1)
+        : [];
     if (job === undefined) throw notFound("job", id);
-    if (job.state !== "active") throw conflict(`The job is ${job.state}: nobody is expected to report on it.`, { state: job.state });
+    if (job.state !== "active")
+      throw conflict(`The job is ${job.state}: nobody is expected to report on it.`, { state: job.state });
     return { jobId: job.id, delivery: job.delivery };
   };
 
   const answer = (c: Context, id: string, taken: boolean): Response => {
-    if (!taken) throw conflict("This delivery is over: the job has ended, was cancelled, or is delivered anew. Nothing was changed.");
+    if (!taken)
+      throw conflict(
+        "This delivery is over: the job has ended, was cancelled, or is delivered anew. Nothing was changed.",
+      );
     return c.json({ id, ok: true });
   };
 
   const route = { method: "post", tag: "jobs", params, query, answers: { 200: ["It is recorded.", done] } } as const;
 
-  openEndpoint(api, { ...route, path: "/v1/jobs/{id}/complete", summary: "Complete an accepted job", body: completion }, async ({ c, params: { id }, query: { token }, text }) => {
-    const { jobId, delivery } = await authorize(c, id, token);
-    const output = rawMember(text, "output") ?? null;
-    return answer(c, id, (await engine.settleAccepted(jobId, delivery, { kind: "done", output })) === "settled");
-  });
+  openEndpoint(
+    api,
+    { ...route, path: "/v1/jobs/{id}/complete", summary: "Complete an accepted job", body: completion },
+    async ({ c, params: { id }, query: { token }, text }) => {
+      const { jobId, delivery } = await authorize(c, id, token);
+      const output = rawMember(text, "output") ?? null;
+      return answer(c, id, (await engine.settleAccepted(jobId, delivery, { kind: "done", output })) === "settled");
+    },
+  );
 
-  openEndpoint(api, { ...route, path: "/v1/jobs/{id}/fail", summary: "Fail this attempt of an accepted job", body: failure }, async ({ c, params: { id }, query: { token }, body }) => {
-    const { jobId, delivery } = await authorize(c, id, token);
-    const given = typeof body.error === "string" ? { message: body.error } : body.error;
-    const error = { name: given?.name ?? "Error", message: given?.message ?? "The endpoint reported a failure." };
-    const end = { kind: "failed", error, final: body.retriable === false, retryAfterMs: body.retry_after } as const;
-    return answer(c, id, (await engine.settleAccepted(jobId, delivery, end)) === "settled");
-  });
+  openEndpoint(
+    api,
+    { ...route, path: "/v1/jobs/{id}/fail", summary: "Fail this attempt of an accepted job", body: failure },
+    async ({ c, params: { id }, query: { token }, body }) => {
+      const { jobId, delivery } = await authorize(c, id, token);
+      const given = typeof body.error === "string" ? { message: body.error } : body.error;
+      const error = { name: given?.name ?? "Error", message: given?.message ?? "The endpoint reported a failure." };
+      const end = { kind: "failed", error, final: body.retriable === false, retryAfterMs: body.retry_after } as const;
+      return answer(c, id, (await engine.settleAccepted(jobId, delivery, end)) === "settled");
+    },
+  );
 
-  openEndpoint(api, { ...route, path: "/v1/jobs/{id}/heartbeat", summary: "Say that an accepted job is being worked on" }, async ({ c, params: { id }, query: { token } }) => {
-    const { jobId, delivery } = await authorize(c, id, token);
-    return answer(c, id, await engine.heartbeat(jobId, delivery));
-  });
+  openEndpoint(
+    api,
+    { ...route, path: "/v1/jobs/{id}/heartbeat", summary: "Say that an accepted job is being worked on" },
+    async ({ c, params: { id }, query: { token } }) => {
+      const { jobId, delivery } = await authorize(c, id, token);
+      return answer(c, id, await engine.heartbeat(jobId, delivery));
+    },
+  );
 }

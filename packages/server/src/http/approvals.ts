@@ -30,7 +30,18 @@ type Approval = z.infer<typeof approvalJson>;
 const viewOf = (job: JobView, status: Approval["status"]): Approval => {
   const { queue, payload, content_type, payload_encoding, tags, created_at } = jobView(job);
   const expiresAt = status === "pending" ? job.until : null;
-  return { id: job.id, job_id: job.id, queue, status, expires_at: expiresAt?.toISOString() ?? null, payload, content_type, payload_encoding, tags, created_at };
+  return {
+    id: job.id,
+    job_id: job.id,
+    queue,
+    status,
+    expires_at: expiresAt?.toISOString() ?? null,
+    payload,
+    content_type,
+    payload_encoding,
+    tags,
+    created_at,
+  };
 };
 
 const tag = "approvals";
@@ -56,9 +67,12 @@ export function approvals(api: Api): void {
     async ({ c, workspace, query }) => {
       const { status = "pending" } = query;
       const view = (job: JobView): Approval => viewOf(job, status);
-      if (status === "pending") return c.json(await pageOfJobs(db, workspace, { state: "pending_approval" }, query, view));
+      if (status === "pending")
+        return c.json(await pageOfJobs(db, workspace, { state: "pending_approval" }, query, view));
       const wanted = status === "rejected" ? "RejectedError" : "ExpiredError";
-      return c.json(await pageOfJobs(db, workspace, { state: "failed" }, query, view, (job) => errorName(job) === wanted));
+      return c.json(
+        await pageOfJobs(db, workspace, { state: "failed" }, query, view, (job) => errorName(job) === wanted),
+      );
     },
   );
 
@@ -69,12 +83,22 @@ export function approvals(api: Api): void {
     endpoint(
       api,
       "approve",
-      { method: "post", path: `/v1/approvals/{id}/${verb}`, summary, tag, params, body: decision, answers: { 200: ["It is decided.", approvalJson] } },
+      {
+        method: "post",
+        path: `/v1/approvals/{id}/${verb}`,
+        summary,
+        tag,
+        params,
+        body: decision,
+        answers: { 200: ["It is decided.", approvalJson] },
+      },
       async ({ c, workspace, params: { id }, body }) => {
         const before = await findJob(db, workspace, id, {}, "approval");
-        const moved = verb === "approve" ? await approve(db, [before.id]) : await reject(db, [before.id], body.reason ?? null);
+        const moved =
+          verb === "approve" ? await approve(db, [before.id]) : await reject(db, [before.id], body.reason ?? null);
         const job = await findJob(db, workspace, before.id, {}, "approval");
-        if (moved.length === 0) throw conflict(`There is nothing to decide: the job is ${job.state}.`, { state: job.state });
+        if (moved.length === 0)
+          throw conflict(`There is nothing to decide: the job is ${job.state}.`, { state: job.state });
         engine.wake();
         return c.json(viewOf(job, status));
       },

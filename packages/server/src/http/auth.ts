@@ -20,7 +20,12 @@ const KEY = /^rt_ws_([a-z0-9-]{1,40})_([A-Za-z0-9_-]{43})$/;
 const hashOf = (key: string): Buffer => createHash("sha256").update(key).digest();
 
 /** A new key: its text, which is shown once, and the row that is kept of it. */
-export function makeApiKey(workspace: string, name: string, scopes: readonly Scope[], expiresAt: Date | null = null): { key: string; row: NewApiKey } {
+export function makeApiKey(
+  workspace: string,
+  name: string,
+  scopes: readonly Scope[],
+  expiresAt: Date | null = null,
+): { key: string; row: NewApiKey } {
   const key = `rt_ws_${workspace}_${randomBytes(32).toString("base64url")}`;
   return { key, row: { id: newId(), workspace, name, hash: hashOf(key), scopes, expiresAt } };
 }
@@ -38,7 +43,8 @@ export async function createApiKey(
 }
 
 /** Whether a caller may. `admin` may all within its workspace; what other workspaces there are is not within it. */
-export const allows = (caller: Caller, scope: Scope): boolean => caller.scopes.has(scope) || (scope !== "workspaces" && caller.scopes.has("admin"));
+export const allows = (caller: Caller, scope: Scope): boolean =>
+  caller.scopes.has(scope) || (scope !== "workspaces" && caller.scopes.has("admin"));
 
 /** For this long a key is trusted without asking the database: a revoked key works no longer than that. */
 const TRUSTED_MS = 5_000;
@@ -78,7 +84,9 @@ export function authenticator(engine: Engine): Authenticator {
     const key = /^Bearer +(\S+)$/i.exec(header)?.[1];
     const caller = key !== undefined && KEY.test(key) ? await lookUp(key) : undefined;
     if (caller === undefined) {
-      throw unauthorized("This is not a valid API key: it is mistyped, revoked or expired. One header is needed: Authorization: Bearer rt_ws_<workspace>_<secret>.");
+      throw unauthorized(
+        "This is not a valid API key: it is mistyped, revoked or expired. One header is needed: Authorization: Bearer rt_ws_<workspace>_<secret>.",
+      );
     }
     return caller;
   };
@@ -87,9 +95,17 @@ export function authenticator(engine: Engine): Authenticator {
     identify,
     async authenticate(c, scope) {
       const caller = await identify(c);
-      if (caller === undefined) throw unauthorized("An API key is needed: Authorization: Bearer rt_ws_<workspace>_<secret>. `rotor keys create` makes one.");
+      if (caller === undefined)
+        throw unauthorized(
+          "An API key is needed: Authorization: Bearer rt_ws_<workspace>_<secret>. `rotor keys create` makes one.",
+        );
       if (!allows(caller, scope)) {
-        throw new Refusal(403, "forbidden", `This key lacks the scope "${scope}"; it has ${[...caller.scopes].join(", ") || "none"}.`, { details: { scope } });
+        throw new Refusal(
+          403,
+          "forbidden",
+          `This key lacks the scope "${scope}"; it has ${[...caller.scopes].join(", ") || "none"}.`,
+          { details: { scope } },
+        );
       }
       return caller;
     },
@@ -97,7 +113,8 @@ export function authenticator(engine: Engine): Authenticator {
   };
 }
 
-const unauthorized = (message: string): Refusal => new Refusal(401, "unauthorized", message, { headers: { "www-authenticate": "Bearer" } });
+const unauthorized = (message: string): Refusal =>
+  new Refusal(401, "unauthorized", message, { headers: { "www-authenticate": "Bearer" } });
 
 const LOCAL: Caller = { workspace: "default", scopes: new Set(SCOPES) };
 

@@ -22,7 +22,11 @@ export async function readBytes(request: Request, maxBytes: number = limits.body
   if (reader === undefined) return Buffer.alloc(0);
   for (;;) {
     const { done, value } = await reader.read().catch((error: unknown) => {
-      throw new Refusal(400, "incomplete", `The body broke off: ${error instanceof Error ? error.message : String(error)}`);
+      throw new Refusal(
+        400,
+        "incomplete",
+        `The body broke off: ${error instanceof Error ? error.message : String(error)}`,
+      );
     });
     if (done) return Buffer.concat(chunks);
     bytes += value.byteLength;
@@ -35,7 +39,11 @@ export async function readBytes(request: Request, maxBytes: number = limits.body
 }
 
 const tooLarge = (maxBytes: number): Refusal =>
-  new Refusal(413, "too_large", `The body is larger than ${maxBytes} bytes. Store large data elsewhere and send a reference to it.`);
+  new Refusal(
+    413,
+    "too_large",
+    `The body is larger than ${maxBytes} bytes. Store large data elsewhere and send a reference to it.`,
+  );
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -48,7 +56,8 @@ function decode(bytes: Uint8Array): string {
     // The decoder says nothing of where.
     throw new Refusal(400, "malformed_json", "The body is not UTF-8.");
   }
-  if (text.startsWith("\ufeff")) throw new Refusal(400, "malformed_json", "The body begins with a byte order mark; leave it out.");
+  if (text.startsWith("\ufeff"))
+    throw new Refusal(400, "malformed_json", "The body begins with a byte order mark; leave it out.");
   return text;
 }
 
@@ -57,7 +66,10 @@ function decode(bytes: Uint8Array): string {
  * @throws Refusal 400 for what is no JSON; 422 `payload_not_storable` for JSON that is nested too deep or, unless
  * `anyStrings`, holds strings that cannot be stored.
  */
-export function parseJson(bytes: Uint8Array, options: { readonly depth?: number; readonly anyStrings?: boolean } = {}): JsonBody | undefined {
+export function parseJson(
+  bytes: Uint8Array,
+  options: { readonly depth?: number; readonly anyStrings?: boolean } = {},
+): JsonBody | undefined {
   if (bytes.byteLength === 0) return undefined;
   const { depth = limits.jsonDepth, anyStrings = false } = options;
   const text = decode(bytes);
@@ -68,13 +80,18 @@ export function parseJson(bytes: Uint8Array, options: { readonly depth?: number;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new Refusal(400, "malformed_json", `The body is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+    throw new Refusal(
+      400,
+      "malformed_json",
+      `The body is not JSON: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
   if (seen.unstorable !== undefined && !anyStrings) throw notStorable(`it holds ${seen.unstorable}`);
   return { value, text };
 }
 
-const notStorable = (reason: string): Refusal => new Refusal(422, "payload_not_storable", `The body cannot be stored: ${reason}.`);
+const notStorable = (reason: string): Refusal =>
+  new Refusal(422, "payload_not_storable", `The body cannot be stored: ${reason}.`);
 
 /** Whether a request says that it carries JSON, or says nothing. */
 export const mayBeJson = (contentType: string | undefined): boolean =>
@@ -86,7 +103,8 @@ export const mayBeJson = (contentType: string | undefined): boolean =>
  */
 export function membersOnce(text: string, from = 0): Members["spans"] {
   const { spans, repeated } = members(text, from);
-  if (repeated !== undefined) throw new Refusal(422, "invalid", `The key ${JSON.stringify(repeated.slice(0, 80))} stands there twice.`);
+  if (repeated !== undefined)
+    throw new Refusal(422, "invalid", `The key ${JSON.stringify(repeated.slice(0, 80))} stands there twice.`);
   return spans;
 }
 

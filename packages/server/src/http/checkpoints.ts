@@ -2,8 +2,9 @@
  * What apps say while they run a function: `docs/protocol.md`, section 5. No API key: each run comes with a capability
  * for one delivery. One run's trouble stays its own.
  */
-import { type CheckpointReply, PROTOCOL_VERSION, type WireError } from "@rotorsh/sdk/protocol";
+
 import { z } from "@hono/zod-openapi";
+import { type CheckpointReply, PROTOCOL_VERSION, type WireError } from "@rotorsh/sdk/protocol";
 import { limits } from "../core/limits.js";
 import { readToken } from "../core/token.js";
 import { parseCheckpoint } from "../core/workflow-answer.js";
@@ -11,8 +12,7 @@ import { loadStepsBefore, wireStep } from "../store/load.js";
 import { parseJson, readBytes } from "./body.js";
 import { type Api, openEndpoint } from "./endpoint.js";
 import { invalid, isBadData, isUnavailable, type Log, Refusal } from "./errors.js";
-import { glance } from "./json-text.js";
-import { filterText, json, notBlankDigits } from "./schemas.js";
+import { json, seqCursor } from "./schemas.js";
 
 type RunReply = CheckpointReply["runs"][number];
 
@@ -20,10 +20,18 @@ type RunReply = CheckpointReply["runs"][number];
 const WRAPPING = 8;
 
 const requestShape = z
-  .object({ version: z.number(), runs: z.array(z.object({ token: z.string(), reports: z.array(z.record(z.string(), json)), known_seq: z.number() })) })
+  .object({
+    version: z.number(),
+    runs: z.array(z.object({ token: z.string(), reports: z.array(z.record(z.string(), json)), known_seq: z.number() })),
+  })
   .openapi("Checkpoint");
 const replyShape = z
-  .object({ version: z.number(), runs: z.array(z.object({ verdict: z.enum(["go", "yield", "cancelled", "stale", "retry", "invalid"]), steps: z.array(json) })) })
+  .object({
+    version: z.number(),
+    runs: z.array(
+      z.object({ verdict: z.enum(["go", "yield", "cancelled", "stale", "retry", "invalid"]), steps: z.array(json) }),
+    ),
+  })
   .openapi("CheckpointReply");
 const stepsShape = z.object({ steps: z.array(json), more: z.string().nullable() });
 
@@ -48,7 +56,11 @@ export function checkpoints(api: Api, log: Log): void {
     try {
       return await engine.checkpoint({ ...capability, reports, knownSeq });
     } catch (error) {
-      if (isBadData(error)) return refused({ name: "InvalidReportError", message: `The reports cannot be stored: ${(error as Error).message}` });
+      if (isBadData(error))
+        return refused({
+          name: "InvalidReportError",
+          message: `The reports cannot be stored: ${(error as Error).message}`,
+        });
       log.error({ ...where, err: error }, isUnavailable(error) ? "the database did not answer" : "a checkpoint failed");
       return { verdict: "retry", steps: [] };
     }
@@ -62,15 +74,20 @@ export function checkpoints(api: Api, log: Log): void {
       summary: "Record the reports of one or several runs, each with its delivery's token",
       tag,
       describedBody: { "application/json": requestShape },
-      answers: { 200: ["What became of each, in order.", replyShape], 409: ["The same; all of them are stale.", replyShape] },
+      answers: {
+        200: ["What became of each, in order.", replyShape],
+        409: ["The same; all of them are stale.", replyShape],
+      },
     },
     async ({ c }) => {
       const bytes = await readBytes(c.req.raw, limits.checkpointBytes);
       // A step's output may hold any string: it is kept as JSON text, escapes and all.
       const body = parseJson(bytes, { depth: limits.jsonDepth + WRAPPING, anyStrings: true });
       const { version, runs } = (body?.value ?? {}) as { version?: unknown; runs?: unknown };
-      if (version !== PROTOCOL_VERSION) throw invalid("version", `this server speaks version ${PROTOCOL_VERSION} of the protocol`);
-      if (!Array.isArray(runs) || runs.length > limits.batch) throw invalid("runs", `write a list of at most ${limits.batch} runs`);
+      if (version !== PROTOCOL_VERSION)
+        throw invalid("version", `this server speaks version ${PROTOCOL_VERSION} of the protocol`);
+      if (!Array.isArray(runs) || runs.length > limits.batch)
+        throw invalid("runs", `write a list of at most ${limits.batch} runs`);
       const where = { method: c.req.method, path: c.req.path };
       const replies = await Promise.all(runs.map((run: unknown) => record(run, where)));
       const allStale = replies.length > 0 && replies.every((reply) => reply.verdict === "stale");
@@ -85,13 +102,14 @@ export function checkpoints(api: Api, log: Log): void {
       path: "/v1/checkpoints/steps",
       summary: "The finished steps that did not fit into a delivery, with its token as bearer",
       tag,
-      query: z.object({ cursor: notBlankDigits }),
+      query: z.object({ cursor: seqCursor }),
       answers: { 200: ["A page, the newest before the cursor first.", stepsShape] },
     },
     async ({ c, query: { cursor } }) => {
       const token = /^Bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
       const capability = token === undefined ? undefined : readToken(engine.tokenSecret, "checkpoint", token);
-      if (capability === undefined) throw new Refusal(401, "unauthorized", "Give the delivery's token: Authorization: Bearer <token>.");
+      if (capability === undefined)
+        throw new Refusal(401, "unauthorized", "Give the delivery's token: Authorization: Bearer <token>.");
       const rows = await loadStepsBefore(engine.db, capability.jobId, Number(cursor));
       let bytes = 0;
       // One step at least, however large: else the pages would never end.

@@ -15,7 +15,13 @@ const filter = {
   before: instant.optional().openapi({ description: "Failed before this time." }),
   error: filterText.optional().openapi({ description: "Part of the error's text." }),
 };
-type Filter = { readonly queue?: string; readonly tag?: string; readonly after?: string; readonly before?: string; readonly error?: string };
+type Filter = {
+  readonly queue?: string;
+  readonly tag?: string;
+  readonly after?: string;
+  readonly before?: string;
+  readonly error?: string;
+};
 
 const replayBody = z
   .strictObject({
@@ -24,11 +30,17 @@ const replayBody = z
     filter: z.strictObject(filter).optional(),
     dry_run: z.boolean().optional(),
   })
-  .refine((body) => [body.ids, body.queue, body.filter].filter((each) => each !== undefined).length === 1, "say which: write one of ids, queue and filter")
+  .refine(
+    (body) => [body.ids, body.queue, body.filter].filter((each) => each !== undefined).length === 1,
+    "say which: write one of ids, queue and filter",
+  )
   .openapi("Replay");
 
 const replayed = z
-  .object({ replayed: z.number().int().openapi({ description: "Jobs that wait again; with dry_run, that would." }), ids: z.array(z.string()).optional() })
+  .object({
+    replayed: z.number().int().openapi({ description: "Jobs that wait again; with dry_run, that would." }),
+    ids: z.array(z.string()).optional(),
+  })
   .openapi("Replayed");
 
 /** What no column holds of a filter; undefined if there is nothing of it. */
@@ -36,7 +48,11 @@ function keepOf({ after, before, error }: Filter): ((job: JobView) => boolean) |
   if (after === undefined && before === undefined && error === undefined) return undefined;
   return (job) => {
     const failedAt = job.finishedAt?.toISOString() ?? "";
-    return (after === undefined || failedAt >= after) && (before === undefined || failedAt < before) && (error === undefined || (job.error ?? "").includes(error));
+    return (
+      (after === undefined || failedAt >= after) &&
+      (before === undefined || failedAt < before) &&
+      (error === undefined || (job.error ?? "").includes(error))
+    );
   };
 }
 
@@ -58,9 +74,25 @@ export function deadLetters(api: Api): void {
   endpoint(
     api,
     "read",
-    { method: "get", path: "/v1/dlq", summary: "List failed jobs and runs, the newest first", tag, query: z.object({ ...page, ...filter }), answers: { 200: ["A page.", listOf(jobJson)] } },
+    {
+      method: "get",
+      path: "/v1/dlq",
+      summary: "List failed jobs and runs, the newest first",
+      tag,
+      query: z.object({ ...page, ...filter }),
+      answers: { 200: ["A page.", listOf(jobJson)] },
+    },
     async ({ c, workspace, query }) =>
-      c.json(await pageOfJobs(db, workspace, { state: "failed", queue: query.queue, tag: query.tag }, query, (job) => jobView(job), keepOf(query))),
+      c.json(
+        await pageOfJobs(
+          db,
+          workspace,
+          { state: "failed", queue: query.queue, tag: query.tag },
+          query,
+          (job) => jobView(job),
+          keepOf(query),
+        ),
+      ),
   );
 
   /** The failed jobs that a filter finds, in pages, from the newest. One that fails again meanwhile is not met twice. */
@@ -68,7 +100,12 @@ export function deadLetters(api: Api): void {
     const keep = keepOf(given) ?? (() => true);
     let ids: string[] = [];
     for (let before: string | undefined; ; ) {
-      const rows = await listJobs(db, workspace, { state: "failed", queue: given.queue, tag: given.tag, before }, LARGE_ITEMS);
+      const rows = await listJobs(
+        db,
+        workspace,
+        { state: "failed", queue: given.queue, tag: given.tag, before },
+        LARGE_ITEMS,
+      );
       ids.push(...rows.filter((job) => keep(job) && !turnedDown(job)).map((job) => job.id));
       before = rows.at(-1)?.id;
       const last = rows.length < LARGE_ITEMS;
@@ -83,16 +120,27 @@ export function deadLetters(api: Api): void {
   /** Those of these ids that are failed jobs of the workspace. */
   async function failedAmong(workspace: string, ids: readonly string[]): Promise<string[]> {
     const found: string[] = [];
-    for (const id of new Set(ids)) found.push(...(await listJobs(db, workspace, { id, state: "failed" }, 1)).map((job) => job.id));
+    for (const id of new Set(ids))
+      found.push(...(await listJobs(db, workspace, { id, state: "failed" }, 1)).map((job) => job.id));
     return found;
   }
 
   endpoint(
     api,
     "write",
-    { method: "post", path: "/v1/dlq/replay", summary: "Make failed jobs wait again; those that wait already are left alone", tag, body: replayBody, answers: { 200: ["What was moved.", replayed] } },
+    {
+      method: "post",
+      path: "/v1/dlq/replay",
+      summary: "Make failed jobs wait again; those that wait already are left alone",
+      tag,
+      body: replayBody,
+      answers: { 200: ["What was moved.", replayed] },
+    },
     async ({ c, workspace, body }) => {
-      const pages = body.ids === undefined ? failedJobs(workspace, body.filter ?? { queue: body.queue }) : [await failedAmong(workspace, body.ids)];
+      const pages =
+        body.ids === undefined
+          ? failedJobs(workspace, body.filter ?? { queue: body.queue })
+          : [await failedAmong(workspace, body.ids)];
       let count = 0;
       const told: string[] = [];
       for await (const ids of pages) {

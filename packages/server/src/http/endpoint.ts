@@ -63,7 +63,11 @@ export function endpoint<P, Q, B>(
 }
 
 /** A route without a key: it is open, or asks for a capability itself. */
-export function openEndpoint<P, Q, B>(api: Api, spec: Spec<P, Q, B>, handle: (call: Call<P, Q, B>) => Promise<Response>): void {
+export function openEndpoint<P, Q, B>(
+  api: Api,
+  spec: Spec<P, Q, B>,
+  handle: (call: Call<P, Q, B>) => Promise<Response>,
+): void {
   document(api, spec, []);
   mount(api, spec, async (c) => handle(await check(c, spec)));
 }
@@ -103,13 +107,18 @@ export async function readJson(c: Context): Promise<{ value: unknown; text: stri
   const contentType = c.req.header("content-type");
   const bytes = await readBytes(c.req.raw, limits.bodyBytes);
   if (bytes.byteLength > 0 && !mayBeJson(contentType)) {
-    throw new Refusal(415, "unsupported_media_type", `Send the body as content-type: application/json, not ${contentType?.slice(0, 80)}.`);
+    throw new Refusal(
+      415,
+      "unsupported_media_type",
+      `Send the body as content-type: application/json, not ${contentType?.slice(0, 80)}.`,
+    );
   }
   return parseJson(bytes) ?? { value: {}, text: "{}" };
 }
 
 function document<P, Q, B>(api: Api, spec: Spec<P, Q, B>, security: Record<string, string[]>[]): void {
-  const bodies: Readonly<Record<string, z.ZodType>> = spec.describedBody ?? (spec.body === undefined ? {} : { "application/json": spec.body });
+  const bodies: Readonly<Record<string, z.ZodType>> =
+    spec.describedBody ?? (spec.body === undefined ? {} : { "application/json": spec.body });
   const answers = Object.entries(spec.answers).map(([status, [description, schema]]) => [
     status,
     { description, ...(schema === undefined ? {} : { content: { "application/json": { schema } } }) },
@@ -125,11 +134,16 @@ function document<P, Q, B>(api: Api, spec: Spec<P, Q, B>, security: Record<strin
       ...(spec.query === undefined ? {} : { query: spec.query }),
       ...(Object.keys(bodies).length === 0
         ? {}
-        : { body: { content: Object.fromEntries(Object.entries(bodies).map(([type, schema]) => [type, { schema }])) } }),
+        : {
+            body: { content: Object.fromEntries(Object.entries(bodies).map(([type, schema]) => [type, { schema }])) },
+          }),
     },
     responses: {
       ...Object.fromEntries(answers),
-      default: { description: "An error: its code, and what to do.", content: { "application/json": { schema: errorBody } } },
+      default: {
+        description: "An error: its code, and what to do.",
+        content: { "application/json": { schema: errorBody } },
+      },
     },
   });
 }

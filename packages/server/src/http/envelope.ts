@@ -17,15 +17,25 @@ const options = {
   job_id: key.optional(),
   delay: delay.optional(),
   run_at: instant.optional(),
-  priority: z.number().int().min(-limits.priority).max(limits.priority).optional().openapi({ description: "Seconds of head start before other due jobs." }),
+  priority: z
+    .number()
+    .int()
+    .min(-limits.priority)
+    .max(limits.priority)
+    .optional()
+    .openapi({ description: "Seconds of head start before other due jobs." }),
   tags: tags.optional(),
   ...attempts,
   timeout: duration({ minMs: 1, maxMs: limits.timeoutMs }).optional(),
-  on_duplicate: z.enum(["ignore", "reject"]).optional().openapi({ description: "Where a job of this id exists: answer with it (the default), or fail with 409." }),
+  on_duplicate: z
+    .enum(["ignore", "reject"])
+    .optional()
+    .openapi({ description: "Where a job of this id exists: answer with it (the default), or fail with 409." }),
 };
 
 const DELAY_AND_RUN_AT = "delay and run_at both say when: write one of them";
-const once = (given: { delay?: unknown; run_at?: unknown }): boolean => given.delay === undefined || given.run_at === undefined;
+const once = (given: { delay?: unknown; run_at?: unknown }): boolean =>
+  given.delay === undefined || given.run_at === undefined;
 
 export const envelope = z
   .strictObject({ payload: json, ...options, headers: z.record(z.string(), z.string()).optional() })
@@ -33,7 +43,9 @@ export const envelope = z
   .refine(once, DELAY_AND_RUN_AT)
   .openapi("NewJob");
 
-export const batch = z.strictObject({ jobs: z.array(envelope).min(1, "a batch holds at least one job").max(limits.batch) }).openapi("NewJobs");
+export const batch = z
+  .strictObject({ jobs: z.array(envelope).min(1, "a batch holds at least one job").max(limits.batch) })
+  .openapi("NewJobs");
 
 /** A job as asked for; its queue is known from the path. */
 export type Wanted = { readonly job: Omit<NewJob, "queueId">; readonly rejectDuplicate: boolean };
@@ -60,7 +72,9 @@ const wanted = (given: Options, body: Buffer, contentType: string, path: string)
 /** The jobs of a batch. The payloads are cut out of the text as they were written. */
 export function readBatch({ jobs }: z.infer<typeof batch>, text: string): Wanted[] {
   const spans = elements(text, membersOnce(text).get("jobs")!.start);
-  return jobs.map((given, index) => wanted(given, payloadIn(text, spans[index]!.start), "application/json", `jobs.${index}.`));
+  return jobs.map((given, index) =>
+    wanted(given, payloadIn(text, spans[index]!.start), "application/json", `jobs.${index}.`),
+  );
 }
 
 function payloadIn(text: string, from: number): Buffer {
@@ -78,11 +92,15 @@ const OPTION_PREFIX = "x-rotor-";
 export async function readEnqueue(c: Context): Promise<Wanted> {
   const contentType = c.req.header("content-type");
   const given = headerOptions(c);
-  if (given.raw || !mayBeJson(contentType)) return readRaw(given.options, contentType ?? "application/octet-stream", await readBytes(c.req.raw));
+  if (given.raw || !mayBeJson(contentType))
+    return readRaw(given.options, contentType ?? "application/octet-stream", await readBytes(c.req.raw));
   const [stray] = Object.keys(given.options);
   if (stray !== undefined) {
     const name = OPTION_PREFIX + stray.replaceAll("_", "-");
-    throw invalid(name, "beside a JSON envelope it would have no effect: write it into the envelope, or send the bare payload with x-rotor-raw: true");
+    throw invalid(
+      name,
+      "beside a JSON envelope it would have no effect: write it into the envelope, or send the bare payload with x-rotor-raw: true",
+    );
   }
   const body = parseJson(await readBytes(c.req.raw));
   if (body === undefined) throw new Refusal(400, "malformed_json", 'The body is empty. Write { "payload": … }.');
@@ -91,16 +109,14 @@ export async function readEnqueue(c: Context): Promise<Wanted> {
   return wanted(checked.data, payloadIn(body.text, 0), "application/json", "");
 }
 
-const headerShape = z
-  .strictObject(options)
-  .refine(notBoth, NOT_BOTH)
-  .refine(once, DELAY_AND_RUN_AT);
+const headerShape = z.strictObject(options).refine(notBoth, NOT_BOTH).refine(once, DELAY_AND_RUN_AT);
 
 /** Numbers are written in digits there; a delay may be. */
 const NUMERIC = new Set(["priority", "max_attempts", "retries", "delay"]);
 
 function readRaw(given: Record<string, string>, contentType: string, bytes: Buffer): Wanted {
-  if (!/^[\x20-\x7e]{1,200}$/.test(contentType)) throw invalid("content-type", "it is longer than 200 characters, or not plain ASCII");
+  if (!/^[\x20-\x7e]{1,200}$/.test(contentType))
+    throw invalid("content-type", "it is longer than 200 characters, or not plain ASCII");
   const values = Object.entries(given).map(([name, text]): [string, unknown] => {
     if (name === "tags") return [name, text.split(",").map((tag) => tag.trim())];
     return [name, NUMERIC.has(name) && /^-?\d{1,15}(\.\d{1,9})?$/.test(text) ? Number(text) : text];
@@ -116,7 +132,10 @@ function headerOptions(c: Context): { raw: boolean; options: Record<string, stri
   // Nobody agrees on the encoding of other characters in headers.
   const odd = all.find(([, text]) => !/^[\x20-\x7e]*$/.test(text));
   if (odd !== undefined) throw invalid(odd[0], "it is not plain ASCII; write such a value into a JSON envelope");
-  const { raw, ...found } = Object.fromEntries(all.map(([name, text]) => [name.slice(OPTION_PREFIX.length).replaceAll("-", "_"), text]));
-  if (raw !== undefined && raw !== "true" && raw !== "false") throw invalid("x-rotor-raw", "write true, or leave it out");
+  const { raw, ...found } = Object.fromEntries(
+    all.map(([name, text]) => [name.slice(OPTION_PREFIX.length).replaceAll("-", "_"), text]),
+  );
+  if (raw !== undefined && raw !== "true" && raw !== "false")
+    throw invalid("x-rotor-raw", "write true, or leave it out");
   return { raw: raw === "true", options: found };
 }

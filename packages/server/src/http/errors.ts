@@ -12,7 +12,12 @@ export class Refusal extends Error {
   readonly details: unknown;
   readonly headers: Readonly<Record<string, string>>;
 
-  constructor(status: Status, code: string, message: string, more: { details?: unknown; headers?: Record<string, string> } = {}) {
+  constructor(
+    status: Status,
+    code: string,
+    message: string,
+    more: { details?: unknown; headers?: Record<string, string> } = {},
+  ) {
     super(message);
     this.status = status;
     this.code = code;
@@ -22,13 +27,17 @@ export class Refusal extends Error {
 }
 
 /** Unknown, or another workspace's: the same answer, so that nobody learns of what is not his. */
-export const notFound = (what: string, id: string): Refusal => new Refusal(404, "not_found", `There is no ${what} ${shown(id)}.`);
+export const notFound = (what: string, id: string): Refusal =>
+  new Refusal(404, "not_found", `There is no ${what} ${shown(id)}.`);
 
-export const conflict = (message: string, details?: unknown): Refusal => new Refusal(409, "conflict", message, { details });
+export const conflict = (message: string, details?: unknown): Refusal =>
+  new Refusal(409, "conflict", message, { details });
 
 /** A body or parameter that is well-formed but cannot be taken. `path` is the dotted path of the culprit. */
 export const invalid = (path: string, message: string): Refusal =>
-  new Refusal(422, "invalid", path === "" ? message : `${path}: ${message}`, { details: { issues: [{ path, message }] } });
+  new Refusal(422, "invalid", path === "" ? message : `${path}: ${message}`, {
+    details: { issues: [{ path, message }] },
+  });
 
 /** A user's text in a sentence: quoted, and short. */
 export const shown = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
@@ -68,7 +77,16 @@ function envelope(c: Context, { status, code, message, details, headers }: Refus
 
 /** SQLSTATE classes and codes of a server that is away, full, starting or stopping, or of a lock that took too long. */
 const PASSING = /^(08...|53...|57P0[1-5]|57014|55P03|40001|40P01)$/;
-const SOCKET = new Set(["ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "ENOTFOUND", "EAI_AGAIN", "ENOENT", "EHOSTUNREACH"]);
+const SOCKET = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "ENOENT",
+  "EHOSTUNREACH",
+]);
 
 /** Whether an error of the store will pass by itself. */
 export function isUnavailable(thrown: unknown): boolean {

@@ -21,7 +21,12 @@ const newEvent = z
   .strictObject({
     name: eventName,
     data: json.optional(),
-    id: key.optional().openapi({ description: "Of two events with one id the second does nothing, and is answered as the first. Made, if left out." }),
+    id: key
+      .optional()
+      .openapi({
+        description:
+          "Of two events with one id the second does nothing, and is answered as the first. Made, if left out.",
+      }),
     ts: z
       .number()
       .int()
@@ -70,7 +75,10 @@ export function events(api: Api, listeners: Listeners): void {
   const { engine } = api;
   const { db } = engine;
 
-  const sentView = async (event: NewEvent, { runs, resumed, duplicate }: Published): Promise<z.infer<typeof sentJson>> => {
+  const sentView = async (
+    event: NewEvent,
+    { runs, resumed, duplicate }: Published,
+  ): Promise<z.infer<typeof sentJson>> => {
     const heard = duplicate || runs.length > 0 || resumed.length > 0;
     const warning = heard ? undefined : await listeners.warningFor(event.workspace, event.name);
     return { id: event.key, runs: runs.map((run) => run.id), duplicate, ...(warning === undefined ? {} : { warning }) };
@@ -85,11 +93,18 @@ export function events(api: Api, listeners: Listeners): void {
       summary: "Publish an event, or an array of up to 1,000, all or none",
       tag,
       describedBody: { "application/json": z.union([newEvent, newEvents]) },
-      answers: { 200: ["What became of it; of an array `{ events: [...] }`, in its order.", z.union([sentJson, z.object({ events: z.array(sentJson) })])] },
+      answers: {
+        200: [
+          "What became of it; of an array `{ events: [...] }`, in its order.",
+          z.union([sentJson, z.object({ events: z.array(sentJson) })]),
+        ],
+      },
     },
     async ({ c, workspace }) => {
       const { given, raw, many } = await readEvents(c);
-      const wanted = given.map(({ name, id, ts }, index): NewEvent => ({ workspace, name, key: id ?? newId(), data: raw[index]!, tsMs: ts }));
+      const wanted = given.map(
+        ({ name, id, ts }, index): NewEvent => ({ workspace, name, key: id ?? newId(), data: raw[index]!, tsMs: ts }),
+      );
       const published = await engine.publish(wanted);
       const sent = await Promise.all(published.map((each, index) => sentView(wanted[index]!, each)));
       return c.json(many ? { events: sent } : sent[0]!);
@@ -99,7 +114,14 @@ export function events(api: Api, listeners: Listeners): void {
   endpoint(
     api,
     "read",
-    { method: "get", path: "/v1/events", summary: "List events, the newest first", tag, query: z.object({ ...page, name: filterText.optional() }), answers: { 200: ["A page.", listOf(eventJson)] } },
+    {
+      method: "get",
+      path: "/v1/events",
+      summary: "List events, the newest first",
+      tag,
+      query: z.object({ ...page, name: filterText.optional() }),
+      answers: { 200: ["A page.", listOf(eventJson)] },
+    },
     async ({ c, workspace, query }) =>
       c.json(
         await pageOf(
@@ -115,14 +137,25 @@ export function events(api: Api, listeners: Listeners): void {
   endpoint(
     api,
     "read",
-    { method: "get", path: "/v1/events/{id}", summary: "Read an event, what it started and what it resumed", tag, params: z.object({ id: z.string() }), answers: { 200: ["The event.", eventJson] } },
+    {
+      method: "get",
+      path: "/v1/events/{id}",
+      summary: "Read an event, what it started and what it resumed",
+      tag,
+      params: z.object({ id: z.string() }),
+      answers: { 200: ["The event.", eventJson] },
+    },
     async ({ c, workspace, params: { id } }) => {
       const [byKey] = await listEvents(db, workspace, { key: id }, 1);
       const event = byKey ?? (isId(id) ? (await listEvents(db, workspace, { id }, 1))[0] : undefined);
       if (event === undefined) throw notFound("event", id);
       const started = await listJobs(db, workspace, { kind: "function", eventId: event.id }, limits.listPage);
       const resumed = await listResumed(db, event.id);
-      return c.json({ ...eventView(event), started: started.map((run) => run.id), resumed: [...new Set(resumed.map((wait) => wait.jobId))] });
+      return c.json({
+        ...eventView(event),
+        started: started.map((run) => run.id),
+        resumed: [...new Set(resumed.map((wait) => wait.jobId))],
+      });
     },
   );
 }
@@ -134,7 +167,9 @@ async function readEvents(c: Context): Promise<{ given: z.infer<typeof newEvents
   const checked = newEvents.safeParse(many ? value : [value]);
   if (!checked.success) {
     // Of a single event, the path begins with itself.
-    const issues = many ? checked.error.issues : checked.error.issues.map((issue) => ({ ...issue, path: issue.path.slice(1) }));
+    const issues = many
+      ? checked.error.issues
+      : checked.error.issues.map((issue) => ({ ...issue, path: issue.path.slice(1) }));
     throw refusalOfSchema(new z.ZodError(issues), "");
   }
   const starts = many ? elements(text).map((span) => span.start) : [0];

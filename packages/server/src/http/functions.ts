@@ -15,13 +15,19 @@ import { type Page, pageOf } from "./paging.js";
 import { eventBody } from "./runs.js";
 import { delay, json, key, listOf, name, page, tags, time } from "./schemas.js";
 
-const triggerJson = z.union([z.object({ event: z.string(), if: z.string().optional() }), z.object({ cron: z.string(), timezone: z.string() })]);
+const triggerJson = z.union([
+  z.object({ event: z.string(), if: z.string().optional() }),
+  z.object({ cron: z.string(), timezone: z.string() }),
+]);
 
 const functionJson = z
   .object({
     id: z.string(),
     app: z.string().nullable(),
-    serve_url: z.string().nullable().openapi({ description: "Null: the app no longer has this function; its runs wait." }),
+    serve_url: z
+      .string()
+      .nullable()
+      .openapi({ description: "Null: the app no longer has this function; its runs wait." }),
     triggers: z.array(triggerJson),
     max_attempts: z.number().int(),
     concurrency: z.number().int().nullable(),
@@ -32,10 +38,18 @@ const functionJson = z
 type FunctionJson = z.infer<typeof functionJson>;
 
 const syncedJson = z
-  .object({ app: z.string(), serve_url: z.string(), added: z.array(z.string()), removed: z.array(z.string()), functions: z.array(functionJson) })
+  .object({
+    app: z.string(),
+    serve_url: z.string(),
+    added: z.array(z.string()),
+    removed: z.array(z.string()),
+    functions: z.array(functionJson),
+  })
   .openapi("Synced");
 
-const started = z.object({ run_id: z.string(), function: z.string(), state: z.string(), duplicate: z.boolean() }).openapi("Started");
+const started = z
+  .object({ run_id: z.string(), function: z.string(), state: z.string(), duplicate: z.boolean() })
+  .openapi("Started");
 
 const tag = "functions";
 const params = z.object({ id: z.string() });
@@ -55,14 +69,19 @@ export function functions(api: Api, listeners: Listeners): void {
   /** Queues as functions: with their apps and triggers. */
   const viewsOf = async (workspace: string, queues: readonly Queue[]): Promise<FunctionJson[]> => {
     const apps = new Map((await listApps(db, workspace)).map((app): [number, App] => [app.id, app]));
-    const events = await listTriggers(db, queues.map((queue) => queue.id));
+    const events = await listTriggers(
+      db,
+      queues.map((queue) => queue.id),
+    );
     const crons = (await listSchedules(db, workspace, "", limits.listPage)).filter((schedule) => schedule.owned);
     return queues.map((queue) => ({
       id: queue.name,
       app: apps.get(queue.appId ?? 0)?.name ?? null,
       serve_url: queue.url,
       triggers: [
-        ...events.filter((each) => each.queueId === queue.id).map(({ event, condition }) => ({ event, ...(condition === null ? {} : { if: condition }) })),
+        ...events
+          .filter((each) => each.queueId === queue.id)
+          .map(({ event, condition }) => ({ event, ...(condition === null ? {} : { if: condition }) })),
         ...crons.filter((each) => each.queueId === queue.id).map(({ cron, timezone }) => ({ cron, timezone })),
       ],
       max_attempts: queue.maxAttempts,
@@ -71,24 +90,46 @@ export function functions(api: Api, listeners: Listeners): void {
       created_at: queue.createdAt.toISOString(),
     }));
   };
-  const viewOf = async (workspace: string, queue: Queue): Promise<FunctionJson> => (await viewsOf(workspace, [queue]))[0]!;
+  const viewOf = async (workspace: string, queue: Queue): Promise<FunctionJson> =>
+    (await viewsOf(workspace, [queue]))[0]!;
 
   /** Asks the app and stores what it says. */
-  const sync = async (workspace: string, path: string, url: string, move: boolean): Promise<SyncResult & { ok: true }> => {
+  const sync = async (
+    workspace: string,
+    path: string,
+    url: string,
+    move: boolean,
+  ): Promise<SyncResult & { ok: true }> => {
     const checked = checkUrl(url, engine.policy);
     if (!checked.ok) throw invalid(path, checked.reason);
     const result = await engine.sync(workspace, checked.url.href, move);
     listeners.forget(workspace);
     if (result.ok) return result;
-    throw new Refusal(result.status, { 409: "conflict", 422: "invalid", 502: "app_unreachable" }[result.status], result.message);
+    throw new Refusal(
+      result.status,
+      { 409: "conflict", 422: "invalid", 502: "app_unreachable" }[result.status],
+      result.message,
+    );
   };
 
   endpoint(
     api,
     "read",
-    { method: "get", path: "/v1/functions", summary: "List functions", tag, query: z.object(page), answers: { 200: ["A page, by id.", listOf(functionJson)] } },
+    {
+      method: "get",
+      path: "/v1/functions",
+      summary: "List functions",
+      tag,
+      query: z.object(page),
+      answers: { 200: ["A page, by id.", listOf(functionJson)] },
+    },
     async ({ c, workspace, query }) => {
-      const { data, next_cursor } = await pageOf(query, (after, limit) => listQueues(db, workspace, "function", after ?? "", limit), (queue) => queue.name, (queue) => queue);
+      const { data, next_cursor } = await pageOf(
+        query,
+        (after, limit) => listQueues(db, workspace, "function", after ?? "", limit),
+        (queue) => queue.name,
+        (queue) => queue,
+      );
       return c.json({ data: await viewsOf(workspace, data), next_cursor } satisfies Page<FunctionJson>);
     },
   );
@@ -101,7 +142,13 @@ export function functions(api: Api, listeners: Listeners): void {
       path: "/v1/functions/sync",
       summary: "Read the functions of the app at this address",
       tag,
-      body: z.strictObject({ url: z.string(), move: z.boolean().optional().openapi({ description: "Agree that the app, or a function, moves here from another address." }) }),
+      body: z.strictObject({
+        url: z.string(),
+        move: z
+          .boolean()
+          .optional()
+          .openapi({ description: "Agree that the app, or a function, moves here from another address." }),
+      }),
       answers: { 200: ["What the app has.", syncedJson] },
     },
     async ({ c, workspace, body: { url, move = false } }) => {
@@ -135,25 +182,45 @@ export function functions(api: Api, listeners: Listeners): void {
     async ({ c, workspace, body }) => {
       const { app, url } = await sync(workspace, "serve_url", body.serve_url, body.move ?? false);
       const queue = await getQueue(db, workspace, "function", body.id);
-      if (queue === undefined || queue.url !== url) throw invalid("id", `the app ${app} at ${url} has no function ${body.id}`);
+      if (queue === undefined || queue.url !== url)
+        throw invalid("id", `the app ${app} at ${url} has no function ${body.id}`);
       const view = await viewOf(workspace, queue);
       const wanted = body.trigger_event ?? body.trigger_cron;
-      const agrees = wanted === undefined || view.triggers.some((trigger) => ("event" in trigger ? trigger.event : trigger.cron) === wanted);
-      return c.json({ ...view, ...(agrees ? {} : { warning: `The app names other triggers than ${JSON.stringify(wanted)}; its own count.` }) }, 201);
+      const agrees =
+        wanted === undefined ||
+        view.triggers.some((trigger) => ("event" in trigger ? trigger.event : trigger.cron) === wanted);
+      return c.json(
+        {
+          ...view,
+          ...(agrees ? {} : { warning: `The app names other triggers than ${JSON.stringify(wanted)}; its own count.` }),
+        },
+        201,
+      );
     },
   );
 
-  endpoint(api, "read", { method: "get", path: "/v1/functions/{id}", summary: "Read a function", tag, params, answers: one }, async ({ c, workspace, params: { id } }) =>
-    c.json(await viewOf(workspace, await find(workspace, id))),
+  endpoint(
+    api,
+    "read",
+    { method: "get", path: "/v1/functions/{id}", summary: "Read a function", tag, params, answers: one },
+    async ({ c, workspace, params: { id } }) => c.json(await viewOf(workspace, await find(workspace, id))),
   );
 
   endpoint(
     api,
     "write",
-    { method: "delete", path: "/v1/functions/{id}", summary: "Delete a function without unfinished runs", tag, params, answers: { 204: ["It is gone, until its app is read again."] } },
+    {
+      method: "delete",
+      path: "/v1/functions/{id}",
+      summary: "Delete a function without unfinished runs",
+      tag,
+      params,
+      answers: { 204: ["It is gone, until its app is read again."] },
+    },
     async ({ c, workspace, params: { id } }) => {
       await find(workspace, id);
-      if (!(await deleteQueue(db, workspace, "function", id))) throw conflict(`The function ${id} has unfinished runs: cancel them, or let them end.`);
+      if (!(await deleteQueue(db, workspace, "function", id)))
+        throw conflict(`The function ${id} has unfinished runs: cancel them, or let them end.`);
       listeners.forget(workspace);
       return c.body(null, 204);
     },
@@ -171,7 +238,9 @@ export function functions(api: Api, listeners: Listeners): void {
       body: z
         .strictObject({
           data: json.optional(),
-          id: key.optional().openapi({ description: "Of two starts of one function with one id the second does nothing." }),
+          id: key
+            .optional()
+            .openapi({ description: "Of two starts of one function with one id the second does nothing." }),
           delay: delay.optional(),
           tags: tags.optional(),
         })
@@ -181,7 +250,12 @@ export function functions(api: Api, listeners: Listeners): void {
     async ({ c, workspace, params: { id }, body, text }) => {
       const queue = await find(workspace, id);
       const runId = newId();
-      const event = { id: body.id ?? runId, name: "rotor/run.started", data: rawMember(text, "data") ?? "null", ts: (await readClock(db)).getTime() };
+      const event = {
+        id: body.id ?? runId,
+        name: "rotor/run.started",
+        data: rawMember(text, "data") ?? "null",
+        ts: (await readClock(db)).getTime(),
+      };
       const result = await engine.enqueue({
         id: runId,
         queueId: queue.id,
@@ -191,7 +265,10 @@ export function functions(api: Api, listeners: Listeners): void {
         delayMs: body.delay,
         tags: body.tags,
       });
-      return c.json({ run_id: result.id, function: id, state: result.state, duplicate: result.duplicate }, result.duplicate ? 200 : 201);
+      return c.json(
+        { run_id: result.id, function: id, state: result.state, duplicate: result.duplicate },
+        result.duplicate ? 200 : 201,
+      );
     },
   );
 
@@ -199,11 +276,16 @@ export function functions(api: Api, listeners: Listeners): void {
     ["pause", true, "Begin no further delivery of its runs"],
     ["resume", false, "Deliver its runs again"],
   ] as const) {
-    endpoint(api, "write", { method: "post", path: `/v1/functions/{id}/${verb}`, summary, tag, params, answers: one }, async ({ c, workspace, params: { id } }) => {
-      const queue = await pauseQueue(db, workspace, "function", (await find(workspace, id)).name, paused);
-      if (queue === undefined) throw notFound("function", id);
-      if (!paused) engine.wake();
-      return c.json(await viewOf(workspace, queue));
-    });
+    endpoint(
+      api,
+      "write",
+      { method: "post", path: `/v1/functions/{id}/${verb}`, summary, tag, params, answers: one },
+      async ({ c, workspace, params: { id } }) => {
+        const queue = await pauseQueue(db, workspace, "function", (await find(workspace, id)).name, paused);
+        if (queue === undefined) throw notFound("function", id);
+        if (!paused) engine.wake();
+        return c.json(await viewOf(workspace, queue));
+      },
+    );
   }
 }

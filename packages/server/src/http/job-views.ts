@@ -7,16 +7,36 @@ import { glance } from "./json-text.js";
 import { error, json, time } from "./schemas.js";
 
 const STATES = ["pending_approval", "waiting", "active", "completed", "failed", "cancelled"] as const;
-const REASONS = ["delayed", "queued", "retrying", "sleeping", "event", "signal", "child", "paused", "breaker", "unreachable", "held", "no_url", "approval"] as const;
+const REASONS = [
+  "delayed",
+  "queued",
+  "retrying",
+  "sleeping",
+  "event",
+  "signal",
+  "child",
+  "paused",
+  "breaker",
+  "unreachable",
+  "held",
+  "no_url",
+  "approval",
+] as const;
 
 const state = z.enum(STATES);
-const reason = z.enum(REASONS).nullable().openapi({ description: "Why it does not move; derived from state, steps and clock." });
+const reason = z
+  .enum(REASONS)
+  .nullable()
+  .openapi({ description: "Why it does not move; derived from state, steps and clock." });
 
 /** `?state=` takes a stored state, or a reason that is derived. */
 export const stateFilter = z.enum([...STATES, ...REASONS]).optional();
 
 /** Divides such a filter into what is stored and what is left to test. */
-export function readStateFilter(text: z.infer<typeof stateFilter>): { state?: z.infer<typeof state>; keep?: (job: JobView) => boolean } {
+export function readStateFilter(text: z.infer<typeof stateFilter>): {
+  state?: z.infer<typeof state>;
+  keep?: (job: JobView) => boolean;
+} {
   if (text === undefined) return {};
   const stored = STATES.find((each) => each === text);
   if (stored !== undefined) return { state: stored };
@@ -60,7 +80,9 @@ export const jobJson = z
     kind: z.enum(["callback", "function"]),
     payload: json,
     content_type: z.string(),
-    payload_encoding: z.enum(["json", "base64"]).openapi({ description: "`base64`: the payload is no JSON, and its bytes are shown so." }),
+    payload_encoding: z
+      .enum(["json", "base64"])
+      .openapi({ description: "`base64`: the payload is no JSON, and its bytes are shown so." }),
     deliveries: z.array(deliveryJson).optional(),
   })
   .openapi("Job");

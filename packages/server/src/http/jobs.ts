@@ -21,7 +21,10 @@ const enqueuedJson = z
     queue: z.string(),
     state: z.string(),
     duplicate: z.boolean().openapi({ description: "A job of this job_id was there already; nothing was enqueued." }),
-    payload_differs: z.boolean().optional().openapi({ description: "Of a duplicate: its payload is another than was sent now." }),
+    payload_differs: z
+      .boolean()
+      .optional()
+      .openapi({ description: "Of a duplicate: its payload is another than was sent now." }),
   })
   .openapi("Enqueued");
 
@@ -37,10 +40,19 @@ const enqueuedView = (queue: string, result: Enqueued): z.infer<typeof enqueuedJ
  * The job of this id, ours or the client's own.
  * @throws Refusal 404, also for another workspace's.
  */
-export async function findJob(db: Queryable, workspace: string, id: string, filter: Pick<JobFilter, "kind" | "queue">, what = "job"): Promise<JobView> {
+export async function findJob(
+  db: Queryable,
+  workspace: string,
+  id: string,
+  filter: Pick<JobFilter, "kind" | "queue">,
+  what = "job",
+): Promise<JobView> {
   const [byId] = isId(id) ? await listJobs(db, workspace, { ...filter, id }, 1) : [];
   if (byId !== undefined) return byId;
-  const [byKey] = filter.queue !== undefined && isPlain(id) && !id.startsWith("rotor:") ? await listJobs(db, workspace, { ...filter, key: id }, 1) : [];
+  const [byKey] =
+    filter.queue !== undefined && isPlain(id) && !id.startsWith("rotor:")
+      ? await listJobs(db, workspace, { ...filter, key: id }, 1)
+      : [];
   if (byKey === undefined) throw notFound(what, id);
   return byKey;
 }
@@ -51,7 +63,10 @@ async function enqueueWanted(engine: Engine, queueId: number, wanted: readonly W
   const test = (results: readonly Enqueued[]): void => {
     for (const [index, result] of results.entries()) {
       if (!result.duplicate || !wanted[index]!.rejectDuplicate) continue;
-      throw conflict(`A job with the id ${jobs[index]!.key} exists in this queue.`, { id: result.id, state: result.state });
+      throw conflict(`A job with the id ${jobs[index]!.key} exists in this queue.`, {
+        id: result.id,
+        state: result.state,
+      });
     }
   };
   if (jobs.length > 1 && wanted.some((each) => each.rejectDuplicate)) {
@@ -70,7 +85,9 @@ async function enqueueWanted(engine: Engine, queueId: number, wanted: readonly W
 
 const tag = "jobs";
 const inQueue = z.object({ name: z.string() });
-const oneJob = z.object({ name: z.string(), id: z.string() }).openapi({ description: "`id` is the job's id, or its job_id." });
+const oneJob = z
+  .object({ name: z.string(), id: z.string() })
+  .openapi({ description: "`id` is the job's id, or its job_id." });
 
 /** Hangs the routes of jobs. */
 export function jobs(api: Api, ids: QueueIds): void {
@@ -87,7 +104,10 @@ export function jobs(api: Api, ids: QueueIds): void {
       tag,
       params: inQueue,
       describedBody: { "application/json": envelope, "*/*": z.string().openapi({ format: "binary" }) },
-      answers: { 201: ["It is durable.", enqueuedJson], 200: ["A job of this job_id was there already.", enqueuedJson] },
+      answers: {
+        201: ["It is durable.", enqueuedJson],
+        200: ["A job of this job_id was there already.", enqueuedJson],
+      },
     },
     async ({ c, workspace, params: { name } }) => {
       const wanted = await readEnqueue(c);
@@ -128,9 +148,18 @@ export function jobs(api: Api, ids: QueueIds): void {
       answers: { 200: ["A page.", listOf(jobJson)] },
     },
     async ({ c, workspace, params: { name }, query }) => {
-      if ((await getQueue(db, workspace, "callback", plainOr404(name))) === undefined) throw notFound("queue", name);
+      if ((await getQueue(db, workspace, "callback", name)) === undefined) throw notFound("queue", name);
       const { state, keep } = readStateFilter(query.state);
-      return c.json(await pageOfJobs(db, workspace, { kind: "callback", queue: name, state, tag: query.tag }, query, (job) => jobView(job), keep));
+      return c.json(
+        await pageOfJobs(
+          db,
+          workspace,
+          { kind: "callback", queue: name, state, tag: query.tag },
+          query,
+          (job) => jobView(job),
+          keep,
+        ),
+      );
     },
   );
 
@@ -142,23 +171,58 @@ export function jobs(api: Api, ids: QueueIds): void {
     return jobView(job, await listDeliveries(db, job.id));
   };
 
-  endpoint(api, "read", { method: "get", path, summary: "Read a job and its deliveries", tag, params: oneJob, answers: { 200: ["The job.", jobJson] } }, async ({ c, workspace, params }) =>
-    c.json(await withDeliveries(workspace, params)),
+  endpoint(
+    api,
+    "read",
+    {
+      method: "get",
+      path,
+      summary: "Read a job and its deliveries",
+      tag,
+      params: oneJob,
+      answers: { 200: ["The job.", jobJson] },
+    },
+    async ({ c, workspace, params }) => c.json(await withDeliveries(workspace, params)),
   );
 
-  endpoint(api, "write", { method: "delete", path, summary: "Cancel an unfinished job", tag, params: oneJob, answers: { 200: ["The job.", jobJson] } }, async ({ c, workspace, params }) => {
-    const { id } = await find(workspace, params);
-    await cancel(db, [id]);
-    const job = await find(workspace, { ...params, id });
-    // Cancelled before, or by somebody else just now: what was asked for is so.
-    if (job.state !== "cancelled") throw conflict(`The job is ${job.state} already.`, { state: job.state });
-    return c.json(jobView(job));
-  });
+  endpoint(
+    api,
+    "write",
+    {
+      method: "delete",
+      path,
+      summary: "Cancel an unfinished job",
+      tag,
+      params: oneJob,
+      answers: { 200: ["The job.", jobJson] },
+    },
+    async ({ c, workspace, params }) => {
+      const { id } = await find(workspace, params);
+      await cancel(db, [id]);
+      const job = await find(workspace, { ...params, id });
+      // Cancelled before, or by somebody else just now: what was asked for is so.
+      if (job.state !== "cancelled") throw conflict(`The job is ${job.state} already.`, { state: job.state });
+      return c.json(jobView(job));
+    },
+  );
 
-  endpoint(api, "write", { method: "post", path: `${path}/retry`, summary: "Make a failed job wait again, with all its attempts", tag, params: oneJob, answers: { 200: ["The job.", jobJson] } }, async ({ c, workspace, params }) => {
-    const { id, state } = await find(workspace, params);
-    if ((await retry(db, [id])).length === 0) throw conflict(`Only a failed job can be retried; this one is ${state}.`, { state });
-    engine.wake();
-    return c.json(jobView(await find(workspace, { ...params, id })));
-  });
+  endpoint(
+    api,
+    "write",
+    {
+      method: "post",
+      path: `${path}/retry`,
+      summary: "Make a failed job wait again, with all its attempts",
+      tag,
+      params: oneJob,
+      answers: { 200: ["The job.", jobJson] },
+    },
+    async ({ c, workspace, params }) => {
+      const { id, state } = await find(workspace, params);
+      if ((await retry(db, [id])).length === 0)
+        throw conflict(`Only a failed job can be retried; this one is ${state}.`, { state });
+      engine.wake();
+      return c.json(jobView(await find(workspace, { ...params, id })));
+    },
+  );
 }

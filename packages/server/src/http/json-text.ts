@@ -29,7 +29,8 @@ export function glance(text: string): Glance {
         i++;
         if (text[i] !== "u") continue;
         const unit = Number.parseInt(text.slice(i + 1, i + 5), 16);
-        if (unit === 0) unstorable ??= 'the character "\\u0000", which no text column can hold; leave it out or encode it';
+        if (unit === 0)
+          unstorable ??= 'the character "\\u0000", which no text column can hold; leave it out or encode it';
         if (unit < 0xd800 || unit > 0xdfff) continue;
         const next = unit < 0xdc00 ? /^\\u(d[c-f][0-9a-f]{2})/i.exec(text.slice(i + 5, i + 11)) : null;
         if (next) i += 10;

@@ -1,8 +1,9 @@
 /** Which event names functions listen for, so that a sender who misspelt one is told. */
-import type { Queryable } from "../store/db.js";
-import { listTriggers } from "../store/apps.js";
-import { listQueues } from "../store/queues.js";
+
 import { limits } from "../core/limits.js";
+import { listTriggers } from "../store/apps.js";
+import type { Queryable } from "../store/db.js";
+import { listQueues } from "../store/queues.js";
 import { shown } from "./errors.js";
 
 /** A function that was synced this long ago at most may not be known. */
@@ -22,7 +23,16 @@ export function listenersOf(db: Queryable): Listeners {
     const known = kept.get(workspace);
     if (known !== undefined && known.until > performance.now()) return known.names;
     const queues = await listQueues(db, workspace, "function", "", limits.listPage);
-    const names = [...new Set((await listTriggers(db, queues.map((queue) => queue.id))).map((trigger) => trigger.event))];
+    const names = [
+      ...new Set(
+        (
+          await listTriggers(
+            db,
+            queues.map((queue) => queue.id),
+          )
+        ).map((trigger) => trigger.event),
+      ),
+    ];
     if (kept.size >= KEPT) kept.delete(kept.keys().next().value!);
     kept.set(workspace, { names, until: performance.now() + KEPT_MS });
     return names;

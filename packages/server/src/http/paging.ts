@@ -1,8 +1,9 @@
 /** Pages of lists. A cursor is the last item that was looked at: opaque to clients, and stable while items are added. */
-import { limits } from "../core/limits.js";
+
 import { isId } from "../core/ids.js";
-import { type JobFilter, type JobView, listJobs } from "../store/views.js";
+import { limits } from "../core/limits.js";
 import type { Queryable } from "../store/db.js";
+import { type JobFilter, type JobView, listJobs } from "../store/views.js";
 import { invalid } from "./errors.js";
 
 export type PageQuery = { readonly limit?: number; readonly cursor?: string };
@@ -32,7 +33,8 @@ export async function pageOf<Row, Item>(
 
 /** The cursor of a list that is ordered by ids of ours. */
 export function idCursor(cursor: string | undefined): string | undefined {
-  if (cursor !== undefined && !isId(cursor)) throw invalid("query.cursor", "it is not the next_cursor of a page of this list");
+  if (cursor !== undefined && !isId(cursor))
+    throw invalid("query.cursor", "it is not the next_cursor of a page of this list");
   return cursor;
 }
 
@@ -52,7 +54,8 @@ export async function pageOfJobs<Item>(
 ): Promise<Page<Item>> {
   const limit = Math.min(query.limit ?? DEFAULT_LIMIT, LARGE_ITEMS);
   const read = (before: string | undefined, count: number) => listJobs(db, workspace, { ...filter, before }, count);
-  if (keep === undefined) return pageOf({ ...query, cursor: idCursor(query.cursor) }, read, (job) => job.id, view, LARGE_ITEMS);
+  if (keep === undefined)
+    return pageOf({ ...query, cursor: idCursor(query.cursor) }, read, (job) => job.id, view, LARGE_ITEMS);
   const data: Item[] = [];
   let before = idCursor(query.cursor);
   for (let looked = 0; looked < LOOK; ) {

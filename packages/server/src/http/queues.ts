@@ -1,16 +1,27 @@
 /** Queues over HTTP: made, changed, paused, deleted. Their jobs are in `jobs.ts`. */
-import { formatDuration } from "@rotorsh/sdk/duration";
+
 import { z } from "@hono/zod-openapi";
+import { formatDuration } from "@rotorsh/sdk/duration";
 import type { Backoff } from "../core/backoff.js";
 import { limits } from "../core/limits.js";
 import { checkUrl } from "../delivery/guard.js";
 import { checkHeaders } from "../delivery/headers.js";
-import { createQueue, DEFAULT_QUEUE, deleteQueue, getQueue, listQueues, pauseQueue, type Queue, type QueueSettings, updateQueue } from "../store/queues.js";
-import type { Engine } from "./engine.js";
+import {
+  createQueue,
+  DEFAULT_QUEUE,
+  deleteQueue,
+  getQueue,
+  listQueues,
+  pauseQueue,
+  type Queue,
+  type QueueSettings,
+  updateQueue,
+} from "../store/queues.js";
 import { type Api, endpoint } from "./endpoint.js";
+import type { Engine } from "./engine.js";
 import { conflict, invalid, notFound } from "./errors.js";
 import { pageOf } from "./paging.js";
-import { attempts, duration, listOf, maxAttemptsOf, name, NOT_BOTH, notBoth, page, time } from "./schemas.js";
+import { attempts, duration, listOf, maxAttemptsOf, NOT_BOTH, name, notBoth, page, time } from "./schemas.js";
 
 const backoffDelay = duration({ maxMs: limits.delayMs });
 
@@ -24,10 +35,17 @@ const retry = z
         const list = z.array(backoffDelay).min(1).max(100).safeParse(value);
         if (list.success) return { kind: "list", listMs: list.data };
         const reason = Array.isArray(value) ? list.error.issues[0]?.message : undefined;
-        context.addIssue({ code: "custom", message: reason ?? 'write "exponential", "linear", "fixed", or a list such as ["5s", "1m"]' });
+        context.addIssue({
+          code: "custom",
+          message: reason ?? 'write "exponential", "linear", "fixed", or a list such as ["5s", "1m"]',
+        });
         return z.NEVER;
       })
-      .openapi({ type: ["string", "array"], example: "exponential", description: '"exponential", "linear", "fixed", or the delay after each attempt, such as ["5s", "1m"].' })
+      .openapi({
+        type: ["string", "array"],
+        example: "exponential",
+        description: '"exponential", "linear", "fixed", or the delay after each attempt, such as ["5s", "1m"].',
+      })
       .optional(),
     factor: z.number().min(1).max(100).optional(),
     min: backoffDelay.optional(),
@@ -39,7 +57,14 @@ const retry = z
 const options = {
   callback_url: z.string().nullable().optional().openapi({ example: "https://example.com/jobs" }),
   headers: z.record(z.string(), z.string()).optional(),
-  concurrency: z.number().int().min(1).max(limits.concurrency).nullable().optional().openapi({ description: "Deliveries at one time; null: no limit. Default 10." }),
+  concurrency: z
+    .number()
+    .int()
+    .min(1)
+    .max(limits.concurrency)
+    .nullable()
+    .optional()
+    .openapi({ description: "Deliveries at one time; null: no limit. Default 10." }),
   retry: retry.optional(),
   timeout: duration({ minMs: 1, maxMs: limits.timeoutMs }).optional(),
   async_timeout: duration({ minMs: 1, maxMs: limits.asyncTimeoutMs }).optional(),
@@ -137,7 +162,8 @@ function backoffOf(current: Backoff, given: NonNullable<Changes["retry"]>): Back
   const minMs = given.min ?? current.minMs;
   // A list says by itself how long it may take.
   const maxMs = given.max ?? Math.max(current.maxMs, ...listMs);
-  if (minMs > maxMs) throw invalid("retry.min", `${formatDuration(minMs)} is longer than max, ${formatDuration(maxMs)}`);
+  if (minMs > maxMs)
+    throw invalid("retry.min", `${formatDuration(minMs)} is longer than max, ${formatDuration(maxMs)}`);
   return { kind, listMs, minMs, maxMs, factor: given.factor ?? current.factor, jitter: given.jitter ?? current.jitter };
 }
 
@@ -158,24 +184,49 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
   endpoint(
     api,
     "read",
-    { method: "get", path: "/v1/queues", summary: "List queues", tag, query: z.object(page), answers: { 200: ["A page, by name.", listOf(queueJson)] } },
+    {
+      method: "get",
+      path: "/v1/queues",
+      summary: "List queues",
+      tag,
+      query: z.object(page),
+      answers: { 200: ["A page, by name.", listOf(queueJson)] },
+    },
     async ({ c, workspace, query }) =>
-      c.json(await pageOf(query, (after, limit) => listQueues(db, workspace, "callback", after ?? "", limit), (queue) => queue.name, viewOf)),
+      c.json(
+        await pageOf(
+          query,
+          (after, limit) => listQueues(db, workspace, "callback", after ?? "", limit),
+          (queue) => queue.name,
+          viewOf,
+        ),
+      ),
   );
 
   endpoint(
     api,
     "write",
-    { method: "post", path: "/v1/queues", summary: "Make a queue", tag, body: creation, answers: { 201: ["The queue.", queueJson] } },
+    {
+      method: "post",
+      path: "/v1/queues",
+      summary: "Make a queue",
+      tag,
+      body: creation,
+      answers: { 201: ["The queue.", queueJson] },
+    },
     async ({ c, workspace, body: { name: queueName, ...given } }) => {
       const queue = await createQueue(db, workspace, queueName, settingsOf(engine, DEFAULT_QUEUE, given));
-      if (queue === undefined) throw conflict(`A queue named ${queueName} exists: PUT /v1/queues/${queueName} changes it.`);
+      if (queue === undefined)
+        throw conflict(`A queue named ${queueName} exists: PUT /v1/queues/${queueName} changes it.`);
       return c.json(viewOf(queue), 201);
     },
   );
 
-  endpoint(api, "read", { method: "get", path: "/v1/queues/{name}", summary: "Read a queue", tag, params, answers: one }, async ({ c, workspace, params: { name: queueName } }) =>
-    c.json(viewOf(await find(workspace, queueName))),
+  endpoint(
+    api,
+    "read",
+    { method: "get", path: "/v1/queues/{name}", summary: "Read a queue", tag, params, answers: one },
+    async ({ c, workspace, params: { name: queueName } }) => c.json(viewOf(await find(workspace, queueName))),
   );
 
   endpoint(
@@ -192,7 +243,10 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
     },
     async ({ c, workspace, params: { name: queueName }, body }) => {
       const current = await getQueue(db, workspace, "callback", queueName);
-      const made = current === undefined ? await createQueue(db, workspace, queueName, settingsOf(engine, DEFAULT_QUEUE, body)) : undefined;
+      const made =
+        current === undefined
+          ? await createQueue(db, workspace, queueName, settingsOf(engine, DEFAULT_QUEUE, body))
+          : undefined;
       if (made !== undefined) return c.json(viewOf(made), 201);
       const before = current ?? (await find(workspace, queueName));
       const changed = await updateQueue(db, workspace, queueName, settingsOf(engine, before, body));
@@ -218,7 +272,14 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
   endpoint(
     api,
     "write",
-    { method: "delete", path: "/v1/queues/{name}", summary: "Delete a queue without unfinished jobs", tag, params, answers: { 204: ["It is gone."] } },
+    {
+      method: "delete",
+      path: "/v1/queues/{name}",
+      summary: "Delete a queue without unfinished jobs",
+      tag,
+      params,
+      answers: { 204: ["It is gone."] },
+    },
     async ({ c, workspace, params: { name: queueName } }) => {
       await find(workspace, queueName);
       forget(workspace, queueName);
@@ -233,12 +294,17 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
     ["pause", true, "Begin no further delivery"],
     ["resume", false, "Deliver again"],
   ] as const) {
-    endpoint(api, "write", { method: "post", path: `/v1/queues/{name}/${verb}`, summary, tag, params, answers: one }, async ({ c, workspace, params: { name: queueName } }) => {
-      await find(workspace, queueName);
-      const queue = await pauseQueue(db, workspace, "callback", queueName, paused);
-      if (queue === undefined) throw notFound("queue", queueName);
-      if (!paused) engine.wake();
-      return c.json(viewOf(queue));
-    });
+    endpoint(
+      api,
+      "write",
+      { method: "post", path: `/v1/queues/{name}/${verb}`, summary, tag, params, answers: one },
+      async ({ c, workspace, params: { name: queueName } }) => {
+        await find(workspace, queueName);
+        const queue = await pauseQueue(db, workspace, "callback", queueName, paused);
+        if (queue === undefined) throw notFound("queue", queueName);
+        if (!paused) engine.wake();
+        return c.json(viewOf(queue));
+      },
+    );
   }
 }

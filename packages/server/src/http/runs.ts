@@ -6,7 +6,16 @@ import { type JobView, listDeliveries, listSteps } from "../store/views.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint } from "./endpoint.js";
 import { conflict, invalid } from "./errors.js";
-import { deliveryView, eventOf, readStateFilter, runJson, runView, stateFilter, stepJson, stepView } from "./job-views.js";
+import {
+  deliveryView,
+  eventOf,
+  readStateFilter,
+  runJson,
+  runView,
+  stateFilter,
+  stepJson,
+  stepView,
+} from "./job-views.js";
 import { findJob } from "./jobs.js";
 import { pageOfJobs } from "./paging.js";
 import { duration, filterText, json, listOf, page, tag as tagText } from "./schemas.js";
@@ -22,7 +31,8 @@ const one = { 200: ["The run.", runJson] } as const;
 export function runs(api: Api): void {
   const { engine } = api;
   const { db } = engine;
-  const find = (workspace: string, id: string): Promise<JobView> => findJob(db, workspace, id, { kind: "function" }, "run");
+  const find = (workspace: string, id: string): Promise<JobView> =>
+    findJob(db, workspace, id, { kind: "function" }, "run");
 
   endpoint(
     api,
@@ -45,20 +55,48 @@ export function runs(api: Api): void {
       const { state, keep } = readStateFilter(query.state);
       const ofEvent = query.event === undefined ? undefined : (run: JobView) => eventOf(run).name === query.event;
       const both = keep && ofEvent ? (run: JobView) => keep(run) && ofEvent(run) : (keep ?? ofEvent);
-      return c.json(await pageOfJobs(db, workspace, { kind: "function", queue: query.function, state, tag: query.tag }, query, runView, both));
+      return c.json(
+        await pageOfJobs(
+          db,
+          workspace,
+          { kind: "function", queue: query.function, state, tag: query.tag },
+          query,
+          runView,
+          both,
+        ),
+      );
     },
   );
-
-  endpoint(api, "read", { method: "get", path: "/v1/runs/{id}", summary: "Read a run with its steps and deliveries", tag, params, answers: one }, async ({ c, workspace, params: { id } }) => {
-    const run = await find(workspace, id);
-    const [steps, deliveries] = [await listSteps(db, run.id), await listDeliveries(db, run.id)];
-    return c.json({ ...runView(run), steps: steps.map(stepView), deliveries: deliveries.map(deliveryView) });
-  });
 
   endpoint(
     api,
     "read",
-    { method: "get", path: "/v1/runs/{id}/steps", summary: "List a run's steps in the order of their results", tag, params, answers: { 200: ["All of them.", listOf(stepJson)] } },
+    {
+      method: "get",
+      path: "/v1/runs/{id}",
+      summary: "Read a run with its steps and deliveries",
+      tag,
+      params,
+      answers: one,
+    },
+    async ({ c, workspace, params: { id } }) => {
+      const run = await find(workspace, id);
+      const [steps, deliveries] = [await listSteps(db, run.id), await listDeliveries(db, run.id)];
+      return c.json({ ...runView(run), steps: steps.map(stepView), deliveries: deliveries.map(deliveryView) });
+    },
+  );
+
+  endpoint(
+    api,
+    "read",
+    {
+      method: "get",
+      path: "/v1/runs/{id}/steps",
+      summary: "List a run's steps in the order of their results",
+      tag,
+      params,
+      answers: { 200: ["All of them.", listOf(stepJson)] },
+    },
     async ({ c, workspace, params: { id } }) => {
       const run = await find(workspace, id);
       return c.json({ data: (await listSteps(db, run.id)).map(stepView), next_cursor: null });
@@ -74,7 +112,9 @@ export function runs(api: Api): void {
       summary: "Read a run as soon as it has ended, or as it is once the wait is over",
       tag,
       params,
-      query: z.object({ wait: duration({ maxMs: LONGEST_WAIT_MS }).optional().openapi({ description: 'Default "30s", at most "60s".' }) }),
+      query: z.object({
+        wait: duration({ maxMs: LONGEST_WAIT_MS }).optional().openapi({ description: 'Default "30s", at most "60s".' }),
+      }),
       answers: one,
     },
     async ({ c, workspace, params: { id }, query: { wait = 30_000 } }) => {
@@ -85,23 +125,36 @@ export function runs(api: Api): void {
     },
   );
 
-  endpoint(api, "write", { method: "post", path: "/v1/runs/{id}/cancel", summary: "End an unfinished run", tag, params, answers: one }, async ({ c, workspace, params: { id } }) => {
-    const before = await find(workspace, id);
-    const moved = await cancel(db, [before.id]);
-    const run = await find(workspace, before.id);
-    if (run.state !== "cancelled") throw conflict(`The run is ${run.state} already.`, { state: run.state });
-    // A parent that waits for it goes on.
-    if (moved.length > 0) engine.wake();
-    return c.json(runView(run));
-  });
+  endpoint(
+    api,
+    "write",
+    { method: "post", path: "/v1/runs/{id}/cancel", summary: "End an unfinished run", tag, params, answers: one },
+    async ({ c, workspace, params: { id } }) => {
+      const before = await find(workspace, id);
+      const moved = await cancel(db, [before.id]);
+      const run = await find(workspace, before.id);
+      if (run.state !== "cancelled") throw conflict(`The run is ${run.state} already.`, { state: run.state });
+      // A parent that waits for it goes on.
+      if (moved.length > 0) engine.wake();
+      return c.json(runView(run));
+    },
+  );
 
   endpoint(
     api,
     "write",
-    { method: "post", path: "/v1/runs/{id}/retry", summary: "Let a failed run go on where it failed", tag, params, answers: one },
+    {
+      method: "post",
+      path: "/v1/runs/{id}/retry",
+      summary: "Let a failed run go on where it failed",
+      tag,
+      params,
+      answers: one,
+    },
     async ({ c, workspace, params: { id } }) => {
       const before = await find(workspace, id);
-      if ((await retry(db, [before.id])).length === 0) throw conflict(`Only a failed run can be retried; this one is ${before.state}.`, { state: before.state });
+      if ((await retry(db, [before.id])).length === 0)
+        throw conflict(`Only a failed run can be retried; this one is ${before.state}.`, { state: before.state });
       engine.wake();
       return c.json(runView(await find(workspace, before.id)));
     },
@@ -110,10 +163,20 @@ export function runs(api: Api): void {
   endpoint(
     api,
     "write",
-    { method: "post", path: "/v1/runs/{id}/resume", summary: "Try a held run again, after its code was mended", tag, params, answers: one },
+    {
+      method: "post",
+      path: "/v1/runs/{id}/resume",
+      summary: "Try a held run again, after its code was mended",
+      tag,
+      params,
+      answers: one,
+    },
     async ({ c, workspace, params: { id } }) => {
       const before = await find(workspace, id);
-      if ((await resumeHeld(db, [before.id])).length === 0) throw conflict(`Only a held run can be resumed; this one is ${before.reason ?? before.state}.`, { state: before.state });
+      if ((await resumeHeld(db, [before.id])).length === 0)
+        throw conflict(`Only a held run can be resumed; this one is ${before.reason ?? before.state}.`, {
+          state: before.state,
+        });
       engine.wake();
       return c.json(runView(await find(workspace, before.id)));
     },
@@ -136,11 +199,17 @@ export function runs(api: Api): void {
     },
     async ({ c, workspace, params: { id }, body: { from_step: fromStep }, text }) => {
       const run = await find(workspace, id);
-      if (fromStep !== undefined && !(await listSteps(db, run.id)).some((step) => step.key === fromStep && step.seq !== null)) {
+      if (
+        fromStep !== undefined &&
+        !(await listSteps(db, run.id)).some((step) => step.key === fromStep && step.seq !== null)
+      ) {
         throw invalid("from_step", `this run has no result of a step ${JSON.stringify(fromStep)}`);
       }
       const input = rawMember(text, "input");
-      const runId = await replay(db, run.id, { fromStep, body: input === undefined ? undefined : bodyWith(run, input) });
+      const runId = await replay(db, run.id, {
+        fromStep,
+        body: input === undefined ? undefined : bodyWith(run, input),
+      });
       // It was there a moment ago: it has been pruned since.
       if (runId === undefined) throw conflict("The run is gone.");
       engine.wake();

@@ -1,6 +1,7 @@
 /** What names, durations, tags and pages look like in requests. One place, so that all routes say the same. */
-import { parseDuration } from "@rotorsh/sdk/duration";
+
 import { z } from "@hono/zod-openapi";
+import { parseDuration } from "@rotorsh/sdk/duration";
 import { limits } from "../core/limits.js";
 
 /** C0, DEL and C1 controls. */
@@ -59,15 +60,26 @@ export const delay = z
       ? Math.round(value * 1_000)
       : toMs(value, { maxMs: limits.delayMs }, context),
   )
-  .openapi({ type: ["string", "number"], description: 'A duration such as "5m", or a number of seconds.', example: "5m" });
+  .openapi({
+    type: ["string", "number"],
+    description: 'A duration such as "5m", or a number of seconds.',
+    example: "5m",
+  });
 
-function toMs(value: unknown, { minMs = 0, maxMs }: { minMs?: number; maxMs: number }, context: z.RefinementCtx): number {
+function toMs(
+  value: unknown,
+  { minMs = 0, maxMs }: { minMs?: number; maxMs: number },
+  context: z.RefinementCtx,
+): number {
   try {
     const ms = parseDuration(value as string, { maxMs });
     if (ms >= minMs) return ms;
     context.addIssue({ code: "custom", message: "it must be longer" });
   } catch (error) {
-    context.addIssue({ code: "custom", message: error instanceof Error ? error.message.replace(/^duration: /, "") : String(error) });
+    context.addIssue({
+      code: "custom",
+      message: error instanceof Error ? error.message.replace(/^duration: /, "") : String(error),
+    });
   }
   return z.NEVER;
 }
@@ -88,33 +100,51 @@ export const instant = z.iso
 /** Attempts in all; `retries` counts them without the first. */
 export const attempts = {
   max_attempts: z.number().int().min(1).max(limits.maxAttempts).optional(),
-  retries: z.number().int().min(0).max(limits.maxAttempts - 1).optional(),
+  retries: z
+    .number()
+    .int()
+    .min(0)
+    .max(limits.maxAttempts - 1)
+    .optional(),
 };
 
 /** Attempts in all, of whichever was written. */
 export const maxAttemptsOf = (given: { max_attempts?: number; retries?: number }): number | undefined =>
   given.max_attempts ?? (given.retries === undefined ? undefined : given.retries + 1);
 
-export const notBoth = (given: { max_attempts?: unknown; retries?: unknown }): boolean => given.max_attempts === undefined || given.retries === undefined;
+export const notBoth = (given: { max_attempts?: unknown; retries?: unknown }): boolean =>
+  given.max_attempts === undefined || given.retries === undefined;
 export const NOT_BOTH = "max_attempts and retries say the same: write one of them";
 
 /** A number in a query string. */
-const digits = z.string().regex(/^\d{1,6}$/, "write a whole number").transform(Number);
+const digits = z
+  .string()
+  .regex(/^\d{1,6}$/, "write a whole number")
+  .transform(Number);
 
 /** The page of a list. */
 export const page = {
   limit: digits
     .pipe(z.number().min(1).max(limits.listPage))
     .optional()
-    .openapi({ type: "integer", minimum: 1, maximum: limits.listPage, description: "Items a page, at most. Lists whose items are large give fewer." }),
+    .openapi({
+      type: "integer",
+      minimum: 1,
+      maximum: limits.listPage,
+      description: "Items a page, at most. Lists whose items are large give fewer.",
+    }),
   cursor: filterText.optional().openapi({ description: "The `next_cursor` of the page before." }),
 };
 
 /** A list's answer. */
-export const listOf = <T extends z.ZodType>(item: T) => z.object({ data: z.array(item), next_cursor: z.string().nullable() });
+export const listOf = <T extends z.ZodType>(item: T) =>
+  z.object({ data: z.array(item), next_cursor: z.string().nullable() });
 
 export const json = z.unknown().openapi({ description: "Any JSON." });
 export const time = z.string().openapi({ format: "date-time" });
 export const error = z
   .object({ name: z.string(), message: z.string(), stack: z.string().optional(), code: z.string().optional() })
   .openapi("WireError");
+
+/** A place in the order of a run's results. */
+export const seqCursor = z.string().regex(/^\d{1,15}$/, "it is not the `more` of a delivery or page");

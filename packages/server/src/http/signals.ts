@@ -26,7 +26,11 @@ export function signals(api: Api): void {
       const data = rawMember(text, "data") ?? "null";
       const runId = id.length <= limits.keyLength ? await completeSignal(engine.db, workspace, id, data) : undefined;
       if (runId === undefined) {
-        throw new Refusal(404, "not_found", `No run waits for the signal ${shown(id)}: it was completed, its time is over, or the wait has not begun yet.`);
+        throw new Refusal(
+          404,
+          "not_found",
+          `No run waits for the signal ${shown(id)}: it was completed, its time is over, or the wait has not begun yet.`,
+        );
       }
       engine.wake();
       return c.json({ run_id: runId });

@@ -22,16 +22,33 @@ export type CourierOptions = {
 };
 
 /** The end of one call. `hash` is the app's list of functions as it is now, where the app said so. */
-export type Carried = { readonly end: End; readonly status: number | null; readonly durationMs: number; readonly hash?: string };
+export type Carried = {
+  readonly end: End;
+  readonly status: number | null;
+  readonly durationMs: number;
+  readonly hash?: string;
+};
 
-export async function carry(options: CourierOptions, job: LoadedJob, steps: readonly StepRow[], signal: AbortSignal): Promise<Carried> {
+export async function carry(
+  options: CourierOptions,
+  job: LoadedJob,
+  steps: readonly StepRow[],
+  signal: AbortSignal,
+): Promise<Carried> {
   const secrets = await options.secrets(job.queue.workspace);
-  return job.queue.kind === "callback" ? callback(options, job, secrets, signal) : workflow(options, job, steps, secrets, signal);
+  return job.queue.kind === "callback"
+    ? callback(options, job, secrets, signal)
+    : workflow(options, job, steps, secrets, signal);
 }
 
 const nowSeconds = (): number => Math.floor(Date.now() / 1000);
 
-async function callback(options: CourierOptions, job: LoadedJob, secrets: readonly string[], signal: AbortSignal): Promise<Carried> {
+async function callback(
+  options: CourierOptions,
+  job: LoadedJob,
+  secrets: readonly string[],
+  signal: AbortSignal,
+): Promise<Carried> {
   const token = makeToken(options.tokenSecret, "complete", { jobId: job.jobId, delivery: job.delivery });
   const request = callbackRequest({
     jobId: job.jobId,
@@ -55,11 +72,18 @@ async function callback(options: CourierOptions, job: LoadedJob, secrets: readon
     workspace: job.queue.workspace,
     signal,
   });
-  if (result.kind === "answered") return { end: readCallbackAnswer(result, Date.now()), status: result.status, durationMs: result.durationMs };
+  if (result.kind === "answered")
+    return { end: readCallbackAnswer(result, Date.now()), status: result.status, durationMs: result.durationMs };
   return { end: unanswered(result, job.timeoutMs), status: null, durationMs: result.durationMs };
 }
 
-async function workflow(options: CourierOptions, job: LoadedJob, steps: readonly StepRow[], secrets: readonly string[], signal: AbortSignal): Promise<Carried> {
+async function workflow(
+  options: CourierOptions,
+  job: LoadedJob,
+  steps: readonly StepRow[],
+  secrets: readonly string[],
+  signal: AbortSignal,
+): Promise<Carried> {
   const token = makeToken(options.tokenSecret, "checkpoint", { jobId: job.jobId, delivery: job.delivery });
   const text = workflowBody(
     {
@@ -86,17 +110,35 @@ async function workflow(options: CourierOptions, job: LoadedJob, steps: readonly
     signal,
   });
   const knownSeq = Number(steps.findLast((step) => step.seq !== null)?.seq ?? 0);
-  if (result.kind !== "answered") return { end: unanswered(result, limits.runSilenceMs), status: null, durationMs: result.durationMs };
+  if (result.kind !== "answered")
+    return { end: unanswered(result, limits.runSilenceMs), status: null, durationMs: result.durationMs };
   const base = { status: result.status, durationMs: result.durationMs };
   if (result.status === 413) return { ...base, end: { kind: "diverged", error: tooLarge(steps) } };
-  const signed = result.status === 200 ? verifyAnswer(result.body, answerContext(job.jobId, job.delivery), [...secrets]) : undefined;
+  const signed =
+    result.status === 200 ? verifyAnswer(result.body, answerContext(job.jobId, job.delivery), [...secrets]) : undefined;
   if (signed === undefined) {
     const said = storable(result.body).slice(0, 500);
-    return { ...base, end: { kind: "unreached", error: { name: "AppUnreachableError", message: `${job.queue.url} answered ${result.status} without Rotor's signature: ${said}` } } };
+    return {
+      ...base,
+      end: {
+        kind: "unreached",
+        error: {
+          name: "AppUnreachableError",
+          message: `${job.queue.url} answered ${result.status} without Rotor's signature: ${said}`,
+        },
+      },
+    };
   }
   const answer = parseAnswer(signed.json);
   if (!answer.ok) {
-    return { ...base, end: { kind: "failed", final: false, error: { name: "InvalidAnswerError", message: `The app's answer is not one: ${answer.message}` } } };
+    return {
+      ...base,
+      end: {
+        kind: "failed",
+        final: false,
+        error: { name: "InvalidAnswerError", message: `The app's answer is not one: ${answer.message}` },
+      },
+    };
   }
   const { value } = answer;
   const known = { ...base, hash: value.hash };
@@ -108,14 +150,18 @@ async function workflow(options: CourierOptions, job: LoadedJob, steps: readonly
       return { ...known, end: { kind: "failed", final: true, error: { name: "OutputTooLargeError", message } } };
     }
     case "failed":
-      return { ...known, end: { kind: "failed", final: !value.retriable, error: value.error, retryAfterMs: value.retry_after_ms } };
+      return {
+        ...known,
+        end: { kind: "failed", final: !value.retriable, error: value.error, retryAfterMs: value.retry_after_ms },
+      };
     case "waiting":
     case "yield":
       return { ...known, end: { kind: value.status, reports: value.reports, knownSeq } };
     case "stale":
       return { ...known, end: { kind: "stale" } };
     case "diverged": {
-      const asks = value.asked === null ? "the code no longer reaches it" : `the code asks for a step of kind ${value.asked}`;
+      const asks =
+        value.asked === null ? "the code no longer reaches it" : `the code asks for a step of kind ${value.asked}`;
       const message = `The step ${value.step} is recorded as ${value.recorded}, and ${asks}. Mend the code and resume the run, or cancel it.`;
       return { ...known, end: { kind: "diverged", error: { name: "DivergedError", message } } };
     }
@@ -130,7 +176,11 @@ function unanswered(result: Exclude<DeliveryResult, { kind: "answered" }>, limit
     case "lost":
       return { kind: "failed", final: false, error: { name: "ConnectionLostError", message: result.message } };
     case "timed-out":
-      return { kind: "failed", final: false, error: { name: "TimeoutError", message: `No answer within ${limitMs} ms.` } };
+      return {
+        kind: "failed",
+        final: false,
+        error: { name: "TimeoutError", message: `No answer within ${limitMs} ms.` },
+      };
     case "aborted":
       return { kind: "released" };
   }
@@ -141,5 +191,8 @@ function tooLarge(steps: readonly StepRow[]): { name: string; message: string } 
     .sort((a, b) => (b.output?.length ?? 0) - (a.output?.length ?? 0))
     .slice(0, 3)
     .map((step) => `${step.key} (${step.output?.length ?? 0} bytes)`);
-  return { name: "BodyTooLargeError", message: `The app refuses the delivery's body (413). Its largest steps: ${largest.join(", ") || "none"}. Return references, or raise the app's limit, and resume the run.` };
+  return {
+    name: "BodyTooLargeError",
+    message: `The app refuses the delivery's body (413). Its largest steps: ${largest.join(", ") || "none"}. Return references, or raise the app's limit, and resume the run.`,
+  };
 }

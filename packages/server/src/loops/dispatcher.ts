@@ -76,10 +76,16 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   };
 
   /** Reads what was claimed and sets it off. Should the reading fail, reconciliation gives it back. */
-  const begin = async (taken: readonly { jobId: string; delivery: number; kind: string }[], nodeId: string): Promise<void> => {
+  const begin = async (
+    taken: readonly { jobId: string; delivery: number; kind: string }[],
+    nodeId: string,
+  ): Promise<void> => {
     const [jobs, steps] = await Promise.all([
       loadJobs(db, taken),
-      loadSteps(db, taken.filter((job) => job.kind === "function").map((job) => job.jobId)),
+      loadSteps(
+        db,
+        taken.filter((job) => job.kind === "function").map((job) => job.jobId),
+      ),
     ]);
     for (const job of jobs) void handle(job, steps.get(job.jobId) ?? [], nodeId);
   };
@@ -116,10 +122,25 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const settle = async (job: LoadedJob, carried: Carried, nodeId: string): Promise<Settled | undefined> => {
     const policy = { maxAttempts: job.maxAttempts, backoff: job.queue.backoff };
     const end = await reached(job, carried);
-    const outcome = decide({ kind: job.queue.kind, attempt: job.attempt, asyncTimeoutMs: job.queue.asyncTimeoutMs }, end, policy, random());
+    const outcome = decide(
+      { kind: job.queue.kind, attempt: job.attempt, asyncTimeoutMs: job.queue.asyncTimeoutMs },
+      end,
+      policy,
+      random(),
+    );
     if (outcome === undefined) return undefined;
     const { jobId, delivery, attempt, parentId } = job;
-    const settlement: Settlement = { jobId, delivery, attempt, parentId, outcome, policy, status: carried.status, durationMs: carried.durationMs, random: random() };
+    const settlement: Settlement = {
+      jobId,
+      delivery,
+      attempt,
+      parentId,
+      outcome,
+      policy,
+      status: carried.status,
+      durationMs: carried.durationMs,
+      random: random(),
+    };
     for (;;) {
       try {
         return await settler.write(settlement);
@@ -145,7 +166,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   /** What the database says that we hold, and we know nothing of, is given back. No claim is under way in a tick. */
   const reconcile = async (): Promise<void> => {
     const held = await heldBy(db, lease.nodeId());
-    await release(db, held.filter((row) => !inHand.has(row.jobId)));
+    await release(
+      db,
+      held.filter((row) => !inHand.has(row.jobId)),
+    );
     reconciledAt = performance.now();
   };
 

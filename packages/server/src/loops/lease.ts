@@ -49,7 +49,8 @@ export function createLease({ db, label, onLost, onError }: LeaseOptions): Lease
     const own = client;
     return {
       query: async <Row>(statement: Statement, values: readonly Value[] = []) =>
-        (await own.query({ name: statement.name, text: db.resolve(statement.text), values: [...values] })).rows as Row[],
+        (await own.query({ name: statement.name, text: db.resolve(statement.text), values: [...values] }))
+          .rows as Row[],
     };
   };
 
@@ -92,7 +93,8 @@ export function createLease({ db, label, onLost, onError }: LeaseOptions): Lease
   return {
     nodeId: () => id,
     fresh: () => performance.now() - sentAt < limits.leaseMs - 1_000,
-    steady: () => performance.now() - Math.max(steadySince, 0) >= limits.leaseMs && steadySince !== Number.POSITIVE_INFINITY,
+    steady: () =>
+      performance.now() - Math.max(steadySince, 0) >= limits.leaseMs && steadySince !== Number.POSITIVE_INFINITY,
     nodes: () => alive,
     async start() {
       await register();

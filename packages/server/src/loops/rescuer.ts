@@ -1,7 +1,7 @@
 /** Takes work from dead nodes and from deliveries that outlived their limit; ends what nobody decided about in time. */
 import { limits } from "../core/limits.js";
-import type { Db } from "../store/db.js";
 import { expirePatience } from "../store/control.js";
+import type { Db } from "../store/db.js";
 import { expireOverdue, rescueDead } from "../store/rescue.js";
 import type { Lease } from "./lease.js";
 import { createLoop, type Loop } from "./loop.js";

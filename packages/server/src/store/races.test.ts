@@ -27,7 +27,7 @@ import {
   WORKSPACE,
   waitFor,
 } from "../testing-kit/fixtures.js";
-import { endedOrBlocked, lostReplyDb, mutantDb, NoMutantError, pausedDb } from "../testing-kit/mutants.js";
+import { endedOrBlocked, lostReplyDb, mutantDb, NoMutantError, pausedDb, untilBlocked } from "../testing-kit/mutants.js";
 import { AGAIN } from "./batch.js";
 import { cancel } from "./control.js";
 import type { Db } from "./db.js";
@@ -203,26 +203,18 @@ race("a hundred racers for one key", (db) => sameKey(db, 100), { "no second look
 
 race("two batches with the same keys in opposite orders", async (db) => {
   const batch = (each: Db, keys: readonly string[]) => enqueueAll(each, keys.map((key) => newJob(ten, { key })));
-  // A third holds the key in the middle until both are on their way, and then gives it up.
-  let giveUp: () => void = () => undefined;
-  const told = new Promise<void>((resolve) => {
-    giveUp = resolve;
-  });
+  // A third has the key in the middle, until both are on their way.
   const paused = pausedDb(db, "commit");
-  const third = paused.db.transact(async (t) => {
-    await enqueue(t, [newJob(ten, { key: "b" })]);
-  });
-  const pid = await paused.reached;
+  const third = batch(paused.db, ["b"]);
+  await paused.reached;
   const one = batch(db, ["a", "b", "c"]);
-  await endedOrBlocked(db, pid, one);
+  await untilBlocked(database.db, 1);
   const two = batch(db, ["c", "b", "a"]);
-  await untilBlocked(db, 2);
+  await untilBlocked(database.db, 2);
   paused.go();
-  giveUp();
-  await Promise.all([third, told]);
-  const answers = (await Promise.all([one, two])).flat();
-  return answers.filter((answer) => !answer.duplicate).length === 2;
-});
+  const answers = (await Promise.allSettled([one, two, third])).flatMap(value);
+  return answers.filter((answer) => !answer.duplicate).length === 3;
+}, { "the order of the caller": (db) => without(db, "enqueue.insert", "order by item.queue_id, item.key") });
 
 race(
   "a claim whose commit got no reply",
@@ -457,6 +449,31 @@ race("two runs that wait for one signal at once", async (db) => {
   await inOrder("commit", db, (each) => checkpointOne(each, one, [report]), (each) => checkpointOne(each, two, [report]));
   const [first, second] = [(await readSteps(db, one.jobId)).wait, (await readSteps(db, two.jobId)).wait];
   return first?.state === "waiting" && second?.state === "failed" && second.error?.name === "SignalTakenError";
+});
+
+race(
+  "an event that the app is told of in a reply that is lost",
+  async (db) => {
+    const holder = await activeRun(db, runs);
+    await checkpointOne(db, holder, [waitFor("wait", "ping"), waitFor("other", "pong")]);
+    await publishOne(db, "ping");
+    // A sign of life: its reply, with the end of the wait, never arrives.
+    await checkpointOne(db, holder, []);
+    const { steps } = await checkpointOne(db, holder, [ran("step")], 0);
+    const settled = await settleOne(db, holder, notYet());
+    return steps.some((step) => step.key === "wait" && step.state === "completed") && settled.kind === "settled" && settled.next === 2;
+  },
+  { "the mark taken away at once": (db) => mutantDb(db, "checkpoint.renew", (text) => text.replace("job.woken and exists", "false and exists")) },
+);
+
+race("a mark is taken away once the app knows", async (db) => {
+  const holder = await activeRun(db, runs);
+  await checkpointOne(db, holder, [waitFor("wait", "ping"), waitFor("other", "pong")]);
+  await publishOne(db, "ping");
+  const { steps } = await checkpointOne(db, holder, []);
+  const seq = steps.find((step) => step.key === "wait")!.seq!;
+  await checkpointOne(db, holder, [ran("step")], seq);
+  return !(await readJob(db, holder.jobId)).woken;
 });
 
 race("a child that ends while its parent checkpoints", async (db) => {

@@ -86,7 +86,8 @@ export const newRun = (queueId: number, data: unknown = {}, more: Partial<NewJob
   });
 
 /** Enqueues in one transaction. */
-export const enqueueAll = (db: Db, jobs: readonly NewJob[]): Promise<Enqueued[]> => db.transact((t) => enqueue(t, jobs));
+export const enqueueAll = (db: Db, jobs: readonly NewJob[]): Promise<Enqueued[]> =>
+  db.transact((t) => enqueue(t, jobs));
 
 /** A delivery in a holder's hands. */
 export type Holder = {
@@ -116,7 +117,12 @@ export async function claimOne(db: Db, queueId: number, jobId: string, nodeId: s
 }
 
 /** A run that was just started and claimed. */
-export async function activeRun(db: Db, queueId: number, data: unknown = {}, nodeId: string = newId()): Promise<Holder> {
+export async function activeRun(
+  db: Db,
+  queueId: number,
+  data: unknown = {},
+  nodeId: string = newId(),
+): Promise<Holder> {
   const run = newRun(queueId, data);
   await enqueueAll(db, [run]);
   return claimOne(db, queueId, run.id, nodeId);
@@ -127,7 +133,18 @@ export function settlement(holder: Holder, end: End, more: Partial<Settlement> =
   const outcome = decide({ kind: holder.kind, attempt: holder.attempt, asyncTimeoutMs: 60_000 }, end, POLICY, 0);
   if (outcome === undefined) throw new Error("Nothing is written for this end.");
   const { jobId, delivery, attempt, parentId } = holder;
-  return { jobId, delivery, attempt, parentId, outcome, policy: POLICY, status: 200, durationMs: 1, random: 0, ...more };
+  return {
+    jobId,
+    delivery,
+    attempt,
+    parentId,
+    outcome,
+    policy: POLICY,
+    status: 200,
+    durationMs: 1,
+    random: 0,
+    ...more,
+  };
 }
 
 /** Settles one delivery, waiting for its row where it is in other hands. */
@@ -143,7 +160,11 @@ export async function checkpointOnce(
   reports: readonly Report[],
   knownSeq = 0,
 ): Promise<Checkpointed | typeof AGAIN> {
-  const [result] = await checkpoint(db, [{ jobId: holder.jobId, delivery: holder.delivery, reports, knownSeq }], () => false);
+  const [result] = await checkpoint(
+    db,
+    [{ jobId: holder.jobId, delivery: holder.delivery, reports, knownSeq }],
+    () => false,
+  );
   return result!;
 }
 
@@ -190,8 +211,15 @@ export const failedWith = (message: string, final = false): End => ({
 });
 
 /** Publishes one event. */
-export async function publishOne(db: Db, name: string, data: unknown = {}, more: Partial<NewEvent> = {}): Promise<Published> {
-  const [published] = await publish(db, [{ workspace: WORKSPACE, name, key: newId(), data: JSON.stringify(data), ...more }]);
+export async function publishOne(
+  db: Db,
+  name: string,
+  data: unknown = {},
+  more: Partial<NewEvent> = {},
+): Promise<Published> {
+  const [published] = await publish(db, [
+    { workspace: WORKSPACE, name, key: newId(), data: JSON.stringify(data), ...more },
+  ]);
   return published!;
 }
 
@@ -226,7 +254,8 @@ const job = {
            from rotor.jobs where id = $1`,
 };
 
-export const readJob = async (db: Db, jobId: string): Promise<StoredJob> => (await db.query<StoredJob>(job, [jobId]))[0]!;
+export const readJob = async (db: Db, jobId: string): Promise<StoredJob> =>
+  (await db.query<StoredJob>(job, [jobId]))[0]!;
 
 export type StoredStep = {
   readonly key: string;

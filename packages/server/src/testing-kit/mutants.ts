@@ -7,7 +7,12 @@ import type { Db, Queryable, Statement, Transaction, Value } from "../store/db.j
 let made = 0;
 
 /** What to do around one statement of a connection. */
-type Around = (t: Queryable, statement: Statement, values: readonly Value[], run: () => Promise<unknown[]>) => Promise<unknown[]>;
+type Around = (
+  t: Queryable,
+  statement: Statement,
+  values: readonly Value[],
+  run: () => Promise<unknown[]>,
+) => Promise<unknown[]>;
 
 function around(db: Db, act: Around): Db {
   const on = (inner: Queryable): Queryable => ({
@@ -91,7 +96,10 @@ export function lostReplyDb(db: Db): Db {
   };
 }
 
-const blocked = { name: "mutants.blocked", text: "select 1 from pg_stat_activity where $1::int = any(pg_blocking_pids(pid)) limit 1" };
+const blocked = {
+  name: "mutants.blocked",
+  text: "select 1 from pg_stat_activity where $1::int = any(pg_blocking_pids(pid)) limit 1",
+};
 
 /** Resolves once `work` has ended, or stands in line for a lock of the backend `pid`: asked of Postgres, not of a clock. */
 export async function endedOrBlocked(db: Db, pid: number, work: Promise<unknown>): Promise<"ended" | "blocked"> {
@@ -104,4 +112,17 @@ export async function endedOrBlocked(db: Db, pid: number, work: Promise<unknown>
     if ((await db.query(blocked, [pid])).length > 0) return "blocked";
   }
   return "ended";
+}
+
+const waiting = {
+  name: "mutants.waiting",
+  text: "select count(*)::int as count from pg_stat_activity where wait_event_type = 'Lock' and position($1 in query) > 0",
+};
+
+/** Resolves once so many statements on this schema's tables stand in line for a lock. */
+export async function untilBlocked(db: Db, count: number): Promise<void> {
+  for (;;) {
+    const [row] = await db.query<{ count: number }>(waiting, [`${db.schema}.`]);
+    if (row!.count >= count) return;
+  }
 }

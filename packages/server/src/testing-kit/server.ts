@@ -18,7 +18,13 @@ export type TestServer = TestDatabase & {
 export async function testServer(environment: Record<string, string> = {}): Promise<TestServer> {
   const database = await testDatabase();
   const config = readConfig(
-    { DATABASE_URL: database.url, ROTOR_SCHEMA: database.schema, ROTOR_ENCRYPTION_KEYS: Buffer.alloc(32, 7).toString("base64"), ROTOR_LOG_LEVEL: "error", ...environment },
+    {
+      DATABASE_URL: database.url,
+      ROTOR_SCHEMA: database.schema,
+      ROTOR_ENCRYPTION_KEYS: Buffer.alloc(32, 7).toString("base64"),
+      ROTOR_LOG_LEVEL: "error",
+      ...environment,
+    },
     { mode: "dev", port: 0 },
   );
   const server = await startRotor(config);
@@ -47,7 +53,11 @@ export async function testServer(environment: Record<string, string> = {}): Prom
 }
 
 /** Waits until `look` answers something, asking again soon. Throws after `ms` with what it waited for. */
-export async function eventually<T>(what: string, look: () => Promise<T | undefined | false> | T | undefined | false, ms = 15_000): Promise<T> {
+export async function eventually<T>(
+  what: string,
+  look: () => Promise<T | undefined | false> | T | undefined | false,
+  ms = 15_000,
+): Promise<T> {
   const until = performance.now() + ms;
   for (;;) {
     const found = await look();

@@ -1,0 +1,114 @@
+/** The HTTP API put together: every resource's routes, what all answers have in common, and the document of it all. */
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { accepted } from "./accepted.js";
+import { approvals } from "./approvals.js";
+import { authenticator } from "./auth.js";
+import { checkpoints } from "./checkpoints.js";
+import { deadLetters } from "./dead-letters.js";
+import type { Api } from "./endpoint.js";
+import type { Engine } from "./engine.js";
+import { answerError, type Log, Refusal } from "./errors.js";
+import { events } from "./events.js";
+import { functions } from "./functions.js";
+import { health } from "./health.js";
+import { jobs } from "./jobs.js";
+import { keys } from "./keys.js";
+import { listenersOf } from "./listeners.js";
+import { queueIds } from "./queue-ids.js";
+import { queues } from "./queues.js";
+import { runs } from "./runs.js";
+import { schedules } from "./schedules.js";
+import { signals } from "./signals.js";
+import { stream } from "./stream.js";
+import { workspaces } from "./workspaces.js";
+
+export type AppOptions = {
+  /** Where unexpected errors are told. Default: the console. */
+  readonly log?: Log;
+};
+
+const consoleLog: Log = { error: (details, message) => console.error(message, details) };
+
+/** The app for an engine. It holds no socket: `app.fetch` answers a request. */
+export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono {
+  const log = options.log ?? consoleLog;
+  const app = new OpenAPIHono();
+  const api: Api = { app, engine, auth: authenticator(engine) };
+  const ids = queueIds(engine.db);
+  const listeners = listenersOf(engine.db);
+
+  app.use(async (c, next) => {
+    await next();
+    const { headers } = c.res;
+    headers.set("x-content-type-options", "nosniff");
+    headers.set("x-frame-options", "DENY");
+    headers.set("referrer-policy", "no-referrer");
+    headers.set("cross-origin-resource-policy", "same-origin");
+    if (!headers.has("content-security-policy"))
+      headers.set("content-security-policy", "default-src 'none'; frame-ancestors 'none'");
+    if (c.req.path.startsWith("/v1/")) headers.set("cache-control", "no-store");
+  });
+
+  queues(api, ids.forget);
+  jobs(api, ids);
+  accepted(api);
+  deadLetters(api);
+  schedules(api);
+  functions(api, listeners);
+  runs(api);
+  checkpoints(api, log);
+  events(api, listeners);
+  signals(api);
+  approvals(api);
+  keys(api);
+  workspaces(api);
+  stream(api);
+  health(api);
+
+  app.openAPIRegistry.registerComponent("securitySchemes", "key", {
+    type: "http",
+    scheme: "bearer",
+    bearerFormat: "rt_ws_<workspace>_<secret>",
+  });
+  app.doc31("/doc", {
+    openapi: "3.1.0",
+    info: { title: "Rotor", version: engine.config.version },
+    servers: [{ url: engine.config.publicUrl }],
+  });
+
+  const allowed = methodsByPath(app);
+  app.notFound((c) => {
+    const methods = allowed(c.req.path);
+    if (methods.length === 0)
+      return answerError(
+        new Refusal(
+          404,
+          "not_found",
+          `There is no route ${c.req.method} ${c.req.path.slice(0, 200)}. GET /doc lists them.`,
+        ),
+        c,
+        log,
+      );
+    const allow = methods.join(", ");
+    return answerError(
+      new Refusal(405, "method_not_allowed", `${c.req.method} is not possible here; ${allow} is.`, {
+        headers: { allow },
+      }),
+      c,
+      log,
+    );
+  });
+  app.onError((error, c) => answerError(error, c, log));
+  return app;
+}
+
+/** Which methods a path has. */
+function methodsByPath(app: OpenAPIHono): (path: string) => string[] {
+  const routes = app.routes
+    .filter((route) => route.method !== "ALL")
+    .map((route) => ({
+      method: route.method,
+      pattern: new RegExp(`^${route.path.replaceAll(".", "\\.").replaceAll(/:\w+/g, "[^/]+")}$`),
+    }));
+  return (path) => [...new Set(routes.filter((route) => route.pattern.test(path)).map((route) => route.method))].sort();
+}
