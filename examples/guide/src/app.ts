@@ -5,6 +5,8 @@ import { app } from "./guide/callback.js";
 import { outreachSequence } from "./outreach.js";
 
 serveWorkflow(app, { functions: [outreachSequence] });
+// Rotor shows what an attempt answered; the log of this demonstration need not.
+app.onError((error, c) => c.text(error.message, 500));
 
 /** Listens on the loopback address; resolves with the port. */
 export function listen(port: number): Promise<{ server: ServerType; port: number }> {

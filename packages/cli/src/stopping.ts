@@ -10,11 +10,12 @@ export type Stopping = {
   readonly signal: AbortSignal;
   /** Resolves with the first signal. */
   readonly asked: Promise<void>;
-  /** Gives the signals back. */
-  readonly dispose: () => void;
 };
 
-/** @param onAsked is told of the first signal. */
+/**
+ * Listens for the rest of this process: a signal that comes late must not end it in the middle of its stopping.
+ * @param onAsked is told of the first signal.
+ */
 export function untilAsked(onAsked: () => void): Stopping {
   const controller = new AbortController();
   let askedAt: number | undefined;
@@ -33,8 +34,5 @@ export function untilAsked(onAsked: () => void): Stopping {
     asked: new Promise((resolve) => {
       controller.signal.addEventListener("abort", () => resolve(), { once: true });
     }),
-    dispose: () => {
-      for (const name of SIGNALS) process.off(name, handle);
-    },
   };
 }

@@ -42,6 +42,10 @@ export async function storeConfig(context: Context, options: StoreOptions = {}):
   return readConfig(context.env, { mode: isDev ? "dev" : "start", embedded: options.embedded });
 }
 
+/** Whether a server holds the folder, or died holding it. While it lives, nobody else can open the store in it. */
+export const isHeldBySomebody = ({ cwd }: Context, { dataDir }: Config): boolean =>
+  dataDir !== undefined && existsSync(join(resolve(cwd, dataDir), "owner.json"));
+
 /** The store in words, without secrets. */
 export const describeStore = ({ databaseUrl, dataDir, schema }: Config): string =>
   databaseUrl === undefined ? `the embedded Postgres in ${dataDir}` : `the database of DATABASE_URL, schema ${schema}`;

@@ -20,8 +20,6 @@ export type JobReason =
   | "event"
   | "signal"
   | "child"
-  | "rate_limited"
-  | "key_blocked"
   | "paused"
   | "breaker"
   | "held"
@@ -36,7 +34,7 @@ export type Retry = {
   readonly factor: number;
   readonly min: Duration;
   readonly max: Duration;
-  readonly jitter: string;
+  readonly jitter: "half" | "none";
 };
 
 export type Queue = {
@@ -46,29 +44,41 @@ export type Queue = {
   /** Null: jobs wait, with reason `no_url`. */
   readonly callbackUrl: string | null;
   readonly headers: Readonly<Record<string, string>>;
-  /** Jobs being delivered at one time. */
-  readonly concurrency: number;
+  /** Jobs being delivered at one time; null: no limit. */
+  readonly concurrency: number | null;
   readonly retry: Retry;
   /** Of one delivery, in all. */
   readonly timeout: Duration;
+  /** How long an endpoint that answered 202 may take to report back. */
+  readonly asyncTimeout: Duration;
+  readonly approvalRequired: boolean;
+  readonly approvalTimeout: Duration;
+  readonly standardWebhooks: boolean;
   readonly pausedAt: string | null;
   readonly createdAt: string;
 };
 
-/** One delivery of a job, as it was logged. */
-export type Attempt = {
+/** One delivery of a job that ended, as it was logged. */
+export type Delivery = {
   readonly delivery: number;
+  /** Which attempt it was, from 1. */
+  readonly attempt: number;
   readonly outcome: string;
   /** HTTP status; null when no answer came. */
   readonly status: number | null;
-  readonly startedAt: string;
-  readonly durationMs: number | null;
+  readonly endedAt: string;
+  readonly durationMs: number;
+  readonly output?: Untyped;
   readonly error: WireError | null;
 };
 
 export type Job = {
   readonly id: string;
+  /** The id that whoever enqueued it gave. */
+  readonly jobId: string | null;
   readonly queue: string;
+  /** `function` where the job is a run: among the dead letters. */
+  readonly kind: "callback" | "function";
   readonly state: JobState;
   readonly reason: JobReason | null;
   /** When the reason ends by time, where it does. */
@@ -76,16 +86,23 @@ export type Job = {
   /** Attempts begun; counts from 1 with the first. */
   readonly attempt: number;
   readonly maxAttempts: number;
-  readonly priority: number;
   readonly tags: readonly string[];
   readonly payload: Untyped;
+  readonly contentType: string;
+  /** `base64`: the payload is no JSON, and its bytes are given so. */
+  readonly payloadEncoding: "json" | "base64";
   /** Body of the 2xx answer. */
   readonly output?: Untyped;
-  readonly error?: WireError | null;
+  /** Of its last delivery, where that failed. */
+  readonly error: WireError | null;
+  /** The run that started it. */
+  readonly parentId: string | null;
   readonly createdAt: string;
+  /** When it was to start, as enqueued. */
+  readonly runAt: string;
   readonly finishedAt: string | null;
   /** The log of deliveries; of a single job only. */
-  readonly attempts?: readonly Attempt[];
+  readonly deliveries?: readonly Delivery[];
 };
 
 /** What became of an enqueue. */
@@ -100,14 +117,15 @@ export type Enqueued = {
 };
 
 /** What a batch answers for each job, in the order sent. */
-export type EnqueuedInBatch = Pick<Enqueued, "id" | "state" | "duplicate">;
+export type EnqueuedInBatch = Enqueued;
 
-/** A failed job with what made it fail. */
-export type DeadLetter = Job & { readonly failedAt: string; readonly failure: string | null };
+/** A failed job, or run; `error` made it fail, at `finishedAt`. */
+export type DeadLetter = Job;
 
 export type DeadLettersReplayed = {
   /** Jobs that wait again; with `dryRun`, that would. */
   readonly replayed: number;
+  /** Left out where there are more than a thousand. */
   readonly ids?: readonly string[];
 };
 
@@ -118,17 +136,20 @@ export type Schedule = {
   readonly cron: string;
   readonly timezone: string;
   readonly payload: Untyped;
-  readonly overlap: "allow" | "skip";
-  readonly catchUp: "none" | "last" | "all";
+  /** Made by a trigger of the function, and goes with it. */
+  readonly owned: boolean;
   readonly pausedAt: string | null;
-  /** The next five fires, soonest first. */
-  readonly nextAt: readonly string[];
+  /** The last fire. */
+  readonly lastAt: string | null;
+  /** The next five fires, soonest first; none while paused. */
+  readonly nextFires: readonly string[];
 };
 
 export type FunctionView = {
   readonly id: string;
-  readonly app: string;
-  readonly serveUrl: string;
+  readonly app: string | null;
+  /** Null: the app no longer has this function; its runs wait. */
+  readonly serveUrl: string | null;
   readonly triggers: readonly {
     readonly event?: string;
     readonly if?: string;
@@ -136,13 +157,18 @@ export type FunctionView = {
     readonly timezone?: string;
   }[];
   readonly maxAttempts: number;
-  readonly concurrency: number;
+  readonly concurrency: number | null;
   readonly pausedAt: string | null;
+  readonly createdAt: string;
 };
 
 export type Synced = {
   readonly app: string;
   readonly serveUrl: string;
+  /** Ids of functions that are new. */
+  readonly added: readonly string[];
+  /** Ids of functions that the app no longer has. */
+  readonly removed: readonly string[];
   readonly functions: readonly FunctionView[];
 };
 
@@ -150,13 +176,19 @@ export type StepView = {
   /** The step's id, or `<id>#<n>` for its n-th use. */
   readonly key: string;
   readonly kind: StepKind;
-  readonly state: StepState;
+  /** `dropped`: the run ended before this wait did. */
+  readonly state: StepState | "dropped";
   readonly attempt: number;
   readonly output?: Untyped;
-  readonly error?: WireError | null;
+  readonly error: WireError | null;
   /** Of an unfinished step. */
-  readonly dueAt?: string | null;
-  readonly finishedAt?: string | null;
+  readonly dueAt: string | null;
+  readonly endedAt: string | null;
+  readonly durationMs: number | null;
+  /** What it waits for, as asked. */
+  readonly wait: Untyped;
+  /** The event that ended it. */
+  readonly eventId: string | null;
 };
 
 export type Run = {
@@ -165,14 +197,22 @@ export type Run = {
   readonly state: JobState;
   readonly reason: JobReason | null;
   readonly until: string | null;
+  /** Attempts that count: deliveries that failed outside a step, and the one under way. */
+  readonly attempt: number;
+  readonly maxAttempts: number;
+  readonly tags: readonly string[];
   readonly output?: Untyped;
-  readonly error?: WireError | null;
+  readonly error: WireError | null;
   readonly event: { readonly id: string; readonly name: string; readonly data: Untyped; readonly ts: number };
-  readonly replayOf?: string | null;
+  /** The run that invoked it. */
+  readonly parentId: string | null;
+  readonly replayOf: string | null;
   readonly createdAt: string;
+  readonly runAt: string;
   readonly finishedAt: string | null;
   /** Of a single run only. */
   readonly steps?: readonly StepView[];
+  readonly deliveries?: readonly Delivery[];
 };
 
 export type Event = {
@@ -193,7 +233,9 @@ export type Sent = {
   readonly id: string;
   /** Ids of the runs that it started. */
   readonly runs: readonly string[];
-  /** No function listens for this name; names the nearest one. */
+  /** Its id was known: nothing was published. */
+  readonly duplicate: boolean;
+  /** No function listens for this name, and no run waited for it; names the nearest one. */
   readonly warning?: string;
 };
 
@@ -204,6 +246,10 @@ export type Approval = {
   readonly status: "pending" | "approved" | "rejected" | "expired";
   readonly expiresAt: string | null;
   readonly payload: Untyped;
+  readonly contentType: string;
+  readonly payloadEncoding: "json" | "base64";
+  readonly tags: readonly string[];
+  readonly createdAt: string;
 };
 
 export type ApiKey = {
@@ -212,6 +258,7 @@ export type ApiKey = {
   readonly scopes: readonly string[];
   readonly createdAt: string;
   readonly expiresAt: string | null;
+  readonly revokedAt: string | null;
   /** The key itself: only in the answer that made it. */
   readonly key?: string;
 };

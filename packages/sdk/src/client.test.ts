@@ -65,7 +65,7 @@ describe("keys", () => {
       jobId: "j",
       runAt,
       maxAttempts: 3,
-      onDuplicate: "replace",
+      onDuplicate: "reject",
       headers: { "X-Some_Name": "v" },
     } as const;
     const enqueued = await rotor.jobs.enqueue("q", job);
@@ -74,7 +74,7 @@ describe("keys", () => {
       job_id: "j",
       run_at: "2026-11-23T20:00:00.000Z",
       max_attempts: 3,
-      on_duplicate: "replace",
+      on_duplicate: "reject",
       headers: { "X-Some_Name": "v" },
     });
     expect(enqueued).toEqual({ id: "j", queue: "q", state: "waiting", duplicate: true, payloadDiffers: true });

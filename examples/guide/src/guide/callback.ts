@@ -7,11 +7,11 @@ export const app = new Hono();
 const secret = process.env.ROTOR_SIGNING_KEY;
 
 app.post("/rotor/enrichment", async (c) => {
-  const body = await c.req.text();
-  if (!verifyRotorSignature(body, c.req.header("x-rotor-signature"), secret)) {
-    return c.text("unauthorized", 401);
-  }
-  const { contactId } = JSON.parse(body);
-  await enrichContact(contactId);
-  return c.json({ ok: true });
+const body = await c.req.text();
+if (!verifyRotorSignature(body, c.req.header("x-rotor-signature"), secret)) {
+return c.text("unauthorized", 401);
+}
+const { contactId } = JSON.parse(body);
+await enrichContact(contactId);
+return c.json({ ok: true });
 });

@@ -75,25 +75,21 @@ async function run(context: Context, { url: urls = [], port, json: isJson = fals
   const stopping = untilAsked(() =>
     context.err("Stopping. Work in hand is finished first; a second Ctrl-C ends at once."),
   );
+  const { signal } = stopping;
+  const rotor = await startRotor(config);
+  const baseUrl = localUrl(rotor.url);
+  const print = printersOf(context, isJson, baseUrl);
   try {
-    const rotor = await startRotor(config);
-    const { signal } = stopping;
-    const baseUrl = localUrl(rotor.url);
-    const print = printersOf(context, isJson, baseUrl);
-    try {
-      const { opened, ended } = openFeed(context, baseUrl, signal, print.feed);
-      // Whoever reads that the server is there is told all that happens from then on.
-      await Promise.race([opened, ended]);
-      context.out(startedLines(rotor, { isJson, more: banner }));
-      // On its own machine a development server asks for no key, and a key of another server is none of its business.
-      const client = new Rotor({ baseUrl, apiKey: "" });
-      const targets = targetsOf(urls, Number(new URL(rotor.url).port));
-      await Promise.all([stopping.asked, ended, findApps({ rotor: client, targets, tell: print.news, signal })]);
-    } finally {
-      await rotor.stop();
-    }
+    const { opened, ended } = openFeed(context, baseUrl, signal, print.feed);
+    // Whoever reads that the server is there is told all that happens from then on.
+    await Promise.race([opened, ended]);
+    context.out(startedLines(rotor, { isJson, more: banner }));
+    // On its own machine a development server asks for no key, and a key of another server is none of its business.
+    const client = new Rotor({ baseUrl, apiKey: "" });
+    const targets = targetsOf(urls, Number(new URL(rotor.url).port));
+    await Promise.all([stopping.asked, ended, findApps({ rotor: client, targets, tell: print.news, signal })]);
   } finally {
-    stopping.dispose();
+    await rotor.stop();
   }
 }
 

@@ -1,13 +1,14 @@
 /** `rotor keys …`: API keys. The first one is made in the store, since a server asks for one. */
 
-import { type ApiKey, type Duration, RotorApiError, RotorConnectionError } from "@rotorsh/sdk";
+import { type ApiKey, type Duration, RotorConnectionError } from "@rotorsh/sdk";
+import type { Config } from "@rotorsh/server";
 import type { Command } from "commander";
 import { duration, wordsOf } from "../arguments.js";
 import { group, type JsonOption, leaf, listLeaf, type PageOptions, show, showPage } from "../command.js";
 import { type Context, clientOf, settingsOf } from "../context.js";
 import { UsageError } from "../failure.js";
 import { clean } from "../output.js";
-import { describeStore, loadServer, type StoreOptions, storeConfig, storeNameOf } from "../store.js";
+import { describeStore, isHeldBySomebody, loadServer, type StoreOptions, storeConfig, storeNameOf } from "../store.js";
 
 const SCOPES = ["read", "write", "approve", "admin", "workspaces"] as const;
 type Scope = (typeof SCOPES)[number];
@@ -35,36 +36,36 @@ async function makeByServer(context: Context, name: string, { scopes, expiresIn 
   return { key: made.key, name: made.name, scopes: made.scopes, madeBy };
 }
 
-async function makeInStore(context: Context, name: string, flags: CreateFlags): Promise<Made> {
+async function makeInStore(config: Config, name: string, flags: CreateFlags): Promise<Made> {
   if (flags.expiresIn !== undefined) throw new UsageError("--expires-in needs a server that runs, and a key for it.");
   const { makeKey } = await loadServer();
-  const config = await storeConfig(context, flags);
   const scopes = flags.scopes ?? DEFAULT_SCOPES;
   const key = await makeKey(config, name, scopes, flags.workspace);
   return { key, name, scopes, madeBy: describeStore(config) };
 }
 
-/** The server says that it needs a key, and there is none to give it. */
-const needsKey = (error: unknown): boolean => error instanceof RotorApiError && error.status === 401;
 const isAway = (error: unknown): boolean => error instanceof RotorConnectionError && error.reason === "unreachable";
 
 /**
- * With a key, the server makes it. Without one a database makes it, whether or not a server runs on it. A folder can be
- * opened only while no server holds it, and its server needs no key if it is `rotor dev`: so that one is asked first.
+ * With a key in the environment, the server makes it. Else the store that is named does, whether or not a server runs on
+ * it; but a folder that a server holds is open to that server only, which is asked first.
  */
 async function make(context: Context, name: string, flags: CreateFlags): Promise<Made> {
-  const store = flags.embedded ? "data-folder" : storeNameOf(context);
-  // A database that is named wins over a key that `rotor login` stored, as all of the environment does.
-  const hasKey = Boolean(store === "database" ? context.env.ROTOR_API_KEY : settingsOf(context).apiKey);
-  if (flags.workspace !== undefined && store === "none")
-    throw new UsageError("--workspace needs DATABASE_URL: a server makes keys for the workspace of yours.");
-  if (flags.workspace !== undefined || (store === "database" && !hasKey)) return makeInStore(context, name, flags);
+  const isNamed = flags.embedded === true || storeNameOf(context) !== "none";
+  if (!isNamed && flags.workspace !== undefined) {
+    throw new UsageError(
+      "--workspace needs a store, such as DATABASE_URL: a server makes keys for the workspace of yours.",
+    );
+  }
+  if (!isNamed) return makeByServer(context, name, flags);
+  const config = await storeConfig(context, flags);
+  const isForServer = Boolean(context.env.ROTOR_API_KEY) || isHeldBySomebody(context, config);
+  if (!isForServer || flags.workspace !== undefined) return makeInStore(config, name, flags);
   try {
     return await makeByServer(context, name, flags);
   } catch (error) {
-    const isForStore = isAway(error) || (needsKey(error) && !hasKey);
-    if (store === "none" || !isForStore) throw error;
-    return makeInStore(context, name, flags);
+    if (!isAway(error)) throw error;
+    return makeInStore(config, name, flags);
   }
 }
 
@@ -74,8 +75,8 @@ export function addKeys(program: Command, context: Context): void {
   leaf(keys, "create [name]", "make an API key; it is shown this once")
     .option("--scopes <scopes>", `some of ${SCOPES.join(",")} (default: read,write)`, wordsOf(SCOPES))
     .option("--expires-in <duration>", 'it stops to work after this time, such as "90d"', duration)
-    .option("--workspace <id>", "with DATABASE_URL: the workspace that it opens (default: default)")
-    .option("--embedded", "in the embedded Postgres in .rotor, if no server answers")
+    .option("--workspace <id>", "with a store, such as DATABASE_URL: the workspace that it opens (default: default)")
+    .option("--embedded", "in the embedded Postgres in .rotor")
     .action(async (name: string | undefined, flags: CreateFlags) => {
       const made = await make(context, name ?? "cli", flags);
       // Alone on standard output, so that a script can take it.

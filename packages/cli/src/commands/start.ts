@@ -21,16 +21,12 @@ export function addStart(program: Command, context: Context): void {
       const stopping = untilAsked(() =>
         context.err("Stopping. Work in hand is finished first; a second Ctrl-C ends at once."),
       );
+      const rotor = await startRotor(config);
       try {
-        const rotor = await startRotor(config);
-        try {
-          context.out(startedLines(rotor, { isJson: json === true }));
-          await stopping.asked;
-        } finally {
-          await rotor.stop();
-        }
+        context.out(startedLines(rotor, { isJson: json === true }));
+        await stopping.asked;
       } finally {
-        stopping.dispose();
+        await rotor.stop();
       }
     });
 }

@@ -18,29 +18,25 @@ export function addTail(program: Command, context: Context): void {
     const stopping = untilAsked(() => undefined);
     let state: "never" | "open" | "lost" = "never";
     const attempt = new AbortController();
-    try {
-      await followFeed({
-        baseUrl,
-        apiKey,
-        signal: AbortSignal.any([stopping.signal, attempt.signal]),
-        onEntry: (entry) =>
-          context.out(options.json ? json(entry, { isOneLine: true }) : feedLine(entry, { baseUrl, isColoured })),
-        onOpen: () => {
-          context.err(state === "lost" ? "Connected again." : `Watching ${baseUrl}; Ctrl-C ends it.`);
-          state = "open";
-        },
-        onLost: (error) => {
-          // A server that was never there is most likely not meant to be waited for.
-          if (state === "never" && isRefused(error)) attempt.abort();
-          else if (state !== "lost") {
-            context.err(`The connection to ${baseUrl} is lost; trying again.`);
-            state = "lost";
-          }
-        },
-      });
-    } finally {
-      stopping.dispose();
-    }
+    await followFeed({
+      baseUrl,
+      apiKey,
+      signal: AbortSignal.any([stopping.signal, attempt.signal]),
+      onEntry: (entry) =>
+        context.out(options.json ? json(entry, { isOneLine: true }) : feedLine(entry, { baseUrl, isColoured })),
+      onOpen: () => {
+        context.err(state === "lost" ? "Connected again." : `Watching ${baseUrl}; Ctrl-C ends it.`);
+        state = "open";
+      },
+      onLost: (error) => {
+        // A server that was never there is most likely not meant to be waited for.
+        if (state === "never" && isRefused(error)) attempt.abort();
+        else if (state !== "lost") {
+          context.err(`The connection to ${baseUrl} is lost; trying again.`);
+          state = "lost";
+        }
+      },
+    });
     if (attempt.signal.aborted) throw new CommandError(noServer(baseUrl));
   });
 }

@@ -25,7 +25,8 @@ export const keysOf = (call: Call) => ({
 
 /** The calls of `rotor.workspaces`. */
 export const workspacesOf = (call: Call) => ({
-  create: async (name: string, options?: CallOptions) =>
-    call("POST", "/v1/workspaces", { ...options, body: { name } }) as Promise<Workspace>,
+  /** `key` administers the new workspace. The answer is the only place where it is ever shown. */
+  create: async (id: string, { name, ...options }: CallOptions & { readonly name?: string } = {}) =>
+    call("POST", "/v1/workspaces", { ...options, body: { id, name } }) as Promise<Workspace & { readonly key: string }>,
   list: (options?: ListOptions) => listingOf<Workspace>(call, "/v1/workspaces", options),
 });

@@ -19,8 +19,6 @@ export type DeadLetterFilter = {
 export type ReplayOptions = ({ readonly ids: readonly string[] } | { readonly filter: DeadLetterFilter }) & {
   /** Only tell how many there are. */
   readonly dryRun?: boolean;
-  /** Jobs a second that become due (default: all at once). */
-  readonly rate?: number;
 };
 
 const instant = (time: Date | string | undefined) => (time instanceof Date ? time.toISOString() : time);

@@ -10,8 +10,6 @@ import { type ListOptions, listingOf } from "./listing.js";
 /** An event to send. `data` may be left out, and is null then. */
 export type SendableEvent = Omit<EventToSend, "data"> & {
   readonly data?: unknown;
-  /** Up to 10, of 64 characters at most: they go on to the runs that it starts. */
-  readonly tags?: readonly string[];
 };
 
 /** The call of `rotor.send`. */

@@ -15,6 +15,11 @@ export const functionsOf = (call: Call) => ({
   list: (options?: ListOptions) => listingOf<FunctionView>(call, "/v1/functions", options),
   get: async (id: string, options?: CallOptions) =>
     call("GET", `/v1/functions/${segment(id)}`, options) as Promise<FunctionView>,
+  /** Begins no further delivery of its runs until `resume`. */
+  pause: async (id: string, options?: CallOptions) =>
+    call("POST", `/v1/functions/${segment(id)}/pause`, { ...options, repeatable: true }) as Promise<FunctionView>,
+  resume: async (id: string, options?: CallOptions) =>
+    call("POST", `/v1/functions/${segment(id)}/resume`, { ...options, repeatable: true }) as Promise<FunctionView>,
   delete: async (id: string, options?: CallOptions): Promise<void> => {
     await call("DELETE", `/v1/functions/${segment(id)}`, options);
   },

@@ -28,8 +28,8 @@ export type JobOptions = {
   readonly timeout?: Duration;
   /** Sent with each delivery, beside the queue's. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** When a job of this id exists: answer with it (default), give it the new payload while it waits, or fail (409). */
-  readonly onDuplicate?: "ignore" | "replace" | "reject";
+  /** When a job of this id exists: answer with it (default), or fail (409). */
+  readonly onDuplicate?: "ignore" | "reject";
 };
 
 export type JobFilter = ListOptions & {

@@ -1,7 +1,6 @@
 /** What people decide: signals that a run waits for, and approvals that a job waits for. */
 
 import type { Approval } from "../api.js";
-import type { Duration } from "../duration.js";
 import { type Call, type CallOptions, segment } from "./call.js";
 import { type ListOptions, listingOf } from "./listing.js";
 
@@ -10,15 +9,13 @@ export const signalsOf = (call: Call) => ({
   /**
    * Gives `data` to the run that waits for this signal. Not tried again by itself after a lost answer: the signal may have
    * been used up.
-   * @param options.bufferFor keeps it this long for a wait that is yet to come; without it, no wait is an error (404).
+   * A wait that has not begun yet, or is over, is an error (404).
    */
-  complete: async (
-    id: string,
-    data?: unknown,
-    { bufferFor, ...options }: CallOptions & { readonly bufferFor?: Duration } = {},
-  ): Promise<void> => {
-    const body = { data: data === undefined ? null : data, bufferFor };
-    await call("POST", `/v1/signals/${segment(id)}/complete`, { ...options, body });
+  complete: async (id: string, data?: unknown, options: CallOptions = {}): Promise<{ readonly runId: string }> => {
+    const body = { data: data === undefined ? null : data };
+    return (await call("POST", `/v1/signals/${segment(id)}/complete`, { ...options, body })) as {
+      readonly runId: string;
+    };
   },
 });
 

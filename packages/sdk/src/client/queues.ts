@@ -11,14 +11,16 @@ export type QueueOptions = {
   readonly callbackUrl?: string | null;
   /** Sent with each delivery. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Deliveries at one time (default 10). */
-  readonly concurrency?: number;
-  /** Deliveries that may begin within a period. It delays, it never drops. */
-  readonly rateLimit?: { readonly limit: number; readonly period: Duration; readonly key?: string } | null;
+  /** Deliveries at one time (default 10); null: no limit. */
+  readonly concurrency?: number | null;
   /** Default: 10 attempts, exponential from 2 s to 1 h, about two hours in all. */
   readonly retry?: Partial<Retry>;
   /** Of one delivery, in all (default `"30s"`, at most `"12h"`). */
   readonly timeout?: Duration;
+  /** How long an endpoint that answered 202 may take to report back (default `"24h"`, at most `"7d"`). */
+  readonly asyncTimeout?: Duration;
+  /** Sign as standardwebhooks.com says, too. */
+  readonly standardWebhooks?: boolean;
   /** Each job waits for a person's yes. */
   readonly approvalRequired?: boolean;
   /** How long it waits for that (default `"7d"`). */

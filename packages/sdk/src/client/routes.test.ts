@@ -33,6 +33,8 @@ test("every call has the route that the API documents", async () => {
   await rotor.functions.sync({ url: "http://app/api/rotor", move: true });
   await rotor.functions.list().page();
   await rotor.functions.get("f");
+  await rotor.functions.pause("f");
+  await rotor.functions.resume("f");
   await rotor.functions.delete("f");
   await rotor.runs.start("f", { a: 1 }, { id: "r", delay: "1h" });
   await rotor.runs.get("r");
@@ -40,18 +42,19 @@ test("every call has the route that the API documents", async () => {
   await rotor.runs.result("r", { timeout: "1h" });
   await rotor.runs.cancel("r");
   await rotor.runs.replay("r", { fromStep: "s" });
+  await rotor.runs.retry("r");
   await rotor.runs.resume("r");
   await rotor.events.list({ name: "n" }).page();
   await rotor.events.get("e");
   await rotor.send({ name: "n", data: 1 });
-  await rotor.signals.complete("run/step", { ok: true }, { bufferFor: "1h" });
+  await rotor.signals.complete("run/step", { ok: true });
   await rotor.approvals.list({ status: "pending" }).page();
   await rotor.approvals.approve("a", { reason: "fine" });
   await rotor.approvals.reject("a");
   await rotor.keys.create({ expiresIn: "90d" });
   await rotor.keys.list().page();
   await rotor.keys.revoke("k");
-  await rotor.workspaces.create("w");
+  await rotor.workspaces.create("w", { name: "W" });
   await rotor.workspaces.list().page();
   api.close();
   expect(api.lines()).toEqual([
@@ -81,6 +84,8 @@ test("every call has the route that the API documents", async () => {
     "POST /v1/functions/sync",
     "GET /v1/functions",
     "GET /v1/functions/f",
+    "POST /v1/functions/f/pause",
+    "POST /v1/functions/f/resume",
     "DELETE /v1/functions/f",
     "POST /v1/functions/f/runs",
     "GET /v1/runs/r",
@@ -88,6 +93,7 @@ test("every call has the route that the API documents", async () => {
     "GET /v1/runs/r/result?wait=30s",
     "POST /v1/runs/r/cancel",
     "POST /v1/runs/r/replay",
+    "POST /v1/runs/r/retry",
     "POST /v1/runs/r/resume",
     "GET /v1/events?name=n",
     "GET /v1/events/e",
@@ -105,7 +111,8 @@ test("every call has the route that the API documents", async () => {
   const bodies = new Map(api.seen.map(({ method, url, body }) => [`${method} ${url}`, body]));
   expect(bodies.get("POST /v1/queues")).toEqual({ name: "q", callback_url: "http://x/", concurrency: 2 });
   expect(bodies.get("POST /v1/functions/f/runs")).toEqual({ id: "r", data: { a: 1 }, delay: "1h" });
-  expect(bodies.get("POST /v1/signals/run%2Fstep/complete")).toEqual({ data: { ok: true }, buffer_for: "1h" });
+  expect(bodies.get("POST /v1/signals/run%2Fstep/complete")).toEqual({ data: { ok: true } });
   expect(bodies.get("POST /v1/dlq/replay")).toEqual({ filter: { queue: "q" }, dry_run: true });
+  expect(bodies.get("POST /v1/workspaces")).toEqual({ id: "w", name: "W" });
   expect(bodies.get("POST /v1/runs/r/replay")).toEqual({ from_step: "s" });
 });

@@ -98,6 +98,9 @@ export const runsOf = (call: Call) => {
       const answer = await call("POST", `${path(runId)}/replay`, { ...options, body: { fromStep, input } });
       return { runId: (answer as { runId: string }).runId };
     },
+    /** Lets a failed run go on where it failed: its finished steps stay as they are. */
+    retry: async (runId: string, options?: CallOptions) =>
+      call("POST", `${path(runId)}/retry`, options) as Promise<Run>,
     /** Tries a held run again, after its code was mended. */
     resume: async (runId: string, options?: CallOptions) =>
       call("POST", `${path(runId)}/resume`, options) as Promise<Run>,

@@ -11,10 +11,6 @@ export type ScheduleOptions = ({ readonly queue: string } | { readonly function:
   readonly timezone: string;
   /** Of each job; `data` of each run. */
   readonly payload?: unknown;
-  /** Whether a fire is skipped while the job of the one before it is unfinished (default `"allow"`). */
-  readonly overlap?: "allow" | "skip";
-  /** Which of the fires that were missed are made up for. */
-  readonly catchUp?: "none" | "last" | "all";
 };
 
 /** The calls of `rotor.schedules`. All throw `RotorApiError`, or `RotorConnectionError` when no answer came. */
