@@ -110,7 +110,9 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
   const manifests: readonly FunctionManifest[] = options.functions.map(manifestOf);
   const hash = sha256Hex(JSON.stringify(manifests));
   const startWithinMs = stepTimeOf(options.maxDuration);
-  const draining = new AbortController();
+  let draining = false;
+  /** One signal a delivery: a shared one would collect a listener for each run in hand. */
+  const holds = new Set<AbortController>();
   const deliveries = new Set<Promise<unknown>>();
 
   const introspect = (request: Request, keys: Keys): Response => {
@@ -142,6 +144,9 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
   const execute = async (one: RotorFunction, request: DeliveryRequest, keys: Keys, env: unknown): Promise<string> => {
     const url = reachableUrl(request.checkpoint.url, env);
     const steps = [...request.steps, ...(await fetchSteps(url, request.checkpoint.token, request.more))];
+    const hold = new AbortController();
+    if (draining) hold.abort();
+    holds.add(hold);
     const body = await replay({
       request,
       steps,
@@ -150,8 +155,8 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
       env,
       startWithinMs,
       graceMs: timing.graceMs,
-      drain: draining.signal,
-    });
+      drain: hold.signal,
+    }).finally(() => holds.delete(hold));
     const answer = { version: PROTOCOL_VERSION, hash, ...body } as Answer;
     return sign(answer, answerContext(request.run, request.delivery), keys.secrets);
   };
@@ -164,7 +169,7 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
     if (request.app !== app) return refusal(404, "other_app", `This is the app "${app}", not "${request.app}"`);
     const one = functions.get(request.function);
     if (!one) return refusal(404, "no_function", `The app "${app}" has no function "${request.function}"`);
-    if (draining.signal.aborted) return refusal(503, "draining", "This app is shutting down");
+    if (draining) return refusal(503, "draining", "This app is shutting down");
     const answer = execute(one, request, keys, env);
     const settled = answer.then(
       () => {},
@@ -197,7 +202,8 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
   };
 
   const drain = async (): Promise<void> => {
-    draining.abort();
+    draining = true;
+    for (const hold of holds) hold.abort();
     await Promise.all(deliveries);
   };
 

@@ -46,8 +46,8 @@ export function addDeadLetters(program: Command, context: Context): void {
         ["ID", (letter) => letter.id],
         ["QUEUE", (letter) => letter.queue],
         ["ATTEMPTS", (letter) => letter.attempt],
-        ["FAILED", (letter) => letter.failedAt ?? letter.finishedAt],
-        ["WHY", (letter) => letter.failure ?? letter.error?.message],
+        ["FAILED", (letter) => letter.finishedAt],
+        ["WHY", (letter) => letter.error?.message],
       ],
       "No dead letters.",
     );

@@ -1,6 +1,6 @@
 /** `rotor jobs …`: jobs of a callback queue. Failed ones are in `dlq.ts` too. */
 
-import type { Attempt, Duration, Enqueued, Job, JobFilter } from "@rotorsh/sdk";
+import type { Duration, Enqueued, Job, JobFilter } from "@rotorsh/sdk";
 import type { Command } from "commander";
 import { delay, duration, readJson, several, wholeNumber } from "../arguments.js";
 import { group, type JsonOption, leaf, listLeaf, type PageOptions, show, showPage } from "../command.js";
@@ -24,20 +24,12 @@ const enqueuedLine = ({ id, queue, state, duplicate }: Enqueued): string =>
     ? `${clean(id)} was there already (${clean(state)}); nothing was enqueued.`
     : `Enqueued ${clean(id)} (${clean(state)}). Look at it: rotor jobs get ${clean(queue)} ${clean(id)}`;
 
-type Delivery = Omit<Attempt, "startedAt"> & { readonly startedAt?: string; readonly endedAt?: string };
-
-/** A job with the log of its deliveries, under either name that servers give it. */
-type LoggedJob = Omit<Job, "attempts"> & {
-  readonly attempts?: readonly Delivery[];
-  readonly deliveries?: readonly Delivery[];
-};
-
-function jobLines({ attempts, deliveries = attempts ?? [], ...job }: LoggedJob): string {
+function jobLines({ deliveries = [], ...job }: Job): string {
   const log = table(deliveries, [
     ["DELIVERY", (delivery) => delivery.delivery],
     ["OUTCOME", (delivery) => delivery.outcome],
     ["STATUS", (delivery) => delivery.status],
-    ["ENDED", (delivery) => delivery.endedAt ?? delivery.startedAt],
+    ["ENDED", (delivery) => delivery.endedAt],
     ["MS", (delivery) => delivery.durationMs],
     ["ERROR", (delivery) => delivery.error?.message],
   ]);
@@ -93,7 +85,7 @@ export function addJobs(program: Command, context: Context): void {
     });
   leaf(jobs, "get <queue> <id>", "show a job with every attempt").action(
     async (queue: string, id: string, options: JsonOption) => {
-      show<LoggedJob>(context, options, await clientOf(context).jobs.get(queue, id), jobLines);
+      show(context, options, await clientOf(context).jobs.get(queue, id), jobLines);
     },
   );
   leaf(jobs, "cancel <queue> <id>", "end an unfinished job").action(

@@ -98,7 +98,7 @@ export function addKeys(program: Command, context: Context): void {
         ["SCOPES", (key) => key.scopes],
         ["CREATED", (key) => key.createdAt],
         ["EXPIRES", (key) => key.expiresAt],
-        ["REVOKED", (key) => ("revokedAt" in key ? key.revokedAt : undefined)],
+        ["REVOKED", (key) => key.revokedAt],
       ],
       "No keys yet. Make one: rotor keys create NAME",
     );

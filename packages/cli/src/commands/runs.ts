@@ -13,21 +13,18 @@ type StartFlags = JsonOption & { readonly id?: string; readonly delay?: Duration
 type ReplayFlags = JsonOption & { readonly fromStep?: string; readonly input?: string };
 type ResultFlags = JsonOption & { readonly timeout?: Duration };
 
-type LoggedStep = StepView & { readonly endedAt?: string | null };
-
 /** The deliveries of a run say nothing that its steps do not: they are for programs. */
-function runLines({ steps = [], ...run }: Run): string {
-  const log = table<LoggedStep>(steps, [
+function runLines({ steps = [], deliveries: _, ...run }: Run): string {
+  const log = table<StepView>(steps, [
     ["STEP", (step) => step.key],
     ["KIND", (step) => step.kind],
     ["STATE", (step) => step.state],
     ["ATTEMPT", (step) => step.attempt],
-    ["ENDED", (step) => step.endedAt ?? step.finishedAt],
+    ["ENDED", (step) => step.endedAt],
     ["DUE", (step) => step.dueAt],
     ["RESULT", (step) => step.error?.message ?? step.output],
   ]);
-  const { deliveries: _, ...shown } = run as Run & { readonly deliveries?: unknown };
-  return steps.length === 0 ? fields(shown) : `${fields(shown)}\n\n${log}`;
+  return steps.length === 0 ? fields(run) : `${fields(run)}\n\n${log}`;
 }
 
 const startedLine = ({ runId }: { readonly runId: string }): string =>

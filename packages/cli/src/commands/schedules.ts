@@ -1,7 +1,7 @@
 /** `rotor schedules …`: jobs enqueued, or functions started, by the clock. */
 
 import type { Schedule, ScheduleOptions } from "@rotorsh/sdk";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { readJson } from "../arguments.js";
 import { group, type JsonOption, leaf, listLeaf, type PageOptions, show, showFields, showPage } from "../command.js";
 import { type Context, clientOf } from "../context.js";
@@ -15,13 +15,9 @@ type CreateFlags = JsonOption & {
   readonly cron: string;
   readonly timezone: string;
   readonly jobData?: string;
-  readonly overlap?: "allow" | "skip";
-  readonly catchUp?: "none" | "last" | "all";
 };
 
-/** The soonest fire, under either name that servers give the list. */
-const nextOf = (schedule: Schedule & { readonly nextFires?: readonly string[] }): string | undefined =>
-  schedule.pausedAt ? "paused" : (schedule.nextFires ?? schedule.nextAt)?.[0];
+const nextOf = (schedule: Schedule): string | undefined => (schedule.pausedAt ? "paused" : schedule.nextFires[0]);
 
 function targetOf({ queue, function: id }: CreateFlags): { queue: string } | { function: string } {
   if (queue !== undefined && id === undefined) return { queue };
@@ -37,8 +33,6 @@ function addCreate(schedules: Command, context: Context): void {
     .requiredOption("--cron <cron>", 'such as "0 9 * * 1-5" or @daily')
     .requiredOption("--timezone <name>", "IANA name, such as Europe/Stockholm")
     .option("--job-data <json>", "payload of each job, or data of each run")
-    .addOption(new Option("--overlap <mode>", "when the job before is unfinished").choices(["allow", "skip"]))
-    .addOption(new Option("--catch-up <mode>", "which missed fires are made up for").choices(["none", "last", "all"]))
     .action(async (flags: CreateFlags) => {
       const payload = await readJson(context, "--job-data", flags.jobData);
       const schedule: ScheduleOptions = {
@@ -46,8 +40,6 @@ function addCreate(schedules: Command, context: Context): void {
         cron: flags.cron,
         timezone: flags.timezone,
         ...(payload !== undefined && { payload }),
-        ...(flags.overlap !== undefined && { overlap: flags.overlap }),
-        ...(flags.catchUp !== undefined && { catchUp: flags.catchUp }),
       };
       showFields(context, flags, await clientOf(context).schedules.create(flags.name, schedule));
     });

@@ -8,9 +8,11 @@ import { type Context, clientOf } from "../context.js";
 export function addWorkspaces(program: Command, context: Context): void {
   const workspaces = group(program, "workspaces", "environments with queues, functions and keys of their own");
 
-  leaf(workspaces, "create <name>", "make a workspace").action(async (name: string, options: JsonOption) => {
-    showFields(context, options, await clientOf(context).workspaces.create(name));
-  });
+  leaf(workspaces, "create <id>", "make a workspace; its first key is shown once").action(
+    async (id: string, options: JsonOption) => {
+      showFields(context, options, await clientOf(context).workspaces.create(id));
+    },
+  );
   listLeaf(workspaces, "list", "list the workspaces").action(async (options: PageOptions) => {
     const { limit } = options;
     await showPage<Workspace>(

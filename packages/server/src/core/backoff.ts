@@ -19,7 +19,8 @@ export function backoffMs(backoff: Backoff, attempt: number, random: number): nu
   const n = Math.max(1, attempt);
   const raw =
     backoff.kind === "exponential"
-      ? backoff.minMs * backoff.factor ** (n - 1)
+      ? // Past any number that there is, a delay of none must stay none.
+        backoff.minMs * Math.min(backoff.factor ** (n - 1), Number.MAX_VALUE)
       : backoff.kind === "linear"
         ? backoff.minMs * n
         : backoff.kind === "list"

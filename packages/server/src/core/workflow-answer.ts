@@ -2,7 +2,9 @@
 import {
   type Answer,
   type CheckpointRequest,
+  type Json,
   type Manifest,
+  type MatchObject,
   PROTOCOL_VERSION,
   type Report,
   type WireError,
@@ -20,12 +22,21 @@ const wireError: z.ZodType<WireError> = z.object({
   },
 });
 
-const json = z.json();
+/** What was parsed from JSON is JSON: looking at each of its values again would cost time, and zod drops `__proto__`. */
+const json = z.custom<Json>((value) => value !== undefined, "is missing");
 const key = z.string().min(1).max(300);
 const name = z.string().min(1).max(limits.nameLength);
 const delay = z.number().min(0).max(limits.delayMs);
 const attempt = z.number().int().min(1).max(1_000_000);
 const scalar = z.union([z.string().max(1_000), z.number(), z.boolean(), z.null()]);
+
+/** Taken as it is: a record of zod's would drop `__proto__`, and what is left of such a match would match everything. */
+const matchObject = z.custom<MatchObject>(
+  (value) =>
+    typeof value === "object" && value !== null && !Array.isArray(value) &&
+    Object.entries(value).every(([path, wanted]) => path.length > 0 && path.length <= 200 && scalar.safeParse(wanted).success),
+  "must be an expression, or an object of paths and the text, number, true, false or null that each must equal",
+);
 
 const run = { kind: z.literal("run"), key, attempt, duration_ms: z.number().min(0) };
 const report: z.ZodType<Report> = z.union([
@@ -38,7 +49,7 @@ const report: z.ZodType<Report> = z.union([
     kind: z.literal("event"),
     key,
     event: name,
-    match: z.union([z.string(), z.record(z.string().min(1).max(200), scalar)]).optional(),
+    match: z.union([z.string(), matchObject]).optional(),
     timeout_ms: delay,
     after: key.optional(),
     since_ms: delay.optional(),
