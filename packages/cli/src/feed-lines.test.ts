@@ -51,7 +51,7 @@ test("a step says its key, and what kind of wait it is", () => {
 test("an event says what it started", () => {
   const event = { type: "event", event: "contact.added", id: "e1", duplicate: false };
   expect(lineOf({ ...event, runs: ["r1"], resumed: ["r2", "r3"] })).toContain("1 run started, 2 waits ended");
-  expect(lineOf({ ...event, runs: [], resumed: [] })).toContain("nobody listens");
+  expect(lineOf({ ...event, runs: [], resumed: [] })).toContain("no effect yet");
   expect(lineOf({ ...event, duplicate: true, runs: [], resumed: [] })).toContain("duplicate");
 });
 

@@ -115,7 +115,7 @@ function eventParts(entry: FeedEntry): Parts {
     name: textOf(entry.event),
     attempt: "",
     outcome: entry.duplicate === true ? "duplicate" : "received",
-    detail: effects === "" && entry.duplicate !== true ? "nobody listens" : effects,
+    detail: effects === "" && entry.duplicate !== true ? "no effect yet" : effects,
     error: "",
     path: typeof entry.id === "string" ? `/v1/events/${encodeURIComponent(entry.id)}` : undefined,
   };

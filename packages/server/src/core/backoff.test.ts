@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { type Backoff, backoffMs, DEFAULT_BACKOFF } from "./backoff.js";
 
 const plain: Backoff = { kind: "exponential", factor: 2, minMs: 1_000, maxMs: 60_000, jitter: "none", listMs: [] };
-const delays = (backoff: Backoff, count: number): number[] => Array.from({ length: count }, (_, n) => backoffMs(backoff, n + 1, 0));
+const delays = (backoff: Backoff, count: number): number[] =>
+  Array.from({ length: count }, (_, n) => backoffMs(backoff, n + 1, 0));
 
 describe("without jitter, the delays after attempts 1, 2, 3, …", () => {
   test.each<[string, Partial<Backoff>, number[]]>([
@@ -37,13 +38,18 @@ test("half jitter lies between half of the delay and all of it, whatever the num
     listMs: fc.array(fc.nat(86_400_000)),
   });
   fc.assert(
-    fc.property(backoff, fc.integer({ min: 1, max: 1_000_000 }), fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), (each, attempt, random) => {
-      const whole = backoffMs({ ...each, jitter: "none" }, attempt, 0);
-      const delay = backoffMs(each, attempt, random);
-      expect(Number.isInteger(delay)).toBe(true);
-      expect(delay).toBeGreaterThanOrEqual(Math.floor(whole / 2));
-      expect(delay).toBeLessThanOrEqual(whole);
-      expect(whole).toBeLessThanOrEqual(each.maxMs);
-    }),
+    fc.property(
+      backoff,
+      fc.integer({ min: 1, max: 1_000_000 }),
+      fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+      (each, attempt, random) => {
+        const whole = backoffMs({ ...each, jitter: "none" }, attempt, 0);
+        const delay = backoffMs(each, attempt, random);
+        expect(Number.isInteger(delay)).toBe(true);
+        expect(delay).toBeGreaterThanOrEqual(Math.floor(whole / 2));
+        expect(delay).toBeLessThanOrEqual(whole);
+        expect(whole).toBeLessThanOrEqual(each.maxMs);
+      },
+    ),
   );
 });

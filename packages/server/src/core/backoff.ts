@@ -12,7 +12,14 @@ export type Backoff = {
 };
 
 /** About two hours over ten attempts. */
-export const DEFAULT_BACKOFF: Backoff = { kind: "exponential", factor: 3, minMs: 2_000, maxMs: 3_600_000, jitter: "half", listMs: [] };
+export const DEFAULT_BACKOFF: Backoff = {
+  kind: "exponential",
+  factor: 3,
+  minMs: 2_000,
+  maxMs: 3_600_000,
+  jitter: "half",
+  listMs: [],
+};
 
 /** The delay in milliseconds after attempt `attempt` (from 1) failed. `random` is in [0, 1). */
 export function backoffMs(backoff: Backoff, attempt: number, random: number): number {

@@ -17,9 +17,16 @@ export function readCallbackAnswer(answer: HttpAnswer, nowMs: number): End {
   if (status >= 200 && status < 300) {
     // A single-page host answers any path with its page: it "works", and nothing ran.
     const html = headers["content-type"]?.toLowerCase().startsWith("text/html") === true;
-    return { kind: "done", output: text === "" ? null : text, note: html ? "answered with HTML: is this the right URL?" : undefined };
+    return {
+      kind: "done",
+      output: text === "" ? null : text,
+      note: html ? "answered with HTML: is this the right URL?" : undefined,
+    };
   }
-  const where = status >= 300 && status < 400 && headers.location !== undefined ? ` to ${headers.location.slice(0, 200)}; redirects are not followed` : "";
+  const where =
+    status >= 300 && status < 400 && headers.location !== undefined
+      ? ` to ${headers.location.slice(0, 200)}; redirects are not followed`
+      : "";
   const said = text === "" ? "" : `: ${text.slice(0, 500)}`;
   return {
     kind: "failed",

@@ -22,13 +22,19 @@ describe("in spring, when 02:00 to 03:00 is not there", () => {
   });
 
   test("a midnight that is not there ticks at the moment of the change", () => {
-    expect(ticks("15 0 * * *", "America/Sao_Paulo", "2018-11-03T12:00:00Z", 2)).toEqual(["2018-11-04T03:00:00Z", "2018-11-05T02:15:00Z"]);
+    expect(ticks("15 0 * * *", "America/Sao_Paulo", "2018-11-03T12:00:00Z", 2)).toEqual([
+      "2018-11-04T03:00:00Z",
+      "2018-11-05T02:15:00Z",
+    ]);
   });
 });
 
 describe("in autumn, when 02:00 to 03:00 is there twice", () => {
   test("a time in it ticks once", () => {
-    expect(ticks("30 2 * * *", "Europe/Stockholm", "2026-10-24T12:00:00Z", 2)).toEqual(["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]);
+    expect(ticks("30 2 * * *", "Europe/Stockholm", "2026-10-24T12:00:00Z", 2)).toEqual([
+      "2026-10-25T00:30:00Z",
+      "2026-10-26T01:30:00Z",
+    ]);
   });
 
   test("from a moment between the two it does not tick again", () => {
@@ -60,7 +66,9 @@ describe("a schedule", () => {
   });
 
   test("a tick lies after the moment that it is asked for, not on it", () => {
-    expect(nextTick("0 * * * *", "UTC", new Date("2026-01-02T12:00:00.000Z"))?.toISOString()).toBe("2026-01-02T13:00:00.000Z");
+    expect(nextTick("0 * * * *", "UTC", new Date("2026-01-02T12:00:00.000Z"))?.toISOString()).toBe(
+      "2026-01-02T13:00:00.000Z",
+    );
   });
 
   test.each([

@@ -5,7 +5,8 @@ const ZONES = new Set(Intl.supportedValuesOf("timeZone").concat("UTC", "Etc/UTC"
 
 /** Why this is no schedule, or nothing. Zones are IANA names: `+05:30` knows no summer. */
 export function checkSchedule(cron: string, timezone: string): string | undefined {
-  if (!ZONES.has(timezone)) return `timezone ${JSON.stringify(timezone)} is not an IANA name such as "Europe/Stockholm" or "UTC".`;
+  if (!ZONES.has(timezone))
+    return `timezone ${JSON.stringify(timezone)} is not an IANA name such as "Europe/Stockholm" or "UTC".`;
   try {
     if (nextTick(cron, timezone, new Date()) === undefined) return `cron ${JSON.stringify(cron)} never comes.`;
   } catch (error) {

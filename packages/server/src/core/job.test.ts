@@ -7,11 +7,18 @@ const backoff: Backoff = { kind: "fixed", factor: 1, minMs: 1_000, maxMs: 1_000,
 const policy = { maxAttempts: 3, backoff };
 const error = { name: "Error", message: "no" };
 
-const decided = (kind: QueueKind, attempt: number, end: End): Outcome | undefined => decide({ kind, attempt, asyncTimeoutMs: 5_000 }, end, policy, 0);
+const decided = (kind: QueueKind, attempt: number, end: End): Outcome | undefined =>
+  decide({ kind, attempt, asyncTimeoutMs: 5_000 }, end, policy, 0);
 /** outcome, where to, when, and what becomes of the attempt. */
-const short = (outcome: Outcome | undefined) => outcome && [outcome.outcome, outcome.state, outcome.delayMs, outcome.attempt];
+const short = (outcome: Outcome | undefined) =>
+  outcome && [outcome.outcome, outcome.state, outcome.delayMs, outcome.attempt];
 
-const failed = (more: Partial<Extract<End, { kind: "failed" }>> = {}): End => ({ kind: "failed", error, final: false, ...more });
+const failed = (more: Partial<Extract<End, { kind: "failed" }>> = {}): End => ({
+  kind: "failed",
+  error,
+  final: false,
+  ...more,
+});
 const both = ["callback", "function"] as const;
 
 const table: readonly (readonly [string, readonly QueueKind[], number, End, ReturnType<typeof short>])[] = [
@@ -25,11 +32,35 @@ const table: readonly (readonly [string, readonly QueueKind[], number, End, Retu
   ["failed for good", both, 1, failed({ final: true }), ["failed", "failed", null, "keep"]],
   ["failed, retry after", both, 1, failed({ retryAfterMs: 7_000 }), ["retry", "waiting", 7_000, "keep"]],
   ["failed, retry at once", both, 1, failed({ retryAfterMs: 0 }), ["retry", "waiting", 0, "keep"]],
-  ["failed, retry in a year", both, 1, failed({ retryAfterMs: 1e12 }), ["retry", "waiting", limits.retryAfterMs, "keep"]],
-  ["failed in the last attempt, retry after", both, 3, failed({ retryAfterMs: 7_000 }), ["failed", "failed", null, "keep"]],
+  [
+    "failed, retry in a year",
+    both,
+    1,
+    failed({ retryAfterMs: 1e12 }),
+    ["retry", "waiting", limits.retryAfterMs, "keep"],
+  ],
+  [
+    "failed in the last attempt, retry after",
+    both,
+    3,
+    failed({ retryAfterMs: 7_000 }),
+    ["failed", "failed", null, "keep"],
+  ],
   ["unreached, a callback", ["callback"], 1, { kind: "unreached", error }, ["retry", "waiting", 1_000, "keep"]],
-  ["unreached in the last attempt, a callback", ["callback"], 3, { kind: "unreached", error }, ["failed", "failed", null, "keep"]],
-  ["unreached, a run", ["function"], 3, { kind: "unreached", error }, ["unreached", "waiting", limits.breakerMinMs, "give-back"]],
+  [
+    "unreached in the last attempt, a callback",
+    ["callback"],
+    3,
+    { kind: "unreached", error },
+    ["failed", "failed", null, "keep"],
+  ],
+  [
+    "unreached, a run",
+    ["function"],
+    3,
+    { kind: "unreached", error },
+    ["unreached", "waiting", limits.breakerMinMs, "give-back"],
+  ],
   ["waiting", ["function"], 1, { kind: "waiting", reports: [], knownSeq: 4 }, ["waiting", "waiting", null, "keep"]],
   ["yield", ["function"], 1, { kind: "yield", reports: [], knownSeq: 4 }, ["yield", "waiting", 0, "give-back"]],
   ["released", both, 1, { kind: "released" }, ["released", "waiting", 0, "give-back"]],

@@ -76,7 +76,15 @@ export type OutcomeName =
   | "rejected"
   | "replaced";
 
-const plain = { attempt: "keep", held: false, exhausted: false, output: null, error: null, reports: [], knownSeq: 0 } as const;
+const plain = {
+  attempt: "keep",
+  held: false,
+  exhausted: false,
+  output: null,
+  error: null,
+  reports: [],
+  knownSeq: 0,
+} as const;
 
 /**
  * Decides what the end of a delivery means. `attempt` is the number of this attempt, from 1; `random` is in [0, 1).
@@ -94,20 +102,50 @@ export function decide(
     case "accepted":
       return { ...plain, outcome: "accepted", state: "active", delayMs: job.asyncTimeoutMs };
     case "waiting":
-      return { ...plain, outcome: "waiting", state: "waiting", delayMs: null, reports: end.reports, knownSeq: end.knownSeq };
+      return {
+        ...plain,
+        outcome: "waiting",
+        state: "waiting",
+        delayMs: null,
+        reports: end.reports,
+        knownSeq: end.knownSeq,
+      };
     case "yield":
-      return { ...plain, outcome: "yield", state: "waiting", delayMs: 0, reports: end.reports, knownSeq: end.knownSeq, attempt: "give-back" };
+      return {
+        ...plain,
+        outcome: "yield",
+        state: "waiting",
+        delayMs: 0,
+        reports: end.reports,
+        knownSeq: end.knownSeq,
+        attempt: "give-back",
+      };
     case "released":
       return { ...plain, outcome: "released", state: "waiting", delayMs: 0, attempt: "give-back" };
     case "diverged":
-      return { ...plain, outcome: "held", state: "waiting", delayMs: limits.heldMs, held: true, error: end.error, attempt: "give-back" };
+      return {
+        ...plain,
+        outcome: "held",
+        state: "waiting",
+        delayMs: limits.heldMs,
+        held: true,
+        error: end.error,
+        attempt: "give-back",
+      };
     case "stale":
       return undefined;
     case "unreached":
       // A callback's endpoint that refuses is a failed attempt: who owns it expects the retries that he set.
       return job.kind === "callback"
         ? retryOrFail(job.attempt, end.error, undefined, policy, random)
-        : { ...plain, outcome: "unreached", state: "waiting", delayMs: limits.breakerMinMs, attempt: "give-back", error: end.error };
+        : {
+            ...plain,
+            outcome: "unreached",
+            state: "waiting",
+            delayMs: limits.breakerMinMs,
+            attempt: "give-back",
+            error: end.error,
+          };
     case "failed":
       return end.final
         ? { ...plain, outcome: "failed", state: "failed", delayMs: null, error: end.error }
@@ -123,8 +161,11 @@ export function retryOrFail(
   policy: Policy,
   random: number,
 ): Outcome {
-  if (attempt >= policy.maxAttempts) return { ...plain, outcome: "failed", state: "failed", delayMs: null, exhausted: true, error };
+  if (attempt >= policy.maxAttempts)
+    return { ...plain, outcome: "failed", state: "failed", delayMs: null, exhausted: true, error };
   const delayMs =
-    retryAfterMs === undefined ? backoffMs(policy.backoff, attempt, random) : Math.min(retryAfterMs, limits.retryAfterMs);
+    retryAfterMs === undefined
+      ? backoffMs(policy.backoff, attempt, random)
+      : Math.min(retryAfterMs, limits.retryAfterMs);
   return { ...plain, outcome: "retry", state: "waiting", delayMs, error };
 }

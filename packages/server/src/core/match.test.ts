@@ -61,7 +61,15 @@ describe("an expression", () => {
 
   test("is never an error when it meets an event", () => {
     for (const data of [null, 1, "a", [], {}, { a: {} }, { a: [] }, { a: null }]) {
-      for (const cel of ["data.a.b == 1", "data.a > 1", "data.a.startsWith('x')", "data.a", "data[0] == 1", "trigger.data.a == 1", "data.a / 0 == 1"]) {
+      for (const cel of [
+        "data.a.b == 1",
+        "data.a > 1",
+        "data.a.startsWith('x')",
+        "data.a",
+        "data[0] == 1",
+        "trigger.data.a == 1",
+        "data.a / 0 == 1",
+      ]) {
         expect(matches({ cel }, event(data))).toBe(false);
       }
     }
@@ -75,7 +83,12 @@ describe("an expression", () => {
   });
 
   test("of a trigger: none is always true, and a broken one never", () => {
-    expect([triggers(null, event(1)), triggers("data.a == 1", event({ a: 1 })), triggers("data.a == 1", event(1)), triggers("(", event(1))]).toEqual([true, true, false, false]);
+    expect([
+      triggers(null, event(1)),
+      triggers("data.a == 1", event({ a: 1 })),
+      triggers("data.a == 1", event(1)),
+      triggers("(", event(1)),
+    ]).toEqual([true, true, false, false]);
   });
 });
 
@@ -89,19 +102,31 @@ function leaves(value: unknown, path: string): [string, Scalar][] {
 }
 
 test("no event that meets a condition is without the key under which its wait is stored", () => {
-  const scalar = fc.oneof(fc.constantFrom(0, -0, 1, 1.5, 1e21, 1e-7, "", "1", "\n", '"', true, false, null), fc.double({ noNaN: true, noDefaultInfinity: true }), fc.string(), fc.integer());
+  const scalar = fc.oneof(
+    fc.constantFrom(0, -0, 1, 1.5, 1e21, 1e-7, "", "1", "\n", '"', true, false, null),
+    fc.double({ noNaN: true, noDefaultInfinity: true }),
+    fc.string(),
+    fc.integer(),
+  );
   const name = fc.constantFrom("a", "b", "c");
   const data = fc.letrec<{ value: unknown }>((tie) => ({
-    value: fc.oneof({ maxDepth: 3, withCrossShrink: true }, scalar, fc.dictionary(name, tie("value"), { maxKeys: 3 }), fc.array(tie("value"), { maxLength: 2 })),
+    value: fc.oneof(
+      { maxDepth: 3, withCrossShrink: true },
+      scalar,
+      fc.dictionary(name, tie("value"), { maxKeys: 3 }),
+      fc.array(tie("value"), { maxLength: 2 }),
+    ),
   })).value;
   const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("."));
   // Three times of four, what is asked for is there.
-  const asked = fc.tuple(fc.dictionary(name, data, { minKeys: 1, maxKeys: 3 }), path, scalar, fc.nat()).map(([sent, where, other, dice]) => {
-    const there = leaves(sent, "");
-    if (dice % 4 === 0 || there.length === 0) return { data: sent as unknown, where, value: other };
-    const [found, value] = there[dice % there.length]!;
-    return { data: sent as unknown, where: found, value };
-  });
+  const asked = fc
+    .tuple(fc.dictionary(name, data, { minKeys: 1, maxKeys: 3 }), path, scalar, fc.nat())
+    .map(([sent, where, other, dice]) => {
+      const there = leaves(sent, "");
+      if (dice % 4 === 0 || there.length === 0) return { data: sent as unknown, where, value: other };
+      const [found, value] = there[dice % there.length]!;
+      return { data: sent as unknown, where: found, value };
+    });
   let met = 0;
   fc.assert(
     fc.property(asked, fc.boolean(), ({ data: sent, where, value }, asText) => {

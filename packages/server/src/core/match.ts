@@ -50,7 +50,9 @@ export function checkExpression(expression: string): string | undefined {
   try {
     const result = parse(expression).check();
     if (!result.valid) return message(result.error);
-    return result.type === "bool" || result.type === "dyn" ? undefined : `The expression gives ${result.type}; it must give true or false.`;
+    return result.type === "bool" || result.type === "dyn"
+      ? undefined
+      : `The expression gives ${result.type}; it must give true or false.`;
   } catch (error) {
     return message(error);
   }
@@ -99,7 +101,8 @@ const same = (found: unknown, wanted: unknown): boolean => found === wanted;
 function at(value: unknown, path: readonly string[]): unknown {
   let here = value;
   for (const name of path) {
-    if (here === null || typeof here !== "object" || Array.isArray(here) || !Object.hasOwn(here, name)) return undefined;
+    if (here === null || typeof here !== "object" || Array.isArray(here) || !Object.hasOwn(here, name))
+      return undefined;
     here = (here as Record<string, unknown>)[name];
   }
   return here;
@@ -115,7 +118,8 @@ function equalities(ast: ASTNode, trigger: MatchedEvent): Equality[] {
 
 function equality(field: ASTNode, other: ASTNode, trigger: MatchedEvent): Equality | undefined {
   const path = pathOf(field);
-  const below = path?.[0] === "data" ? path.slice(1) : path?.[0] === "event" && path[1] === "data" ? path.slice(2) : undefined;
+  const below =
+    path?.[0] === "data" ? path.slice(1) : path?.[0] === "event" && path[1] === "data" ? path.slice(2) : undefined;
   if (below === undefined || below.length === 0 || below.some((name) => name.includes("."))) return undefined;
   const value = literal(other, trigger);
   return value === undefined ? undefined : { path: below.join("."), value };
@@ -133,12 +137,16 @@ function literal(node: ASTNode, trigger: MatchedEvent): Equality["value"] | unde
   if (node.op === "value") {
     const value = node.args;
     if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : undefined;
-    return value === null || typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? value : undefined;
+    return value === null || typeof value === "string" || typeof value === "number" || typeof value === "boolean"
+      ? value
+      : undefined;
   }
   const path = pathOf(node);
   if (path?.[0] !== "trigger") return undefined;
   const found = at({ ...trigger }, path.slice(1));
-  return found === null || typeof found === "string" || typeof found === "number" || typeof found === "boolean" ? found : undefined;
+  return found === null || typeof found === "string" || typeof found === "number" || typeof found === "boolean"
+    ? found
+    : undefined;
 }
 
 function usesTrigger(node: unknown): boolean {

@@ -33,6 +33,9 @@ test("a token with any one character changed reads nothing", () => {
   );
 });
 
-test.each(["", ".", "a.b.c", `${token}.`, ` ${token}`, token.slice(1), "x".repeat(10_000)])("%j is no token", (text) => {
-  expect(readToken("secret", "checkpoint", text)).toBeUndefined();
-});
+test.each(["", ".", "a.b.c", `${token}.`, ` ${token}`, token.slice(1), "x".repeat(10_000)])(
+  "%j is no token",
+  (text) => {
+    expect(readToken("secret", "checkpoint", text)).toBeUndefined();
+  },
+);

@@ -25,5 +25,7 @@ export function readToken(secret: string, purpose: Purpose, token: string): Capa
   if (jobId === undefined || delivery === undefined || given === undefined) return undefined;
   const bytes = Buffer.from(given, "base64url");
   const wanted = sign(secret, purpose, `${jobId}.${delivery}`);
-  return bytes.length === wanted.length && timingSafeEqual(bytes, wanted) ? { jobId, delivery: Number(delivery) } : undefined;
+  return bytes.length === wanted.length && timingSafeEqual(bytes, wanted)
+    ? { jobId, delivery: Number(delivery) }
+    : undefined;
 }

@@ -1,47 +1,61 @@
+/** The server reads what the SDK's fixtures say an app may send, and refuses what it may not. */
+import { readFileSync } from "node:fs";
+import type { CheckpointRequest, DeliveryRequest, WireStep } from "@rotorsh/sdk/protocol";
 import { describe, expect, test } from "vitest";
 import { parseAnswer, parseCheckpoint } from "./workflow-answer.js";
+import { type BodyStep, workflowBody } from "./workflow-body.js";
 
-const checkpoint = (report: unknown) => parseCheckpoint({ version: 1, runs: [{ token: "t", known_seq: 0, reports: [report] }] });
-const wait = (match: unknown) => checkpoint({ kind: "event", key: "k", event: "e", match, timeout_ms: 1 });
-const first = (parsed: ReturnType<typeof parseCheckpoint>) => (parsed.ok ? parsed.value.runs[0]?.reports[0] : parsed.message);
+type Named<T> = { readonly name: string } & T;
+const fixture = <T>(name: string): T =>
+  JSON.parse(readFileSync(new URL(`../../../sdk/fixtures/${name}.json`, import.meta.url), "utf8")) as T;
 
-describe("a match", () => {
-  test("keeps a path of any name", () => {
-    const match = JSON.parse('{"__proto__":1,"constructor":"a","a.b":null}');
-    const report = first(wait(match));
-    expect(typeof report === "object" && "match" in report && JSON.stringify(report.match)).toBe(JSON.stringify(match));
+const answers = fixture<{
+  valid: Named<{ body: unknown }>[];
+  invalid: Named<{ body?: unknown; text?: string }>[];
+}>("answers");
+
+describe("answers", () => {
+  test.each(answers.valid)("$name is read as it is", ({ body }) => {
+    expect(parseAnswer(JSON.stringify(body))).toEqual({ ok: true, value: body });
   });
 
-  test.each([[{ a: {} }], [{ a: [1] }], [{ "": 1 }], [[1]], [7], [null], [{ a: "x".repeat(1_001) }], [{ ["x".repeat(201)]: 1 }]])(
-    "%j is none",
-    (match) => {
-      expect(wait(match).ok).toBe(false);
-    },
-  );
-
-  test("may be left out, or be empty", () => {
-    expect([wait(undefined).ok, wait({}).ok, wait("data.a == 1").ok]).toEqual([true, true, true]);
+  test.each(answers.invalid)("$name is refused with a reason", ({ body, text }) => {
+    const parsed = parseAnswer(text ?? JSON.stringify(body));
+    expect(parsed).toMatchObject({ ok: false, message: expect.stringMatching(/./) });
   });
 });
 
-describe("an output", () => {
-  test.each(["null", "0", '""', '{"__proto__":1,"a":[{"b":null}]}', "[[]]"])("%s arrives as it is", (text) => {
-    const report = first(checkpoint({ kind: "run", key: "k", attempt: 1, duration_ms: 1, outcome: "completed", output: JSON.parse(text) }));
-    expect(typeof report === "object" && "output" in report && JSON.stringify(report.output)).toBe(text);
-  });
+test.each(fixture<Named<{ request: CheckpointRequest }>[]>("checkpoints"))(
+  "the checkpoint $name is read as it is",
+  ({ request }) => {
+    expect(parseCheckpoint(request)).toEqual({ ok: true, value: request });
+  },
+);
 
-  test("that is missing is a fault of the answer", () => {
-    expect(checkpoint({ kind: "run", key: "k", attempt: 1, duration_ms: 1, outcome: "completed" }).ok).toBe(false);
-    expect(parseAnswer('{"version":1,"hash":"h","status":"completed"}').ok).toBe(false);
-    expect(parseAnswer('{"version":1,"hash":"h","status":"completed","output":null}').ok).toBe(true);
-  });
+const stored = (step: WireStep): BodyStep => ({
+  key: step.key,
+  kind: step.kind,
+  state: step.state,
+  attempt: step.attempt,
+  seq: step.seq === undefined ? null : String(step.seq),
+  dueInMs: step.due_in_ms ?? null,
+  output: step.state === "completed" ? JSON.stringify(step.output ?? null) : null,
+  error: step.error === undefined ? null : JSON.stringify(step.error),
 });
 
-test.each(["", "null", "[]", "{", '{"version":2,"hash":"h","status":"stale"}', '{"version":1,"hash":"h","status":"fine"}'])(
-  "%j is no answer, and says why",
-  (text) => {
-    const parsed = parseAnswer(text);
-    expect(parsed.ok).toBe(false);
-    expect(!parsed.ok && parsed.message.length > 0).toBe(true);
+test.each(fixture<Named<{ body: DeliveryRequest }>[]>("deliveries").filter(({ body }) => body.more === null))(
+  "the delivery $name is what the server builds of its rows",
+  ({ body }) => {
+    const { function: name, max_attempts: maxAttempts, event, app, run, delivery, attempt, checkpoint } = body;
+    const text = workflowBody(
+      { app, function: name, run, delivery, attempt, maxAttempts, event: JSON.stringify(event), checkpoint },
+      body.steps.map(stored),
+      1_000_000,
+    );
+    const built = JSON.parse(text) as DeliveryRequest;
+    const withOutputs = body.steps.map((step) =>
+      step.state === "completed" ? { ...step, output: step.output ?? null } : step,
+    );
+    expect(built).toEqual({ ...body, steps: withOutputs });
   },
 );

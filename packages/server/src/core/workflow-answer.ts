@@ -15,7 +15,10 @@ import { limits } from "./limits.js";
 const wireError: z.ZodType<WireError> = z.object({
   name: z.string().max(200),
   message: z.string().transform((text) => text.slice(0, limits.errorMessageLength)),
-  stack: z.string().transform((text) => text.slice(0, limits.errorStackLength)).optional(),
+  stack: z
+    .string()
+    .transform((text) => text.slice(0, limits.errorStackLength))
+    .optional(),
   code: z.string().max(200).optional(),
   get cause(): z.ZodOptional<z.ZodType<WireError>> {
     return wireError.optional();
@@ -33,8 +36,12 @@ const scalar = z.union([z.string().max(1_000), z.number(), z.boolean(), z.null()
 /** Taken as it is: a record of zod's would drop `__proto__`, and what is left of such a match would match everything. */
 const matchObject = z.custom<MatchObject>(
   (value) =>
-    typeof value === "object" && value !== null && !Array.isArray(value) &&
-    Object.entries(value).every(([path, wanted]) => path.length > 0 && path.length <= 200 && scalar.safeParse(wanted).success),
+    typeof value === "object" &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.entries(value).every(
+      ([path, wanted]) => path.length > 0 && path.length <= 200 && scalar.safeParse(wanted).success,
+    ),
   "must be an expression, or an object of paths and the text, number, true, false or null that each must equal",
 );
 
@@ -76,7 +83,14 @@ const report: z.ZodType<Report> = z.union([
     kind: z.literal("send"),
     key,
     events: z
-      .array(z.object({ name, data: json, id: z.string().min(1).max(limits.keyLength).optional(), ts: z.number().int().min(0).max(8.64e15).optional() }))
+      .array(
+        z.object({
+          name,
+          data: json,
+          id: z.string().min(1).max(limits.keyLength).optional(),
+          ts: z.number().int().min(0).max(8.64e15).optional(),
+        }),
+      )
       .max(limits.batch),
   }),
 ]);
@@ -85,7 +99,13 @@ const base = { version: z.literal(PROTOCOL_VERSION), hash: z.string().max(200) }
 
 const answer: z.ZodType<Answer> = z.union([
   z.object({ ...base, status: z.literal("completed"), output: json }),
-  z.object({ ...base, status: z.literal("failed"), error: wireError, retriable: z.boolean(), retry_after_ms: z.number().min(0).optional() }),
+  z.object({
+    ...base,
+    status: z.literal("failed"),
+    error: wireError,
+    retriable: z.boolean(),
+    retry_after_ms: z.number().min(0).optional(),
+  }),
   z.object({ ...base, status: z.enum(["waiting", "yield"]), reports }),
   z.object({ ...base, status: z.literal("stale") }),
   z.object({
@@ -99,7 +119,9 @@ const answer: z.ZodType<Answer> = z.union([
 
 const checkpoint: z.ZodType<CheckpointRequest> = z.object({
   version: z.literal(PROTOCOL_VERSION),
-  runs: z.array(z.object({ token: z.string().max(500), reports, known_seq: z.number().int().min(0) })).max(limits.batch),
+  runs: z
+    .array(z.object({ token: z.string().max(500), reports, known_seq: z.number().int().min(0) }))
+    .max(limits.batch),
 });
 
 const manifest: z.ZodType<Manifest> = z.object({

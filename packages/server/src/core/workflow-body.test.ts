@@ -11,8 +11,26 @@ const run: BodyRun = {
   event: '{"n":9007199254740993}',
   checkpoint: { url: "http://x/", token: "t" },
 };
-const finished = (seq: number, output = "1"): BodyStep => ({ key: `step:${seq}`, kind: "run", state: "completed", attempt: 1, seq: `${seq}`, dueInMs: null, output, error: null });
-const open = (key: string): BodyStep => ({ key, kind: "event", state: "waiting", attempt: 1, seq: null, dueInMs: 10.2, output: null, error: null });
+const finished = (seq: number, output = "1"): BodyStep => ({
+  key: `step:${seq}`,
+  kind: "run",
+  state: "completed",
+  attempt: 1,
+  seq: `${seq}`,
+  dueInMs: null,
+  output,
+  error: null,
+});
+const open = (key: string): BodyStep => ({
+  key,
+  kind: "event",
+  state: "waiting",
+  attempt: 1,
+  seq: null,
+  dueInMs: 10.2,
+  output: null,
+  error: null,
+});
 
 type Body = { steps: { key: string; seq?: number }[]; more: string | null };
 const body = (steps: readonly BodyStep[], bytes: number): Body => JSON.parse(workflowBody(run, steps, bytes));
@@ -25,11 +43,27 @@ test("a run without steps", () => {
 });
 
 test.each<[string, BodyStep, string]>([
-  ["finished", finished(7, '{"a": 1}'), '{"key":"step:7","kind":"run","state":"completed","attempt":1,"seq":7,"output":{"a": 1}}'],
-  ["finished with nothing", { ...finished(7), output: null }, '{"key":"step:7","kind":"run","state":"completed","attempt":1,"seq":7,"output":null}'],
-  ["failed", { ...finished(7), state: "failed", output: null, error: '{"name":"E"}' }, '{"key":"step:7","kind":"run","state":"failed","attempt":1,"seq":7,"error":{"name":"E"}}'],
+  [
+    "finished",
+    finished(7, '{"a": 1}'),
+    '{"key":"step:7","kind":"run","state":"completed","attempt":1,"seq":7,"output":{"a": 1}}',
+  ],
+  [
+    "finished with nothing",
+    { ...finished(7), output: null },
+    '{"key":"step:7","kind":"run","state":"completed","attempt":1,"seq":7,"output":null}',
+  ],
+  [
+    "failed",
+    { ...finished(7), state: "failed", output: null, error: '{"name":"E"}' },
+    '{"key":"step:7","kind":"run","state":"failed","attempt":1,"seq":7,"error":{"name":"E"}}',
+  ],
   ["waiting", open("w"), '{"key":"w","kind":"event","state":"waiting","attempt":1,"due_in_ms":11}'],
-  ["waiting after a failure", { ...open('"'), kind: "run", error: '{"name":"E"}' }, '{"key":"\\"","kind":"run","state":"waiting","attempt":1,"due_in_ms":11,"error":{"name":"E"}}'],
+  [
+    "waiting after a failure",
+    { ...open('"'), kind: "run", error: '{"name":"E"}' },
+    '{"key":"\\"","kind":"run","state":"waiting","attempt":1,"due_in_ms":11,"error":{"name":"E"}}',
+  ],
 ])("a step that is %s", (_, step, expected) => {
   expect(stepText(step)).toBe(expected);
 });
@@ -41,7 +75,10 @@ test("all steps are there where there is room, in their order, the unfinished la
 });
 
 test("where there is none, the newest are there, and a cursor that begins after the last that is not", () => {
-  const all = [...Array.from({ length: 100 }, (_, index) => finished(index + 1, JSON.stringify("x".repeat(1_000)))), open("w")];
+  const all = [
+    ...Array.from({ length: 100 }, (_, index) => finished(index + 1, JSON.stringify("x".repeat(1_000)))),
+    open("w"),
+  ];
   const { steps, more } = body(all, 21_000);
   expect(steps.at(-1)?.key).toBe("w");
   expect(steps[0]?.seq).toBe(Number(more));
@@ -59,5 +96,8 @@ test("what does not fit is measured in bytes, not in characters", () => {
 
 test("an unfinished step is there whatever its size, and at least one step is", () => {
   expect(body([finished(1), open("a"), open("b")], 0).steps.map((step) => step.key)).toEqual(["a", "b"]);
-  expect(body([finished(1), finished(2, JSON.stringify("x".repeat(5_000)))], 2_000)).toMatchObject({ steps: [{ key: "step:2" }], more: "2" });
+  expect(body([finished(1), finished(2, JSON.stringify("x".repeat(5_000)))], 2_000)).toMatchObject({
+    steps: [{ key: "step:2" }],
+    more: "2",
+  });
 });
