@@ -36,6 +36,8 @@ export type ConfigOptions = {
   /** `rotor start --embedded`. */
   readonly embedded?: boolean;
   readonly port?: number;
+  /** Commands that open nothing sealed need no keys. Default true. */
+  readonly sealed?: boolean;
 };
 
 /** Throws a ConfigError for settings that cannot be meant. */
@@ -60,7 +62,7 @@ export function readConfig(env: Environment, options: ConfigOptions): Config {
   if (publicUrl !== undefined && !/^https?:\/\//.test(publicUrl))
     throw new ConfigError(`ROTOR_PUBLIC_URL must begin with http:// or https://; got ${publicUrl}.`);
   const encryptionKeys = env.ROTOR_ENCRYPTION_KEYS || undefined;
-  if (encryptionKeys === undefined && dataDir === undefined) {
+  if (encryptionKeys === undefined && dataDir === undefined && options.sealed !== false) {
     throw new ConfigError(
       "Set ROTOR_ENCRYPTION_KEYS: signing keys and secrets are stored encrypted with it. Make one with `openssl rand -base64 32`, and keep it as long as the database.",
     );

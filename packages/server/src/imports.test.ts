@@ -10,7 +10,7 @@ const packages = resolve(here, "../..");
 /** What each folder of the server may import beside itself. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   core: [],
-  postgres: [],
+  postgres: ["core"],
   store: ["core"],
   delivery: ["core"],
   loops: ["core", "store", "delivery"],

@@ -42,7 +42,12 @@ const SECRETS_KEPT_MS = 5_000;
 /** Starts a server. Throws a ConfigError, or what stands in the way of its store, with a sentence that says what to do. */
 export async function startRotor(config: Config): Promise<Rotor> {
   const log = pino(
-    { level: config.logLevel, base: { node: config.nodeLabel }, timestamp: pino.stdTimeFunctions.isoTime },
+    {
+      level: config.logLevel,
+      base: { node: config.nodeLabel },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      serializers: { err: plainError },
+    },
     pino.destination(2),
   );
   const onError = (error: unknown): void =>
@@ -137,6 +142,14 @@ export async function startRotor(config: Config): Promise<Rotor> {
     await closeAll();
     throw error;
   }
+}
+
+/** What of an error is logged: a driver's error drags its whole connection along, keys and all. */
+function plainError(error: unknown): unknown {
+  if (!(error instanceof Error)) return String(error);
+  const { name, message, stack } = error;
+  const { code, detail, constraint } = error as Error & { code?: unknown; detail?: unknown; constraint?: unknown };
+  return { name, message, code, detail, constraint, stack };
 }
 
 function listen(server: Server, port: number, host: string): Promise<void> {

@@ -20,24 +20,51 @@ async function newQueue(): Promise<string> {
 }
 
 const stored = async (id: string): Promise<string> =>
-  (await api.database.db.query<{ body: Buffer }>({ name: "test.body", text: "select body from rotor.payloads where job_id = $1" }, [id]))[0]!.body.toString("latin1");
+  (
+    await api.database.db.query<{ body: Buffer }>(
+      { name: "test.body", text: "select body from rotor.payloads where job_id = $1" },
+      [id],
+    )
+  )[0]!.body.toString("latin1");
 
-const count = async (name: string): Promise<number> => (await send("GET", `/v1/queues/${name}/jobs?limit=100`)).json.data.length;
+const count = async (name: string): Promise<number> =>
+  (await send("GET", `/v1/queues/${name}/jobs?limit=100`)).json.data.length;
 
 describe("a job in an envelope", () => {
   test("is durable, and read back by its id and by the client's", async () => {
     const name = await newQueue();
-    const { status, json } = await send("POST", `/v1/queues/${name}/jobs`, { payload: { a: [1] }, job_id: "order/1", tags: ["eu"], max_attempts: 3, priority: -5, timeout: "5s" });
+    const { status, json } = await send("POST", `/v1/queues/${name}/jobs`, {
+      payload: { a: [1] },
+      job_id: "order/1",
+      tags: ["eu"],
+      max_attempts: 3,
+      priority: -5,
+      timeout: "5s",
+    });
     expect([status, json]).toEqual([201, { id: expect.any(String), queue: name, state: "waiting", duplicate: false }]);
     const byKey = await send("GET", `/v1/queues/${name}/jobs/order%2F1`);
-    expect(byKey.json).toMatchObject({ id: json.id, job_id: "order/1", payload: { a: [1] }, payload_encoding: "json", tags: ["eu"], max_attempts: 3, attempt: 0, deliveries: [] });
+    expect(byKey.json).toMatchObject({
+      id: json.id,
+      job_id: "order/1",
+      payload: { a: [1] },
+      payload_encoding: "json",
+      tags: ["eu"],
+      max_attempts: 3,
+      attempt: 0,
+      deliveries: [],
+    });
     expect((await send("GET", `/v1/queues/${name}/jobs/${json.id}`)).json).toEqual(byKey.json);
   });
 
   test("keeps its payload's own text", async () => {
     const name = await newQueue();
     const payload = '{"n":12345678901234567890.10,"b":{"z":1,"a":1e999},"s":"\\u00e9\\u2028\\/","d":1,"d":2}';
-    const one = await send("POST", `/v1/queues/${name}/jobs`, `{"tags":["x"],\n "payload" : ${payload} ,"priority":1}`, { "content-type": "application/json; charset=utf-8" });
+    const one = await send(
+      "POST",
+      `/v1/queues/${name}/jobs`,
+      `{"tags":["x"],\n "payload" : ${payload} ,"priority":1}`,
+      { "content-type": "application/json; charset=utf-8" },
+    );
     expect(await stored(one.json.id)).toBe(payload);
     const text = `{"jobs":[{"payload":${payload}},{"job_id":"b","payload":"${"é"}"}, { "payload":0.10 }]}`;
     const many = await send("POST", `/v1/queues/${name}/jobs/batch`, text, { "content-type": "application/json" });
@@ -52,7 +79,9 @@ describe("a job in an envelope", () => {
     await send("POST", `/v1/queues/${name}/jobs`, { payload: 1, delay: 90, job_id: "a" });
     await send("POST", `/v1/queues/${name}/jobs`, { payload: 1, delay: "2h", job_id: "b" });
     await send("POST", `/v1/queues/${name}/jobs`, { payload: 1, run_at: runAt, job_id: "c" });
-    const [a, b, c] = await Promise.all(["a", "b", "c"].map(async (id) => (await send("GET", `/v1/queues/${name}/jobs/${id}`)).json));
+    const [a, b, c] = await Promise.all(
+      ["a", "b", "c"].map(async (id) => (await send("GET", `/v1/queues/${name}/jobs/${id}`)).json),
+    );
     const inMs = (job: { run_at: string; created_at: string }) => Date.parse(job.run_at) - Date.parse(job.created_at);
     expect([inMs(a), inMs(b), c.run_at, c.reason]).toEqual([90_000, 7_200_000, "2026-12-31T23:00:00.000Z", "delayed"]);
   });
@@ -65,14 +94,21 @@ describe("a job in an envelope", () => {
     expect([again.status, again.json]).toEqual([200, { ...first.json, duplicate: true, payload_differs: false }]);
     expect(other.json).toMatchObject({ id: first.json.id, payload_differs: true });
     const rejected = await send("POST", `/v1/queues/${name}/jobs`, { payload: 1, job_id: "k", on_duplicate: "reject" });
-    expect([rejected.status, rejected.json.error]).toMatchObject([409, { code: "conflict", details: { id: first.json.id } }]);
-    const batch = await send("POST", `/v1/queues/${name}/jobs/batch`, { jobs: [{ payload: 1 }, { payload: 1, job_id: "k", on_duplicate: "reject" }] });
+    expect([rejected.status, rejected.json.error]).toMatchObject([
+      409,
+      { code: "conflict", details: { id: first.json.id } },
+    ]);
+    const batch = await send("POST", `/v1/queues/${name}/jobs/batch`, {
+      jobs: [{ payload: 1 }, { payload: 1, job_id: "k", on_duplicate: "reject" }],
+    });
     expect([batch.status, await count(name)]).toEqual([409, 1]);
   });
 
   test("sent a hundred times at once is one job", async () => {
     const name = await newQueue();
-    const answers = await Promise.all(Array.from({ length: 100 }, () => send("POST", `/v1/queues/${name}/jobs`, { payload: 1, job_id: "same" })));
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, () => send("POST", `/v1/queues/${name}/jobs`, { payload: 1, job_id: "same" })),
+    );
     expect(new Set(answers.map(({ json }) => json.id)).size).toBe(1);
     expect(answers.filter(({ status }) => status === 201)).toHaveLength(1);
   });
@@ -82,24 +118,46 @@ describe("a raw body", () => {
   test("is kept byte for byte, with its type and the options of its headers", async () => {
     const name = await newQueue();
     const bytes = new Uint8Array([0, 255, 254, 0xef, 0xbb, 0xbf, 10]);
-    const headers = { "content-type": "application/x-thing", "x-rotor-job-id": "r", "x-rotor-delay": "30", "x-rotor-tags": "a, b", "x-rotor-max-attempts": "2", "x-rotor-priority": "-3" };
+    const headers = {
+      "content-type": "application/x-thing",
+      "x-rotor-job-id": "r",
+      "x-rotor-delay": "30",
+      "x-rotor-tags": "a, b",
+      "x-rotor-max-attempts": "2",
+      "x-rotor-priority": "-3",
+    };
     const { status, json } = await send("POST", `/v1/queues/${name}/jobs`, bytes, headers);
     expect([status, await stored(json.id)]).toEqual([201, Buffer.from(bytes).toString("latin1")]);
     const job = (await send("GET", `/v1/queues/${name}/jobs/r`)).json;
-    expect(job).toMatchObject({ payload: Buffer.from(bytes).toString("base64"), payload_encoding: "base64", content_type: "application/x-thing", tags: ["a", "b"], max_attempts: 2 });
+    expect(job).toMatchObject({
+      payload: Buffer.from(bytes).toString("base64"),
+      payload_encoding: "base64",
+      content_type: "application/x-thing",
+      tags: ["a", "b"],
+      max_attempts: 2,
+    });
   });
 
   test("may be JSON, where a header says that it is no envelope", async () => {
     const name = await newQueue();
-    const { json } = await send("POST", `/v1/queues/${name}/jobs`, '{ "any": 1.0 }', { "content-type": "application/json", "x-rotor-raw": "true" });
+    const { json } = await send("POST", `/v1/queues/${name}/jobs`, '{ "any": 1.0 }', {
+      "content-type": "application/json",
+      "x-rotor-raw": "true",
+    });
     expect(await stored(json.id)).toBe('{ "any": 1.0 }');
-    expect((await send("GET", `/v1/queues/${name}/jobs/${json.id}`)).json).toMatchObject({ payload: { any: 1 }, payload_encoding: "json" });
+    expect((await send("GET", `/v1/queues/${name}/jobs/${json.id}`)).json).toMatchObject({
+      payload: { any: 1 },
+      payload_encoding: "json",
+    });
   });
 
   test("that claims to be JSON and is none, or far too deep, is shown as bytes", async () => {
     const name = await newQueue();
     for (const text of ["{", "[".repeat(100_000) + "]".repeat(100_000)]) {
-      const { json } = await send("POST", `/v1/queues/${name}/jobs`, text, { "content-type": "application/json", "x-rotor-raw": "true" });
+      const { json } = await send("POST", `/v1/queues/${name}/jobs`, text, {
+        "content-type": "application/json",
+        "x-rotor-raw": "true",
+      });
       expect((await send("GET", `/v1/queues/${name}/jobs/${json.id}`)).json.payload_encoding).toBe("base64");
     }
   });
@@ -115,7 +173,10 @@ describe("a raw body", () => {
     ["x-rotor-job-id", "rotor:tick:1"],
   ])("with %s: %s is refused", async (header, value) => {
     const name = await newQueue();
-    const { status } = await send("POST", `/v1/queues/${name}/jobs`, "x", { "content-type": "text/plain", [header]: value });
+    const { status } = await send("POST", `/v1/queues/${name}/jobs`, "x", {
+      "content-type": "text/plain",
+      [header]: value,
+    });
     expect([status, await count(name)]).toEqual([422, 0]);
   });
 });
@@ -191,7 +252,12 @@ describe("what is no good is refused with a reason, and nothing is written", () 
     });
     const local = await testApi({ dev: true });
     const headers = { "content-type": "text/plain", host: "localhost:7686" };
-    const request = new Request("http://localhost:7686/v1/queues/q/jobs", { method: "POST", body: endless, duplex: "half", headers } as RequestInit);
+    const request = new Request("http://localhost:7686/v1/queues/q/jobs", {
+      method: "POST",
+      body: endless,
+      duplex: "half",
+      headers,
+    } as RequestInit);
     const answer = await local.app.request(request);
     await local.close();
     expect([answer.status, cancelled, sent < 40]).toEqual([413, true, true]);
@@ -199,30 +265,51 @@ describe("what is no good is refused with a reason, and nothing is written", () 
 
   test("a compressed body, and one that is no JSON where only JSON is taken", async () => {
     const name = await newQueue();
-    expect((await send("POST", `/v1/queues/${name}/jobs`, "x", { "content-encoding": "gzip", "content-type": "text/plain" })).status).toBe(415);
-    expect((await send("POST", `/v1/queues/${name}/jobs/batch`, '{"jobs":[{"payload":1}]}', { "content-type": "text/plain" })).status).toBe(415);
+    expect(
+      (await send("POST", `/v1/queues/${name}/jobs`, "x", { "content-encoding": "gzip", "content-type": "text/plain" }))
+        .status,
+    ).toBe(415);
+    expect(
+      (
+        await send("POST", `/v1/queues/${name}/jobs/batch`, '{"jobs":[{"payload":1}]}', {
+          "content-type": "text/plain",
+        })
+      ).status,
+    ).toBe(415);
     expect(await count(name)).toBe(0);
   });
 
   test("an option beside an envelope, where it would have no effect", async () => {
     const name = await newQueue();
     const { status, json } = await send("POST", `/v1/queues/${name}/jobs`, { payload: 1 }, { "x-rotor-delay": "5s" });
-    expect([status, json.error.message, await count(name)]).toEqual([422, expect.stringMatching(/x-rotor-delay.*x-rotor-raw/), 0]);
+    expect([status, json.error.message, await count(name)]).toEqual([
+      422,
+      expect.stringMatching(/x-rotor-delay.*x-rotor-raw/),
+      0,
+    ]);
   });
 
   test("an empty or oversized batch, and one with a bad job among good ones", async () => {
     const name = await newQueue();
-    const batches = [[], Array.from({ length: limits.batch + 1 }, () => ({ payload: 1 })), [{ payload: 1 }, { payload: 1, tags: [""] }, { payload: 1 }]];
-    for (const jobs of batches) expect((await send("POST", `/v1/queues/${name}/jobs/batch`, { jobs })).status).toBe(422);
+    const batches = [
+      [],
+      Array.from({ length: limits.batch + 1 }, () => ({ payload: 1 })),
+      [{ payload: 1 }, { payload: 1, tags: [""] }, { payload: 1 }],
+    ];
+    for (const jobs of batches)
+      expect((await send("POST", `/v1/queues/${name}/jobs/batch`, { jobs })).status).toBe(422);
     const { json } = await send("POST", `/v1/queues/${name}/jobs/batch`, { jobs: batches[2] });
     expect(json.error.details.issues[0].path).toBe("jobs.1.tags.0");
     expect(await count(name)).toBe(0);
   });
 
-  test.each(["a%2Fb", "a%00", "constructor", "__proto__", long(300), "%F0%9F%98%80", "%ff"])("a job for the queue %s, which is not there", async (name) => {
-    const { status, json } = await send("POST", `/v1/queues/${name}/jobs`, { payload: 1 });
-    expect([status, json.error.code]).toEqual([404, "not_found"]);
-  });
+  test.each(["a%2Fb", "a%00", "constructor", "__proto__", long(300), "%F0%9F%98%80", "%ff"])(
+    "a job for the queue %s, which is not there",
+    async (name) => {
+      const { status, json } = await send("POST", `/v1/queues/${name}/jobs`, { payload: 1 });
+      expect([status, json.error.code]).toEqual([404, "not_found"]);
+    },
+  );
 });
 
 test("a queue that was deleted and made anew by somebody else takes jobs at once", async () => {

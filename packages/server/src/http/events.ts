@@ -21,12 +21,10 @@ const newEvent = z
   .strictObject({
     name: eventName,
     data: json.optional(),
-    id: key
-      .optional()
-      .openapi({
-        description:
-          "Of two events with one id the second does nothing, and is answered as the first. Made, if left out.",
-      }),
+    id: key.optional().openapi({
+      description:
+        "Of two events with one id the second does nothing, and is answered as the first. Made, if left out.",
+    }),
     ts: z
       .number()
       .int()

@@ -2,13 +2,16 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { elements, glance, members } from "./json-text.js";
 
-const spaced = (value: unknown): fc.Arbitrary<string> => fc.constantFrom(undefined, 1, "\t", "\n ").map((indent) => JSON.stringify(value, null, indent));
+const spaced = (value: unknown): fc.Arbitrary<string> =>
+  fc.constantFrom(undefined, 1, "\t", "\n ").map((indent) => JSON.stringify(value, null, indent));
 
 describe("a member of an object", () => {
   test("is the text between its colon and the comma, as JSON.parse would read it", () => {
     fc.assert(
       fc.property(
-        fc.dictionary(fc.string({ unit: "binary" }), fc.jsonValue(), { noNullPrototype: true }).chain((value) => spaced(value).map((text) => ({ value: JSON.parse(text), text }))),
+        fc
+          .dictionary(fc.string({ unit: "binary" }), fc.jsonValue(), { noNullPrototype: true })
+          .chain((value) => spaced(value).map((text) => ({ value: JSON.parse(text), text }))),
         ({ value, text }) => {
           const { spans, repeated } = members(text);
           expect(repeated).toBeUndefined();
@@ -37,27 +40,36 @@ describe("a member of an object", () => {
 
 test("an array's elements are found where they stand", () => {
   fc.assert(
-    fc.property(fc.array(fc.jsonValue()).chain((value) => spaced(value).map((text) => ({ value: JSON.parse(text), text }))), ({ value, text }) => {
-      expect(elements(text).map(({ start, end }) => JSON.parse(text.slice(start, end)))).toEqual(value);
-    }),
+    fc.property(
+      fc.array(fc.jsonValue()).chain((value) => spaced(value).map((text) => ({ value: JSON.parse(text), text }))),
+      ({ value, text }) => {
+        expect(elements(text).map(({ start, end }) => JSON.parse(text.slice(start, end)))).toEqual(value);
+      },
+    ),
   );
 });
 
 describe("a glance", () => {
   test("sees how deep a text is nested, whatever stands in its strings", () => {
-    expect([glance("1").depth, glance('[{"a":"[[[[\\"[["}]').depth, glance("[".repeat(200_000)).depth]).toEqual([0, 2, 200_000]);
+    expect([glance("1").depth, glance('[{"a":"[[[[\\"[["}]').depth, glance("[".repeat(200_000)).depth]).toEqual([
+      0, 2, 200_000,
+    ]);
   });
 
   test("sees strings that no text column can hold", () => {
-    for (const text of ['"a\\u0000b"', '{"\\u0000":1}', '"\\ud83d"', '"\\ude00"', '"\\ud83d\\u0041"']) expect(glance(text).unstorable).toBeDefined();
-    for (const text of ['"\\\\u0000"', '"\\ud83d\\ude00"', '"\\u0001"', '"😀"', '"\\ud7ff"']) expect(glance(text).unstorable).toBeUndefined();
+    for (const text of ['"a\\u0000b"', '{"\\u0000":1}', '"\\ud83d"', '"\\ude00"', '"\\ud83d\\u0041"'])
+      expect(glance(text).unstorable).toBeDefined();
+    for (const text of ['"\\\\u0000"', '"\\ud83d\\ude00"', '"\\u0001"', '"😀"', '"\\ud7ff"'])
+      expect(glance(text).unstorable).toBeUndefined();
   });
 
   test("agrees with JavaScript on which strings are well-formed", () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom("\\ud83d", "\\ude00", "a", "\\\\", "\\n", "\\u0041")), (parts) => {
         const text = `"${parts.join("")}"`;
-        const wellFormed = !/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(JSON.parse(text));
+        const wellFormed = !/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(
+          JSON.parse(text),
+        );
         expect(glance(text).unstorable === undefined).toBe(wellFormed);
       }),
     );

@@ -37,13 +37,11 @@ export const keyView = (row: ApiKey): z.infer<typeof keyJson> => ({
 const newKey = z
   .strictObject({
     name: z.string().max(limits.nameLength).refine(isPlain, "it holds a control character").optional(),
-    scopes: scopesShape
-      .optional()
-      .openapi({
-        type: "array",
-        items: { type: "string", enum: [...SCOPES] },
-        description: 'Default ["read", "write"].',
-      }),
+    scopes: scopesShape.optional().openapi({
+      type: "array",
+      items: { type: "string", enum: [...SCOPES] },
+      description: 'Default ["read", "write"].',
+    }),
     expires_in: duration({ minMs: 1, maxMs: limits.delayMs }).optional().openapi({ description: "Default: never." }),
   })
   .openapi("NewApiKey");

@@ -124,15 +124,12 @@ const digits = z
 
 /** The page of a list. */
 export const page = {
-  limit: digits
-    .pipe(z.number().min(1).max(limits.listPage))
-    .optional()
-    .openapi({
-      type: "integer",
-      minimum: 1,
-      maximum: limits.listPage,
-      description: "Items a page, at most. Lists whose items are large give fewer.",
-    }),
+  limit: digits.pipe(z.number().min(1).max(limits.listPage)).optional().openapi({
+    type: "integer",
+    minimum: 1,
+    maximum: limits.listPage,
+    description: "Items a page, at most. Lists whose items are large give fewer.",
+  }),
   cursor: filterText.optional().openapi({ description: "The `next_cursor` of the page before." }),
 };
 

@@ -82,7 +82,11 @@ export function openDb(options: DbOptions): Db {
     options: "-c plan_cache_mode=force_custom_plan -c timezone=UTC",
   };
   const pool = new pg.Pool({ ...config, ...PIPELINED, max: options.maxConnections ?? limits.connections });
-  const report = options.onError ?? (() => undefined);
+  let closing = false;
+  // Connections that break while all are being closed are no news.
+  const report = (error: Error): void => {
+    if (!closing) options.onError?.(error);
+  };
   // An idle connection that breaks is replaced by the pool; without a listener the process would end.
   pool.on("error", report);
 
@@ -127,7 +131,10 @@ export function openDb(options: DbOptions): Db {
       await client.connect();
       return client;
     },
-    close: () => pool.end(),
+    close() {
+      closing = true;
+      return pool.end();
+    },
   };
 }
 

@@ -20,7 +20,12 @@ import type { Engine, FeedEntry } from "../engine.js";
 export const TOKEN_SECRET = DEVELOPMENT_SIGNING_KEY;
 
 /** An answer, its JSON read; undefined where there is none. */
-export type Answer = { readonly status: number; readonly headers: Headers; readonly text: string; readonly json: ReturnType<typeof JSON.parse> };
+export type Answer = {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  readonly json: ReturnType<typeof JSON.parse>;
+};
 
 /** Sends a request as somebody. Objects are sent as JSON; text and bytes as they are, with the headers given. */
 export type Send = (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>;
@@ -57,7 +62,14 @@ export async function testApi(config: Partial<Engine["config"]> = {}): Promise<T
 
   const engine: Engine = {
     db,
-    config: { dev: false, publicUrl: "http://127.0.0.1:7686", environment: "test", version: "0.1.0", store: "a test's schema", ...config },
+    config: {
+      dev: false,
+      publicUrl: "http://127.0.0.1:7686",
+      environment: "test",
+      version: "0.1.0",
+      store: "a test's schema",
+      ...config,
+    },
     policy: parsePolicy("loopback"),
     tokenSecret: TOKEN_SECRET,
     enqueue: async (job) => (await db.transact((t) => enqueue(t, [job])))[0]!,
@@ -72,8 +84,23 @@ export async function testApi(config: Partial<Engine["config"]> = {}): Promise<T
       const job = await readHeldJob(db, jobId);
       if (job?.state !== "active" || job.delivery !== delivery) return "stale";
       const policy = { maxAttempts: job.maxAttempts, backoff: job.backoff };
-      const outcome = decide({ kind: "callback", attempt: job.attempt, asyncTimeoutMs: limits.asyncTimeoutMs }, end, policy, 0.5)!;
-      const item = { jobId, delivery, attempt: job.attempt, parentId: job.parentId, outcome, policy, status: null, durationMs: 0, random: 0.5 };
+      const outcome = decide(
+        { kind: "callback", attempt: job.attempt, asyncTimeoutMs: limits.asyncTimeoutMs },
+        end,
+        policy,
+        0.5,
+      )!;
+      const item = {
+        jobId,
+        delivery,
+        attempt: job.attempt,
+        parentId: job.parentId,
+        outcome,
+        policy,
+        status: null,
+        durationMs: 0,
+        random: 0.5,
+      };
       const [settled] = await settle(db, [item]);
       return settled !== undefined && settled !== AGAIN ? settled.kind : "stale";
     },
@@ -83,7 +110,14 @@ export async function testApi(config: Partial<Engine["config"]> = {}): Promise<T
       if (manifest === undefined) return { ok: false, status: 502, message: `${url} does not answer.` };
       const synced = await syncApp(db, workspace, url, manifest, move);
       if (!synced.ok) return { ok: false, status: 409, message: synced.message };
-      return { ok: true, app: manifest.app, url, added: synced.added, removed: synced.removed, functions: manifest.functions.length };
+      return {
+        ok: true,
+        app: manifest.app,
+        url,
+        added: synced.added,
+        removed: synced.removed,
+        functions: manifest.functions.length,
+      };
     },
     createWorkspace: (id, name) => createWorkspace(db, id, name),
     wake: () => undefined,
@@ -130,19 +164,27 @@ export async function testApi(config: Partial<Engine["config"]> = {}): Promise<T
       for (const resolve of waits) resolve();
       waits.clear();
     },
-    waited: () => new Promise((resolve) => (waits.size > 0 ? resolve() : (tellWaited = resolve))),
+    waited: () =>
+      new Promise((resolve) => {
+        if (waits.size > 0) resolve();
+        else tellWaited = resolve;
+      }),
     feed: (entry) => {
       for (const listener of listeners) listener(entry);
     },
     logged,
-    as: async (workspace, scopes = SCOPES) => sender(`Bearer ${(await createApiKey(db, workspace, "test", scopes)).key}`),
+    as: async (workspace, scopes = SCOPES) =>
+      sender(`Bearer ${(await createApiKey(db, workspace, "test", scopes)).key}`),
     anonymous: sender(undefined),
     close: () => database.close(),
   };
 }
 
 /** A manifest of functions that listen for events. */
-export const manifestOf = (app: string, functions: readonly { id: string; event?: string; cron?: string }[]): Manifest => ({
+export const manifestOf = (
+  app: string,
+  functions: readonly { id: string; event?: string; cron?: string }[],
+): Manifest => ({
   version: 1,
   app,
   sdk: "test",
