@@ -39,7 +39,7 @@ export async function storeConfig(context: Context, options: StoreOptions = {}):
   const { readConfig } = await loadServer();
   // Without a word about it, `.rotor` is what `rotor dev` made: with its settings and its environment.
   const isDev = storeNameOf(context) === "local" && !options.embedded;
-  return readConfig(context.env, { mode: isDev ? "dev" : "start", embedded: options.embedded });
+  return readConfig(context.env, { mode: isDev ? "dev" : "start", embedded: options.embedded, sealed: false });
 }
 
 /** Whether a server holds the folder, or died holding it. While it lives, nobody else can open the store in it. */

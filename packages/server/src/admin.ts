@@ -1,11 +1,9 @@
 /** What an operator does to a database without a running server: migrate, make a key, adopt, look for broken invariants. */
-import { bootstrap, DEFAULT_WORKSPACE } from "./bootstrap.js";
+import { bootstrap, DEFAULT_WORKSPACE, sealKeysOf } from "./bootstrap.js";
 import type { Config } from "./config.js";
-import { parseKeys } from "./core/seal.js";
 import { createApiKey } from "./http/auth.js";
 import { startEmbedded } from "./postgres/embedded.js";
 import { checkStore } from "./postgres/guard.js";
-import { localEncryptionKey } from "./postgres/local-state.js";
 import { cancelUnfinished } from "./store/control.js";
 import { type Db, openDb } from "./store/db.js";
 import { type Violation, violations } from "./store/invariants.js";
@@ -42,7 +40,7 @@ export const makeKey = (
 ): Promise<string> =>
   withStore(config, async (db) => {
     await migrateDb(db);
-    const keys = parseKeys(config.encryptionKeys ?? localEncryptionKey(config.dataDir!));
+    const keys = sealKeysOf(config);
     const { environment, dev } = { environment: config.environment, dev: config.mode === "dev" };
     await bootstrap(db, { environment, dev, bootstrapKey: undefined, signingKey: config.signingKey, keys });
     return (await createApiKey(db, workspace, name, scopes)).key;

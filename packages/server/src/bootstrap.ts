@@ -2,9 +2,10 @@
 import { createHash, randomBytes } from "node:crypto";
 import { DEVELOPMENT_SIGNING_KEY } from "@rotorsh/sdk/protocol";
 import { newSecret } from "@rotorsh/sdk/signature";
-import { ConfigError } from "./config.js";
+import { type Config, ConfigError, NO_KEYS } from "./config.js";
 import { newId } from "./core/ids.js";
-import { open, type SealKeys, seal } from "./core/seal.js";
+import { open, parseKeys, type SealKeys, seal } from "./core/seal.js";
+import { localEncryptionKey } from "./postgres/local-state.js";
 import type { Db } from "./store/db.js";
 import {
   createWorkspace,
@@ -34,6 +35,13 @@ export type Bootstrapped = {
 };
 
 export const DEFAULT_WORKSPACE = "default";
+
+/** The keys that seal what is secret: those of the environment, else the data folder's own. */
+export function sealKeysOf(config: Config): SealKeys {
+  if (config.encryptionKeys !== undefined) return parseKeys(config.encryptionKeys);
+  if (config.dataDir === undefined) throw new ConfigError(NO_KEYS);
+  return parseKeys(localEncryptionKey(config.dataDir));
+}
 
 /** What a signing key is sealed for: moved to another workspace's row, it does not open. */
 export const sealContext = (workspace: string): string => `signing:${workspace}`;

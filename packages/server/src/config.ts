@@ -29,6 +29,9 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
+export const NO_KEYS =
+  "Set ROTOR_ENCRYPTION_KEYS: signing keys and secrets are stored encrypted with it. Make one with `openssl rand -base64 32`, and keep it as long as the database.";
+
 const LOOPBACK = new Set(["127.0.0.1", "::1", "localhost"]);
 
 export type ConfigOptions = {
@@ -62,11 +65,7 @@ export function readConfig(env: Environment, options: ConfigOptions): Config {
   if (publicUrl !== undefined && !/^https?:\/\//.test(publicUrl))
     throw new ConfigError(`ROTOR_PUBLIC_URL must begin with http:// or https://; got ${publicUrl}.`);
   const encryptionKeys = env.ROTOR_ENCRYPTION_KEYS || undefined;
-  if (encryptionKeys === undefined && dataDir === undefined && options.sealed !== false) {
-    throw new ConfigError(
-      "Set ROTOR_ENCRYPTION_KEYS: signing keys and secrets are stored encrypted with it. Make one with `openssl rand -base64 32`, and keep it as long as the database.",
-    );
-  }
+  if (encryptionKeys === undefined && dataDir === undefined && options.sealed !== false) throw new ConfigError(NO_KEYS);
   return Object.freeze({
     mode: options.mode,
     databaseUrl,

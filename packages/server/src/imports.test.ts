@@ -17,7 +17,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   http: ["core", "store", "delivery", "feed"],
   feed: [],
   config: [],
-  bootstrap: ["config", "core", "store"],
+  bootstrap: ["config", "core", "postgres", "store"],
   sync: ["core", "store", "delivery", "http"],
   engine: ["core", "store", "delivery", "loops", "feed", "http", "sync"],
   admin: ["bootstrap", "config", "core", "http", "postgres", "store"],

@@ -41,7 +41,7 @@ export async function sync(options: SyncOptions, workspace: string, url: string,
     const why = "message" in result ? result.message : result.kind;
     return {
       ok: false,
-      status: 422,
+      status: 424,
       message: `The app at ${url} could not be read: ${why}. Is it running, and served at this path?`,
     };
   }
@@ -50,7 +50,7 @@ export async function sync(options: SyncOptions, workspace: string, url: string,
     const said = storable(result.body).slice(0, 300);
     return {
       ok: false,
-      status: 422,
+      status: 424,
       message: `${url} answered ${result.status}, not signed with this workspace's signing key: ${said}`,
     };
   }

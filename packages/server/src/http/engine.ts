@@ -57,7 +57,7 @@ export type SyncResult =
       /** How many the app has now. */
       readonly functions: number;
     }
-  | { readonly ok: false; readonly status: 409 | 422; readonly message: string };
+  | { readonly ok: false; readonly status: 409 | 422 | 424; readonly message: string };
 
 /** Something that happened in a workspace, as `GET /v1/stream` tells it. All of it can be written as JSON. */
 export type FeedEntry = {

@@ -2,7 +2,7 @@
 import type { Context } from "hono";
 import type { z } from "zod";
 
-export type Status = 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 500 | 502 | 503;
+export type Status = 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 424 | 500 | 503;
 
 /** Thrown by a route to answer with an error; whatever else is thrown is a fault of ours. */
 export class Refusal extends Error {

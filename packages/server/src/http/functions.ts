@@ -107,7 +107,7 @@ export function functions(api: Api, listeners: Listeners): void {
     if (result.ok) return result;
     throw new Refusal(
       result.status,
-      { 409: "conflict", 422: "invalid", 502: "app_unreachable" }[result.status],
+      { 409: "conflict", 422: "invalid", 424: "app_unreachable" }[result.status],
       result.message,
     );
   };

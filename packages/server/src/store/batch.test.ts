@@ -95,7 +95,10 @@ test("a batch that is in other hands as a whole pauses before the next", async (
 });
 
 test("an item that stays in other hands fails in the end", async () => {
-  const writer = batchWriter<number, number>(async (items) => items.map(() => AGAIN), { size: 100, pause: () => Promise.resolve() });
+  const writer = batchWriter<number, number>(async (items) => items.map(() => AGAIN), {
+    size: 100,
+    pause: () => Promise.resolve(),
+  });
   await expect(writer.write(1)).rejects.toThrow("stayed locked");
 });
 

@@ -129,7 +129,16 @@ test("a run that fails and is retried again and again keeps each story", async (
   for (let n = 0; n < 2; n++) {
     await retry(db, [run.jobId]);
     const again = await claimOne(db, runs, run.jobId);
-    await checkpointOne(db, again, [{ kind: "run", key: "broken", attempt: 1, duration_ms: 1, outcome: "failed", error: { name: "E", message: `${n}` } }]);
+    await checkpointOne(db, again, [
+      {
+        kind: "run",
+        key: "broken",
+        attempt: 1,
+        duration_ms: 1,
+        outcome: "failed",
+        error: { name: "E", message: `${n}` },
+      },
+    ]);
     await settleOne(db, again, failedWith("no", true));
   }
   await retry(db, [run.jobId]);
@@ -139,7 +148,10 @@ test("a run that fails and is retried again and again keeps each story", async (
 test("a cancelled run waits for nothing: an event, its child's end and its holder's answer find nobody", async () => {
   const { db } = database;
   const run = await activeRun(db, runs);
-  await checkpointOne(db, run, [waitFor("wait", "ping"), { kind: "invoke", key: "child", function: "function", data: 1, timeout_ms: 60_000 }]);
+  await checkpointOne(db, run, [
+    waitFor("wait", "ping"),
+    { kind: "invoke", key: "child", function: "function", data: 1, timeout_ms: 60_000 },
+  ]);
   expect(await cancel(db, [run.jobId])).toEqual([run.jobId]);
   expect((await checkpointOne(db, run, [ran("late")])).verdict).toBe("cancelled");
   expect((await publishOne(db, "ping")).resumed).toEqual([]);
@@ -187,7 +199,9 @@ test("a replay is a new run with the old one's input, from the start", async () 
   const holder = await claimOne(db, runs, run.id);
   await settleOne(db, holder, { kind: "done", output: "1" });
   const id = await replay(db, run.id, {});
-  const { rows } = await db.script(`select body, tags, replay_of, max_attempts from rotor.payloads join rotor.jobs on id = job_id where job_id = '${id}'`);
+  const { rows } = await db.script(
+    `select body, tags, replay_of, max_attempts from rotor.payloads join rotor.jobs on id = job_id where job_id = '${id}'`,
+  );
   expect(rows).toEqual([{ body: run.body, tags: ["a"], replay_of: run.id, max_attempts: 9 }]);
   expect(await readSteps(db, id!)).toEqual({});
 });
@@ -196,7 +210,10 @@ test("a replay with another input has that one", async () => {
   const { db } = database;
   const run = await failedRun();
   const id = await replay(db, run.jobId, { body: Buffer.from('{"other":true}') });
-  expect((await db.script(`select convert_from(body, 'UTF8') as body from rotor.payloads where job_id = '${id}'`)).rows[0].body).toBe('{"other":true}');
+  expect(
+    (await db.script(`select convert_from(body, 'UTF8') as body from rotor.payloads where job_id = '${id}'`)).rows[0]
+      .body,
+  ).toBe('{"other":true}');
 });
 
 test("a replay from a step has the results before it, in their order, and nothing after", async () => {
@@ -206,7 +223,10 @@ test("a replay from a step has the results before it, in their order, and nothin
   await checkpointOne(db, run, [waitFor("wait", "ping")]);
   const id = (await replay(db, run.jobId, { fromStep: "b" }))!;
   const copied = (await loadSteps(db, [id])).get(id)!;
-  expect(copied.map((step) => [step.key, step.output])).toEqual([["c", '"c"'], ["a", '"a"']]);
+  expect(copied.map((step) => [step.key, step.output])).toEqual([
+    ["c", '"c"'],
+    ["a", '"a"'],
+  ]);
   expect(Number(copied[0]!.seq)).toBeLessThan(Number(copied[1]!.seq));
   expect(Object.keys(await readSteps(db, run.jobId))).toEqual(["c", "a", "b", "d", "wait"]);
 });

@@ -12,7 +12,8 @@ const open = (schema = `t_${randomBytes(6).toString("hex")}`): Db => {
   return db;
 };
 afterEach(async () => {
-  for (const schema of new Set(opened.map((db) => db.schema))) await opened[0]!.script(`drop schema if exists ${schema} cascade`);
+  for (const schema of new Set(opened.map((db) => db.schema)))
+    await opened[0]!.script(`drop schema if exists ${schema} cascade`);
   for (const db of opened.splice(0)) await db.close();
 });
 
@@ -51,7 +52,9 @@ test("a migration that fails half-way leaves nothing behind, and may be tried ag
   // The name of one of its last tables is taken by something else.
   await db.script(`create schema ${db.schema}; create view rotor.schedules as select 1 as one`);
   await expect(migrate(db)).rejects.toThrow("schedules");
-  const { rows } = await db.script(`select table_name from information_schema.tables where table_schema = '${db.schema}'`);
+  const { rows } = await db.script(
+    `select table_name from information_schema.tables where table_schema = '${db.schema}'`,
+  );
   expect(rows.map((row) => row.table_name)).toEqual(["schedules"]);
   await db.script("drop view rotor.schedules");
   expect((await migrate(db)).length).toBeGreaterThan(0);
@@ -62,7 +65,12 @@ test("the first file that the ledger does not know is next", () => {
   const checksum = "e3b0c44298fc1c14";
   expect(nextMigration(files, [])?.number).toBe(1);
   expect(nextMigration(files, [{ number: 1, checksum }])?.number).toBe(2);
-  expect(nextMigration(files, files.map(({ number }) => ({ number, checksum })))).toBeUndefined();
+  expect(
+    nextMigration(
+      files,
+      files.map(({ number }) => ({ number, checksum })),
+    ),
+  ).toBeUndefined();
 });
 
 test("two schemas in one database do not notice each other", async () => {

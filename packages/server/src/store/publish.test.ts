@@ -18,6 +18,8 @@ import {
   WORKSPACE,
   waitFor,
 } from "../testing-kit/fixtures.js";
+import { mutantDb } from "../testing-kit/mutants.js";
+import type { Db } from "./db.js";
 import { violations } from "./invariants.js";
 import { publish, publishRest } from "./publish.js";
 
@@ -38,7 +40,8 @@ afterAll(async () => {
   await database.close();
 });
 
-const count = async (what: string): Promise<number> => (await database.db.script(`select count(*)::int as count from rotor.${what}`)).rows[0].count;
+const count = async (what: string): Promise<number> =>
+  (await database.db.script(`select count(*)::int as count from rotor.${what}`)).rows[0].count;
 
 test("an event starts one run of each function that listens in its workspace, and whose condition holds", async () => {
   const small = await publishOne(database.db, "go", { size: 1 });
@@ -91,7 +94,9 @@ test("fifty racers with one id start one run, and all learn of it", async () => 
 });
 
 test("an id that is sent under two names at once is one event", async () => {
-  const all = await Promise.all(["go", "stop", "go", "stop"].map((name) => publishOne(database.db, name, {}, { key: "same" })));
+  const all = await Promise.all(
+    ["go", "stop", "go", "stop"].map((name) => publishOne(database.db, name, {}, { key: "same" })),
+  );
   expect(new Set(all.map((each) => each.id)).size).toBe(1);
   expect(await count("events")).toBe(1);
 });
@@ -125,8 +130,8 @@ test("a fan-out that is too large for one commit goes on by its cursor: each run
   expect(await count("events where due_at is not null or cursor is not null")).toBe(0);
 });
 
-test("the rest of a fan-out ends nothing that was stored after its event, or whose run has consumed it", async () => {
-  const { db } = database;
+/** A wait of a run from before an event, one that the look-back ended with it, and one from after it: their states after the rest. */
+async function afterTheRest(db: Db): Promise<(string | undefined)[]> {
   await crowd(limits.effects);
   // Random ids are greater than those of version 7 that are made now, so the rest is about this run only if it comes last.
   const late = await activeRun(db, runs);
@@ -140,7 +145,24 @@ test("the rest of a fan-out ends nothing that was stored after its event, or who
   await checkpointOne(db, run, [waitFor("late", "ping"), waitFor("now", "ping", { since_ms: 0 })]);
   while (await publishRest(db));
   const { early, late: after, now } = await readSteps(db, run.jobId);
-  expect([early?.state, after?.state, now?.state]).toEqual(["waiting", "completed", "waiting"]);
+  return [early?.state, after?.state, now?.state];
+}
+
+test("the rest of a fan-out ends nothing that was stored after its event, or whose run has consumed it", async () => {
+  expect(await afterTheRest(database.db)).toEqual(["waiting", "completed", "waiting"]);
+});
+
+test("without either guard, it would", async () => {
+  const consumed = (db: Db): Db =>
+    mutantDb(db, "publish.waits", (text) =>
+      text.replace("and not exists", "and $5::uuid is not null or false and exists"),
+    );
+  const after = (db: Db): Db =>
+    mutantDb(db, "publish.waits", (text) => text.replace("step.asked_at <= $4", "$4::timestamptz is not null"));
+  expect(await afterTheRest(consumed(database.db))).toEqual(["completed", "completed", "waiting"]);
+  await clearJobs(database.db);
+  expect(await afterTheRest(consumed(after(database.db)))).toEqual(["waiting", "completed", "completed"]);
+  await clearJobs(database.db);
 });
 
 test("the rest of a fan-out counts as having come when its event came", async () => {
@@ -188,7 +210,14 @@ test("a run that is held keeps its due time, and its result", async () => {
 test("a step that sends the same events again has sent them once", async () => {
   const { db } = database;
   const run = await activeRun(db, runs);
-  const report = { kind: "send" as const, key: "send", events: [{ name: "go", data: { size: 11 } }, { name: "go", data: null, id: newId() }] };
+  const report = {
+    kind: "send" as const,
+    key: "send",
+    events: [
+      { name: "go", data: { size: 11 } },
+      { name: "go", data: null, id: newId() },
+    ],
+  };
   await checkpointOne(db, run, [report]);
   const { send } = await readSteps(db, run.jobId);
   await settleOne(db, run, notYet([report]));

@@ -22,12 +22,19 @@ import {
   ran,
   readJob,
   readSteps,
-  settleOne,
   settlement,
+  settleOne,
   WORKSPACE,
   waitFor,
 } from "../testing-kit/fixtures.js";
-import { endedOrBlocked, lostReplyDb, mutantDb, NoMutantError, pausedDb, untilBlocked } from "../testing-kit/mutants.js";
+import {
+  endedOrBlocked,
+  lostReplyDb,
+  mutantDb,
+  NoMutantError,
+  pausedDb,
+  untilBlocked,
+} from "../testing-kit/mutants.js";
 import { AGAIN } from "./batch.js";
 import { cancel } from "./control.js";
 import type { Db } from "./db.js";
@@ -59,7 +66,10 @@ async function inOrder<A, B>(
 ): Promise<[PromiseSettledResult<A>, PromiseSettledResult<B>]> {
   const paused = pausedDb(db, stop);
   const one = first(paused.db);
-  const pid = await Promise.race([paused.reached, one.then(() => Promise.reject(new Error("It never came to its stop.")))]);
+  const pid = await Promise.race([
+    paused.reached,
+    one.then(() => Promise.reject(new Error("It never came to its stop."))),
+  ]);
   const two = second(db);
   const settled = Promise.allSettled([one, two]);
   await endedOrBlocked(database.db, pid, two);
@@ -100,8 +110,16 @@ const without = (db: Db, name: string, part: string): Db => mutantDb(db, name, (
 race(
   "two claimers, and a limit of 10",
   async (db) => {
-    await enqueueAll(db, Array.from({ length: 40 }, () => newJob(ten)));
-    await inOrder({ after: "claim.take" }, db, (each) => claimAll(each, ten), (each) => claimAll(each, ten));
+    await enqueueAll(
+      db,
+      Array.from({ length: 40 }, () => newJob(ten)),
+    );
+    await inOrder(
+      { after: "claim.take" },
+      db,
+      (each) => claimAll(each, ten),
+      (each) => claimAll(each, ten),
+    );
     await Promise.all(Array.from({ length: 8 }, () => claimAll(db, ten)));
     const { rows } = await db.script("select count(*)::int as count from rotor.jobs where state = 'active'");
     return rows[0].count === 10;
@@ -116,7 +134,9 @@ const noLock = (mode: "exclusive" | "shared") => (db: Db) =>
 async function ended(db: Db, jobId: string): Promise<boolean> {
   const { wait } = await readSteps(db, jobId);
   const job = await readJob(db, jobId);
-  return wait?.state === "completed" && wait.eventId !== null && (job.woken || job.state === "active" || job.dueInMs! <= 0);
+  return (
+    wait?.state === "completed" && wait.eventId !== null && (job.woken || job.state === "active" || job.dueInMs! <= 0)
+  );
 }
 
 race(
@@ -155,20 +175,33 @@ race(
     const first = await activeRun(db, runs);
     await checkpointOne(db, first, [waitFor("wait", "ping"), waitFor("other", "pong")]);
     await release(db, [first]);
-    await inOrder({ after: "claim.take" }, db, (each) => claimAll(each, runs), (each) => publishOne(each, "ping"));
+    await inOrder(
+      { after: "claim.take" },
+      db,
+      (each) => claimAll(each, runs),
+      (each) => publishOne(each, "ping"),
+    );
     // The claim came first: its delivery was begun without the event, so its "not yet" must not put the run to sleep.
     const holder = { ...first, delivery: 2 };
     const settled = await settleOne(db, holder, notYet());
     return settled.kind === "settled" && settled.next === 3 && (await ended(db, first.jobId));
   },
-  { "no mark for who holds the run": (db) => mutantDb(db, "resume.wake", (text) => text.replace("woken = state = 'active'", "woken = false")) },
+  {
+    "no mark for who holds the run": (db) =>
+      mutantDb(db, "resume.wake", (text) => text.replace("woken = state = 'active'", "woken = false")),
+  },
 );
 
 race("a claim of a run whose event is just being published", async (db) => {
   const first = await activeRun(db, runs);
   await checkpointOne(db, first, [waitFor("wait", "ping")]);
   await release(db, [first]);
-  const [, claimed] = await inOrder("commit", db, (each) => publishOne(each, "ping"), (each) => claimAll(each, runs));
+  const [, claimed] = await inOrder(
+    "commit",
+    db,
+    (each) => publishOne(each, "ping"),
+    (each) => claimAll(each, runs),
+  );
   const later = await claimAll(db, runs);
   return value(claimed).length === 0 && later.length === 1 && (await ended(db, first.jobId));
 });
@@ -201,20 +234,28 @@ race(
 );
 race("a hundred racers for one key", (db) => sameKey(db, 100), { "no second look": forgetful });
 
-race("two batches with the same keys in opposite orders", async (db) => {
-  const batch = (each: Db, keys: readonly string[]) => enqueueAll(each, keys.map((key) => newJob(ten, { key })));
-  // A third has the key in the middle, until both are on their way.
-  const paused = pausedDb(db, "commit");
-  const third = batch(paused.db, ["b"]);
-  await paused.reached;
-  const one = batch(db, ["a", "b", "c"]);
-  await untilBlocked(database.db, 1);
-  const two = batch(db, ["c", "b", "a"]);
-  await untilBlocked(database.db, 2);
-  paused.go();
-  const answers = (await Promise.allSettled([one, two, third])).flatMap(value);
-  return answers.filter((answer) => !answer.duplicate).length === 3;
-}, { "the order of the caller": (db) => without(db, "enqueue.insert", "order by item.queue_id, item.key") });
+race(
+  "two batches with the same keys in opposite orders",
+  async (db) => {
+    const batch = (each: Db, keys: readonly string[]) =>
+      enqueueAll(
+        each,
+        keys.map((key) => newJob(ten, { key })),
+      );
+    // A third has the key in the middle, until both are on their way.
+    const paused = pausedDb(db, "commit");
+    const third = batch(paused.db, ["b"]);
+    await paused.reached;
+    const one = batch(db, ["a", "b", "c"]);
+    await untilBlocked(database.db, 1);
+    const two = batch(db, ["c", "b", "a"]);
+    await untilBlocked(database.db, 2);
+    paused.go();
+    const answers = (await Promise.allSettled([one, two, third])).flatMap(value);
+    return answers.filter((answer) => !answer.duplicate).length === 3;
+  },
+  { "the order of the caller": (db) => without(db, "enqueue.insert", "order by item.queue_id, item.key") },
+);
 
 race(
   "a claim whose commit got no reply",
@@ -231,13 +272,15 @@ race(
     return back.state === "waiting" && back.attempt === 0 && again.attempt === 1 && again.delivery === 2;
   },
   {
-    "the attempt kept": (db) => mutantDb(db, "rescue.release", (text) => text.replace("greatest(job.attempt - 1, 0)", "job.attempt")),
+    "the attempt kept": (db) =>
+      mutantDb(db, "rescue.release", (text) => text.replace("greatest(job.attempt - 1, 0)", "job.attempt")),
     "nothing to compare with": (db) => mutantDb(db, "rescue.mine", (text) => `${text} and false`),
   },
 );
 
 /** What is finished or further on is not written over. */
-const guard = "where step.state = 'waiting' and step.kind = 'run' and excluded.kind = 'run' and step.attempt < excluded.attempt";
+const guard =
+  "where step.state = 'waiting' and step.kind = 'run' and excluded.kind = 'run' and step.attempt < excluded.attempt";
 
 race(
   "a checkpoint that is sent twice",
@@ -252,7 +295,12 @@ race(
     const { step: before } = await readSteps(db, run.jobId);
     const repeated = await checkpointOne(db, run, [ran("step", "second")]);
     const { step: after } = await readSteps(db, run.jobId);
-    return value(second) === AGAIN && after?.output === "first" && after.seq === before?.seq && repeated.steps[0]?.seq === Number(after.seq);
+    return (
+      value(second) === AGAIN &&
+      after?.output === "first" &&
+      after.seq === before?.seq &&
+      repeated.steps[0]?.seq === Number(after.seq)
+    );
   },
   { "no guard on what is finished": (db) => without(db, "record.write", guard) },
 );
@@ -286,7 +334,8 @@ race(
 
 /** The lock under which the fence is tested first, and the fence in the write itself: one of them is enough. */
 const noFirstFence = (db: Db): Db => without(db, "checkpoint.lock", "for no key update skip locked");
-const noSecondFence = (db: Db): Db => without(db, "settle.move", "and job.delivery = item.delivery and (job.state || '') = 'active'");
+const noSecondFence = (db: Db): Db =>
+  without(db, "settle.move", "and job.delivery = item.delivery and (job.state || '') = 'active'");
 
 /** A node that is taken for dead settles, while its job is rescued and given to another: one of the two has it. */
 const settleAgainstRescue: Race = async (db) => {
@@ -335,18 +384,32 @@ race(
     await claimAll(db, runs, other);
     await database.shiftClock(0);
     const before = await db.script("select to_jsonb(row)::text as text from rotor.jobs row");
-    const ends = [{ kind: "done", output: "1" } as const, failedWith("no"), notYet([ran("step")]), { kind: "released" } as const];
+    const ends = [
+      { kind: "done", output: "1" } as const,
+      failedWith("no"),
+      notYet([ran("step")]),
+      { kind: "released" } as const,
+    ];
     const settled = await Promise.all(ends.map((end) => settleOne(db, holder, end)));
     const after = await db.script("select to_jsonb(row)::text as text from rotor.jobs row");
     return settled.every((each) => each.kind === "stale") && before.rows[0].text === after.rows[0].text;
   },
-  { "neither fence": (db) => noSecondFence(mutantDb(db, "checkpoint.lock", (text) => text.replace("delivery,", "1 as delivery,").replace("state,", "'active' as state,"))) },
+  {
+    "neither fence": (db) =>
+      noSecondFence(
+        mutantDb(db, "checkpoint.lock", (text) =>
+          text.replace("delivery,", "1 as delivery,").replace("state,", "'active' as state,"),
+        ),
+      ),
+  },
 );
 
 race("a late answer of a run that was cancelled is told that it is late", async (db) => {
   const holder = await activeRun(db, runs);
   await cancel(db, [holder.jobId]);
-  const settled = await Promise.all([notYet(), notYet([ran("step")]), { kind: "done", output: "1" } as const].map((end) => settleOne(db, holder, end)));
+  const settled = await Promise.all(
+    [notYet(), notYet([ran("step")]), { kind: "done", output: "1" } as const].map((end) => settleOne(db, holder, end)),
+  );
   return settled.every((each) => each.kind === "stale") && Object.keys(await readSteps(db, holder.jobId)).length === 0;
 });
 
@@ -373,21 +436,24 @@ race(
   { "no look at the log": (db) => mutantDb(db, "settle.before", (text) => `${text} where false`) },
 );
 
-race(
-  "a \"not yet\" that went on, and whose commit got no reply",
-  async (db) => {
-    const nodeId = newId();
-    const holder = await activeRun(db, runs, {}, nodeId);
-    const item = settlement(holder, notYet([ran("step")]));
-    await expect(settle(lostReplyDb(db), [item])).rejects.toThrow("terminated");
-    const [repeated] = await settle(db, [item]);
-    // The second delivery is in nobody's memory: it is found, and given back.
-    const held = await heldBy(db, nodeId);
-    await release(db, held);
-    const job = await readJob(db, holder.jobId);
-    return repeated !== AGAIN && repeated?.kind === "settled" && repeated.next === null && held[0]?.delivery === 2 && job.state === "waiting";
-  },
-);
+race('a "not yet" that went on, and whose commit got no reply', async (db) => {
+  const nodeId = newId();
+  const holder = await activeRun(db, runs, {}, nodeId);
+  const item = settlement(holder, notYet([ran("step")]));
+  await expect(settle(lostReplyDb(db), [item])).rejects.toThrow("terminated");
+  const [repeated] = await settle(db, [item]);
+  // The second delivery is in nobody's memory: it is found, and given back.
+  const held = await heldBy(db, nodeId);
+  await release(db, held);
+  const job = await readJob(db, holder.jobId);
+  return (
+    repeated !== AGAIN &&
+    repeated?.kind === "settled" &&
+    repeated.next === null &&
+    held[0]?.delivery === 2 &&
+    job.state === "waiting"
+  );
+});
 
 /** An event that comes just as the wait's time is over. */
 const eventAgainstTime =
@@ -411,9 +477,19 @@ const eventAgainstTime =
         return claimed.length === 0 && later.length === 1 && JSON.stringify(wait?.output) === '{"came":true}';
       }
       await database.shiftClock(61_000);
-      const [claimed, published] = await inOrder({ after: "resume.end-due" }, db, (each) => claimAll(each, runs), publishing);
+      const [claimed, published] = await inOrder(
+        { after: "resume.end-due" },
+        db,
+        (each) => claimAll(each, runs),
+        publishing,
+      );
       const { wait } = await readSteps(db, holder.jobId);
-      return value(claimed).length === 1 && value(published).resumed.length === 0 && wait?.output === null && wait.eventId === null;
+      return (
+        value(claimed).length === 1 &&
+        value(published).resumed.length === 0 &&
+        wait?.output === null &&
+        wait.eventId === null
+      );
     } finally {
       await database.shiftClock(0);
     }
@@ -421,10 +497,14 @@ const eventAgainstTime =
 
 /** Whatever has ended is ended once more. The parameter stays, so that its type is known. */
 const noGuardOnEnds = (db: Db): Db =>
-  mutantDb(db, "resume.end", (text) => text.replace(/and step\.state = 'waiting' and \(\$8.*\)/, "and $8::bool is not null"));
+  mutantDb(db, "resume.end", (text) =>
+    text.replace(/and step\.state = 'waiting' and \(\$8.*\)/, "and $8::bool is not null"),
+  );
 
 race("an event before the time of its wait", eventAgainstTime("event"));
-race("an event after the time of its wait", eventAgainstTime("time"), { "no guard on what has ended": (db) => noGuardOnEnds(db) });
+race("an event after the time of its wait", eventAgainstTime("time"), {
+  "no guard on what has ended": (db) => noGuardOnEnds(db),
+});
 
 race(
   "a signal that is completed twice at once",
@@ -446,7 +526,12 @@ race(
 race("two runs that wait for one signal at once", async (db) => {
   const [one, two] = [await activeRun(db, runs), await activeRun(db, runs)];
   const report = { kind: "signal" as const, key: "wait", signal: "go", timeout_ms: 60_000 };
-  await inOrder("commit", db, (each) => checkpointOne(each, one, [report]), (each) => checkpointOne(each, two, [report]));
+  await inOrder(
+    "commit",
+    db,
+    (each) => checkpointOne(each, one, [report]),
+    (each) => checkpointOne(each, two, [report]),
+  );
   const [first, second] = [(await readSteps(db, one.jobId)).wait, (await readSteps(db, two.jobId)).wait];
   return first?.state === "waiting" && second?.state === "failed" && second.error?.name === "SignalTakenError";
 });
@@ -461,9 +546,16 @@ race(
     await checkpointOne(db, holder, []);
     const { steps } = await checkpointOne(db, holder, [ran("step")], 0);
     const settled = await settleOne(db, holder, notYet());
-    return steps.some((step) => step.key === "wait" && step.state === "completed") && settled.kind === "settled" && settled.next === 2;
+    return (
+      steps.some((step) => step.key === "wait" && step.state === "completed") &&
+      settled.kind === "settled" &&
+      settled.next === 2
+    );
   },
-  { "the mark taken away at once": (db) => mutantDb(db, "checkpoint.renew", (text) => text.replace("job.woken and exists", "false and exists")) },
+  {
+    "the mark taken away at once": (db) =>
+      mutantDb(db, "checkpoint.renew", (text) => text.replace("job.woken and exists", "false and exists")),
+  },
 );
 
 race("a mark is taken away once the app knows", async (db) => {
@@ -506,8 +598,10 @@ race("two schedulers on one tick", async (db) => {
      values ('${WORKSPACE}', ${ten}, 'minutely', '* * * * *', 'UTC', '{}', 'application/json', date_trunc('minute', rotor.clock()))`,
   );
   const [first, second] = await inOrder("commit", db, tick, tick);
-  const { rows } = await db.script("delete from rotor.schedules; select count(*)::int as count from rotor.jobs").then((all) => {
-    return (all as unknown as { rows: { count: number }[] }[])[1]!;
-  });
+  const { rows } = await db
+    .script("delete from rotor.schedules; select count(*)::int as count from rotor.jobs")
+    .then((all) => {
+      return (all as unknown as { rows: { count: number }[] }[])[1]!;
+    });
   return value(first).length === 1 && value(second).length === 0 && rows[0]?.count === 1;
 });

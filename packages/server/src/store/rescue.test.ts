@@ -53,7 +53,8 @@ async function deadNode(count: number): Promise<string[]> {
   return jobs.map((job) => job.id);
 }
 
-const nodes = async (): Promise<number> => (await database.db.script("select count(*)::int as count from rotor.nodes")).rows[0].count;
+const nodes = async (): Promise<number> =>
+  (await database.db.script("select count(*)::int as count from rotor.nodes")).rows[0].count;
 
 test("nobody rescues from a node that lives", async () => {
   const { db } = database;
@@ -128,7 +129,9 @@ test("active rows of a node that has no row are given back", async () => {
 test("a job whose node dies each time fails at the sixth, and its parent learns of it", async () => {
   const { db } = database;
   const parent = await activeRun(db, runs);
-  await checkpointOne(db, parent, [{ kind: "enqueue", key: "child", queue: "queue", payload: 1, options: {}, wait: true }]);
+  await checkpointOne(db, parent, [
+    { kind: "enqueue", key: "child", queue: "queue", payload: 1, options: {}, wait: true },
+  ]);
   const { rows } = await db.script("select id from rotor.jobs where parent_id is not null");
   const states: string[] = [];
   for (let n = 0; n < 6; n++) {

@@ -19,33 +19,78 @@ import {
   ran,
   readJob,
   readSteps,
-  settleOne,
   settlement,
+  settleOne,
   waitFor,
 } from "../testing-kit/fixtures.js";
 import { violations } from "./invariants.js";
 import { decideWait, settle } from "./settle.js";
 
-describe("a run's \"not yet\"", () => {
-  const outcome = decide({ kind: "function", attempt: 2, asyncTimeoutMs: 1 }, { kind: "waiting", reports: [], knownSeq: 0 }, POLICY, 0)!;
+describe('a run\'s "not yet"', () => {
+  const outcome = decide(
+    { kind: "function", attempt: 2, asyncTimeoutMs: 1 },
+    { kind: "waiting", reports: [], knownSeq: 0 },
+    POLICY,
+    0,
+  )!;
   const quiet = { dueInMs: 60_000, wasDue: false, progressed: false, unseen: false };
   test.each([
     ["waits, having done nothing", quiet, false, ["waiting", "waiting", 60_000, 1, false]],
     ["waits, after progress", { ...quiet, progressed: true }, false, ["waiting", "waiting", 60_000, 0, false]],
     ["goes on, since something ended meanwhile", quiet, true, ["waiting", "active", 600_000, 1, true]],
-    ["goes on, since the code has not seen it all", { ...quiet, progressed: true, unseen: true }, false, ["waiting", "active", 600_000, 1, true]],
-    ["goes on, after progress, with a step due now", { ...quiet, progressed: true, dueInMs: -5 }, false, ["waiting", "active", 600_000, 1, true]],
-    ["goes on, after progress, waiting for nothing", { ...quiet, progressed: true, dueInMs: null }, false, ["waiting", "active", 600_000, 1, true]],
-    ["is due now, without progress, where the step became due only during it", { ...quiet, dueInMs: -5 }, false, ["waiting", "waiting", 0, 1, false]],
-    ["is a failed attempt, without progress, waiting for nothing", { ...quiet, dueInMs: null }, false, ["retry", "waiting", 1_000, 2, false]],
-    ["is a failed attempt, without progress, where a step was due before", { ...quiet, dueInMs: -5, wasDue: true }, false, ["retry", "waiting", 1_000, 2, false]],
+    [
+      "goes on, since the code has not seen it all",
+      { ...quiet, progressed: true, unseen: true },
+      false,
+      ["waiting", "active", 600_000, 1, true],
+    ],
+    [
+      "goes on, after progress, with a step due now",
+      { ...quiet, progressed: true, dueInMs: -5 },
+      false,
+      ["waiting", "active", 600_000, 1, true],
+    ],
+    [
+      "goes on, after progress, waiting for nothing",
+      { ...quiet, progressed: true, dueInMs: null },
+      false,
+      ["waiting", "active", 600_000, 1, true],
+    ],
+    [
+      "is due now, without progress, where the step became due only during it",
+      { ...quiet, dueInMs: -5 },
+      false,
+      ["waiting", "waiting", 0, 1, false],
+    ],
+    [
+      "is a failed attempt, without progress, waiting for nothing",
+      { ...quiet, dueInMs: null },
+      false,
+      ["retry", "waiting", 1_000, 2, false],
+    ],
+    [
+      "is a failed attempt, without progress, where a step was due before",
+      { ...quiet, dueInMs: -5, wasDue: true },
+      false,
+      ["retry", "waiting", 1_000, 2, false],
+    ],
   ] as const)("%s", (_, view, woken, expected) => {
     const decided = decideWait({ outcome, policy: POLICY, random: 0 }, { attempt: 2, woken }, view);
-    expect([decided.outcome.outcome, decided.outcome.state, decided.outcome.delayMs, decided.attempt, decided.continues]).toEqual(expected);
+    expect([
+      decided.outcome.outcome,
+      decided.outcome.state,
+      decided.outcome.delayMs,
+      decided.attempt,
+      decided.continues,
+    ]).toEqual(expected);
   });
 
   test("that does nothing in the last attempt fails the run", () => {
-    const decided = decideWait({ outcome, policy: POLICY, random: 0 }, { attempt: POLICY.maxAttempts, woken: false }, { ...quiet, dueInMs: null });
+    const decided = decideWait(
+      { outcome, policy: POLICY, random: 0 },
+      { attempt: POLICY.maxAttempts, woken: false },
+      { ...quiet, dueInMs: null },
+    );
     expect(decided.outcome).toMatchObject({ outcome: "failed", state: "failed", error: { name: "NoProgressError" } });
   });
 });
@@ -124,13 +169,25 @@ test("many settle in one commit, each to where it was decided to go", async () =
   const jobs = Array.from({ length: 6 }, () => newJob(callbacks));
   await enqueueAll(db, jobs);
   const holders = (await claimAll(db, callbacks)).map((taken) => ({ ...taken, attempt: 1, parentId: null }));
-  const ends = [{ kind: "done", output: "a\u00e9" } as const, failedWith("no"), failedWith("no", true), { kind: "accepted" } as const, { kind: "released" } as const];
+  const ends = [
+    { kind: "done", output: "a\u00e9" } as const,
+    failedWith("no"),
+    failedWith("no", true),
+    { kind: "accepted" } as const,
+    { kind: "released" } as const,
+  ];
   const items = ends.map((end, index) => settlement(holders[index]!, end));
   const late = settlement({ ...holders[5]!, delivery: 7 }, { kind: "done", output: null });
   const settled = await settle(db, [...items, late]);
-  expect(settled.map((each) => typeof each === "object" && (each.kind === "settled" ? each.outcome : each.kind))).toEqual(["completed", "retry", "failed", "accepted", "released", "stale"]);
+  expect(
+    settled.map((each) => typeof each === "object" && (each.kind === "settled" ? each.outcome : each.kind)),
+  ).toEqual(["completed", "retry", "failed", "accepted", "released", "stale"]);
   const { rows } = await db.script("select outcome, output from rotor.deliveries order by outcome");
-  expect(rows).toEqual([{ outcome: "completed", output: "a\u00e9" }, { outcome: "failed", output: null }, { outcome: "retry", output: null }]);
+  expect(rows).toEqual([
+    { outcome: "completed", output: "a\u00e9" },
+    { outcome: "failed", output: null },
+    { outcome: "retry", output: null },
+  ]);
 });
 
 test("an accepted job is nobody's, and its end is settled under the same number", async () => {
@@ -147,11 +204,23 @@ test("an accepted job is nobody's, and its end is settled under the same number"
 test("a parent gets what its child gave: JSON, a text, nothing, an error", async () => {
   const { db } = database;
   const run = await activeRun(db, runs);
-  const ends = [{ kind: "done", output: '{"a":1}' } as const, { kind: "done", output: "plain text" } as const, { kind: "done", output: null } as const, failedWith("broke", true)];
+  const ends = [
+    { kind: "done", output: '{"a":1}' } as const,
+    { kind: "done", output: "plain text" } as const,
+    { kind: "done", output: null } as const,
+    failedWith("broke", true),
+  ];
   await checkpointOne(
     db,
     run,
-    ends.map((_, n) => ({ kind: "enqueue" as const, key: `child:${n}`, queue: "queue", payload: n, options: {}, wait: true })),
+    ends.map((_, n) => ({
+      kind: "enqueue" as const,
+      key: `child:${n}`,
+      queue: "queue",
+      payload: n,
+      options: {},
+      wait: true,
+    })),
   );
   const children = await claimAll(db, callbacks);
   expect(children).toHaveLength(4);
@@ -161,7 +230,11 @@ test("a parent gets what its child gave: JSON, a text, nothing, an error", async
     await settleOne(db, { ...child, attempt: 1, parentId: run.jobId }, end);
   }
   const steps = await readSteps(db, run.jobId);
-  expect([steps["child:0"]?.output, steps["child:1"]?.output, steps["child:2"]?.output]).toEqual([{ a: 1 }, "plain text", null]);
+  expect([steps["child:0"]?.output, steps["child:1"]?.output, steps["child:2"]?.output]).toEqual([
+    { a: 1 },
+    "plain text",
+    null,
+  ]);
   expect(steps["child:3"]?.error).toMatchObject({ name: "WorkflowFailedError", cause: { message: "broke" } });
 });
 

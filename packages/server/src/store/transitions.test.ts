@@ -47,7 +47,13 @@ const nodeId = newId();
 
 /** Brings a run that was just enqueued there; answers whom a holder of its first delivery takes himself for. */
 const states: Readonly<Record<string, (db: Db, queueId: number, jobId: string) => Promise<Holder>>> = {
-  pending_approval: async (_db, _queueId, jobId) => ({ jobId, delivery: 0, attempt: 0, parentId: null, kind: "function" }),
+  pending_approval: async (_db, _queueId, jobId) => ({
+    jobId,
+    delivery: 0,
+    attempt: 0,
+    parentId: null,
+    kind: "function",
+  }),
   "waiting due": async (db, queueId, jobId) => {
     const holder = await begin(db, queueId, jobId);
     await release(db, [holder]);
@@ -103,24 +109,48 @@ const transitions: Readonly<Record<string, Transition>> = {
   "enqueue of a duplicate": {
     act: async ({ db, queueId, key, holder }) => {
       const [answer] = await enqueueAll(db, [newRun(queueId, {}, { key })]);
-      expect(answer).toMatchObject({ id: holder.jobId, duplicate: true, state: (await readJob(db, holder.jobId)).state });
+      expect(answer).toMatchObject({
+        id: holder.jobId,
+        duplicate: true,
+        state: (await readJob(db, holder.jobId)).state,
+      });
     },
     expected: {},
   },
   approve: { act: ({ db, holder }) => approve(db, [holder.jobId]), expected: { pending_approval: "waiting, due" } },
   reject: { act: ({ db, holder }) => reject(db, [holder.jobId], null), expected: { pending_approval: "failed" } },
-  "approval deadline": { afterMs: 8 * DAY, act: ({ db }) => expirePatience(db), expected: { pending_approval: "failed" } },
+  "approval deadline": {
+    afterMs: 8 * DAY,
+    act: ({ db }) => expirePatience(db),
+    expected: { pending_approval: "failed" },
+  },
   claim: { act: ({ db, queueId }) => claimAll(db, queueId, nodeId), expected: { "waiting due": "active" } },
   checkpoint: { act: ({ db, holder }) => checkpointOne(db, holder, [ran("step", 1)]), expected: fenced("active") },
   continue: {
-    act: ({ db, holder }) => settleOne(db, holder, notYet([ran("step", 1), { kind: "sleep", key: "nap", delay_ms: 0 }])),
+    act: ({ db, holder }) =>
+      settleOne(db, holder, notYet([ran("step", 1), { kind: "sleep", key: "nap", delay_ms: 0 }])),
     expected: fenced("active"),
   },
-  "accepted (202)": { act: ({ db, holder }) => settleOne(db, holder, { kind: "accepted" }), expected: fenced("active") },
-  "settle: done": { act: ({ db, holder }) => settleOne(db, holder, { kind: "done", output: "1" }), expected: fenced("completed") },
-  "settle: fail": { act: ({ db, holder }) => settleOne(db, holder, failedWith("no", true)), expected: fenced("failed") },
-  "settle: retry": { act: ({ db, holder }) => settleOne(db, holder, failedWith("not now")), expected: fenced("waiting, not yet due") },
-  "settle: wait": { act: ({ db, holder }) => settleOne(db, holder, notYet([{ kind: "sleep", key: "nap", delay_ms: MINUTE }])), expected: fenced("waiting, not yet due") },
+  "accepted (202)": {
+    act: ({ db, holder }) => settleOne(db, holder, { kind: "accepted" }),
+    expected: fenced("active"),
+  },
+  "settle: done": {
+    act: ({ db, holder }) => settleOne(db, holder, { kind: "done", output: "1" }),
+    expected: fenced("completed"),
+  },
+  "settle: fail": {
+    act: ({ db, holder }) => settleOne(db, holder, failedWith("no", true)),
+    expected: fenced("failed"),
+  },
+  "settle: retry": {
+    act: ({ db, holder }) => settleOne(db, holder, failedWith("not now")),
+    expected: fenced("waiting, not yet due"),
+  },
+  "settle: wait": {
+    act: ({ db, holder }) => settleOne(db, holder, notYet([{ kind: "sleep", key: "nap", delay_ms: MINUTE }])),
+    expected: fenced("waiting, not yet due"),
+  },
   resume: {
     act: ({ db }) => publishOne(db, "ping"),
     expected: {
@@ -132,12 +162,19 @@ const transitions: Readonly<Record<string, Transition>> = {
   },
   release: { act: ({ db, holder }) => release(db, [holder]), expected: fenced("waiting, due") },
   orphaned: { afterMs: 6_000, act: ({ db }) => rescueDead(db), expected: bothActive("waiting, due") },
-  expired: { afterMs: 11 * MINUTE, act: ({ db }) => expireOverdue(db, () => 0), expected: bothActive("waiting, not yet due") },
+  expired: {
+    afterMs: 11 * MINUTE,
+    act: ({ db }) => expireOverdue(db, () => 0),
+    expected: bothActive("waiting, not yet due"),
+  },
   held: {
     act: ({ db, holder }) => settleOne(db, holder, { kind: "diverged", error: { name: "DivergedError", message: "" } }),
     expected: fenced("waiting, held"),
   },
-  "resume of held": { act: ({ db, holder }) => resumeHeld(db, [holder.jobId]), expected: { "waiting held": "waiting, due" } },
+  "resume of held": {
+    act: ({ db, holder }) => resumeHeld(db, [holder.jobId]),
+    expected: { "waiting held": "waiting, due" },
+  },
   "deadline of held": {
     afterMs: 31 * DAY,
     act: ({ db }) => expirePatience(db),
@@ -167,7 +204,8 @@ const transitions: Readonly<Record<string, Transition>> = {
 
 async function seen(db: Db, jobId: string): Promise<Seen> {
   const job = await readJob(db, jobId);
-  if (job.state === "waiting") return job.held ? "waiting, held" : job.dueInMs! <= 0 ? "waiting, due" : "waiting, not yet due";
+  if (job.state === "waiting")
+    return job.held ? "waiting, held" : job.dueInMs! <= 0 ? "waiting, due" : "waiting, not yet due";
   if (job.state === "active") return job.woken ? "active, woken" : "active";
   return job.state as Seen;
 }
@@ -183,27 +221,30 @@ beforeAll(async () => {
 });
 afterAll(() => database.close());
 
-test.each(Object.entries(transitions))("%s moves what it may and leaves the rest as it is", async (name, { afterMs, act, expected }) => {
-  const { db } = database;
-  for (const [state, reach] of Object.entries(states)) {
-    await clearJobs(db);
-    await registerNode(db, nodeId, "test");
-    const queueId = state === "pending_approval" ? approved : open;
-    const run = newRun(queueId, {}, { key: "key" });
-    await enqueueAll(db, [run]);
-    const holder = await reach(db, queueId, run.id);
-    expect(await violations(db), `before ${name} of ${state}`).toEqual([]);
-    if (afterMs !== undefined) await database.shiftClock(afterMs);
-    const before = await storedRows(db);
-    await act({ db, queueId, key: "key", holder });
-    const after = await storedRows(db);
-    const to = expected[state];
-    if (to === undefined) expect(after, `${name} of ${state} changes nothing`).toEqual(before);
-    else {
-      expect(after, `${name} of ${state} changes something`).not.toEqual(before);
-      expect(await seen(db, run.id), `${name} of ${state}`).toBe(to);
+test.each(Object.entries(transitions))(
+  "%s moves what it may and leaves the rest as it is",
+  async (name, { afterMs, act, expected }) => {
+    const { db } = database;
+    for (const [state, reach] of Object.entries(states)) {
+      await clearJobs(db);
+      await registerNode(db, nodeId, "test");
+      const queueId = state === "pending_approval" ? approved : open;
+      const run = newRun(queueId, {}, { key: "key" });
+      await enqueueAll(db, [run]);
+      const holder = await reach(db, queueId, run.id);
+      expect(await violations(db), `before ${name} of ${state}`).toEqual([]);
+      if (afterMs !== undefined) await database.shiftClock(afterMs);
+      const before = await storedRows(db);
+      await act({ db, queueId, key: "key", holder });
+      const after = await storedRows(db);
+      const to = expected[state];
+      if (to === undefined) expect(after, `${name} of ${state} changes nothing`).toEqual(before);
+      else {
+        expect(after, `${name} of ${state} changes something`).not.toEqual(before);
+        expect(await seen(db, run.id), `${name} of ${state}`).toBe(to);
+      }
+      expect(await violations(db), `after ${name} of ${state}`).toEqual([]);
+      if (afterMs !== undefined) await database.shiftClock(0);
     }
-    expect(await violations(db), `after ${name} of ${state}`).toEqual([]);
-    if (afterMs !== undefined) await database.shiftClock(0);
-  }
-});
+  },
+);

@@ -39,7 +39,8 @@ afterAll(async () => {
 
 const start = (data: unknown = {}) => activeRun(database.db, queueId, data);
 const send = (data: unknown, name = "ping") => publishOne(database.db, name, data);
-const report = (holder: Holder, ...reports: Parameters<typeof checkpointOne>[2]) => checkpointOne(database.db, holder, reports);
+const report = (holder: Holder, ...reports: Parameters<typeof checkpointOne>[2]) =>
+  checkpointOne(database.db, holder, reports);
 /** What the wait got: the event's data; undefined while it waits. */
 async function got(holder: Holder, key = "wait"): Promise<unknown> {
   const step = (await readSteps(database.db, holder.jobId))[key];
@@ -58,7 +59,9 @@ describe("a wait looks back", () => {
     await send(1);
     const run = await start();
     const { db } = database;
-    await db.script("update rotor.events set received_at = (select created_at from rotor.payloads) - interval '1 microsecond'");
+    await db.script(
+      "update rotor.events set received_at = (select created_at from rotor.payloads) - interval '1 microsecond'",
+    );
     await report(run, waitFor("wait", "ping"));
     expect(await got(run)).toBeUndefined();
   });
@@ -210,7 +213,10 @@ describe("of several waits in one run, an event ends one", () => {
   test("two events of one send end two waits", async () => {
     const run = await start();
     await report(run, waitFor("a", "ping"), waitFor("b", "ping"));
-    await publish(database.db, ["1", "2"].map((data) => ({ workspace: WORKSPACE, name: "ping", key: data, data })));
+    await publish(
+      database.db,
+      ["1", "2"].map((data) => ({ workspace: WORKSPACE, name: "ping", key: data, data })),
+    );
     expect([await got(run, "a"), await got(run, "b")]).toEqual([1, 2]);
   });
 });
@@ -318,7 +324,11 @@ describe("match", () => {
 
   test("an expression that is none fails its own step, and no other", async () => {
     const run = await start();
-    await report(run, waitFor("bad", "ping", { match: "data.id ==" }), waitFor("good", "ping", { match: "data.id == 7" }));
+    await report(
+      run,
+      waitFor("bad", "ping", { match: "data.id ==" }),
+      waitFor("good", "ping", { match: "data.id == 7" }),
+    );
     await send({ id: 7 });
     const { bad, good } = await readSteps(database.db, run.jobId);
     expect([bad?.state, bad?.error?.name]).toEqual(["failed", "InvalidMatchError"]);
@@ -343,7 +353,11 @@ describe("match", () => {
   );
   const name = fc.constantFrom("a", "b", "c", "a.b", "__proto__");
   const object = <T>(inner: fc.Arbitrary<T>) =>
-    fc.array(fc.tuple(name, inner), { maxLength: 3 }).map((fields) => JSON.parse(`{${fields.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join()}}`));
+    fc
+      .array(fc.tuple(name, inner), { maxLength: 3 })
+      .map((fields) =>
+        JSON.parse(`{${fields.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join()}}`),
+      );
   const data = fc.oneof(scalar, object(fc.oneof(scalar, object(scalar), fc.array(scalar, { maxLength: 2 }))));
   const path = fc.constantFrom("a", "b", "c", "a.b", "b.a", "a.a");
   const literal = scalar.map((value) => JSON.stringify(value));
@@ -363,33 +377,42 @@ describe("match", () => {
       tie("tree").map((a) => `!(${a})`),
     ),
   })).tree;
-  const equals = fc.uniqueArray(fc.tuple(path, scalar), { maxLength: 2, selector: ([at]) => at }).map((parts) => Object.fromEntries(parts));
+  const equals = fc
+    .uniqueArray(fc.tuple(path, scalar), { maxLength: 2, selector: ([at]) => at })
+    .map((parts) => Object.fromEntries(parts));
   const condition = fc.oneof(expression, equals, fc.constant(undefined));
 
   test("finds by key exactly what evaluating everything finds", async () => {
     const { db } = database;
     let found = 0;
     await fc.assert(
-      fc.asyncProperty(fc.array(condition, { minLength: 5, maxLength: 12 }), data, fc.array(data, { minLength: 1, maxLength: 3 }), async (conditions, trigger, sent) => {
-        await clearJobs(db);
-        const waiting: Holder[] = [];
-        for (const match of conditions) {
-          const run = await activeRun(db, queueId, trigger);
-          await checkpointOne(db, run, [waitFor("wait", "ping", match === undefined ? {} : { match })]);
-          waiting.push(run);
-        }
-        const stored = await db.script("select job_id, wait, (select body from rotor.payloads where job_id = steps.job_id) as body from rotor.steps where state = 'waiting'");
-        const first = new Map<string, unknown>();
-        for (const each of sent) {
-          for (const row of stored.rows) {
-            const event = { id: "", name: "ping", data: JSON.parse(JSON.stringify(each)), ts: 0 };
-            if (!first.has(row.job_id) && matches(row.wait, event)) first.set(row.job_id, event.data);
+      fc.asyncProperty(
+        fc.array(condition, { minLength: 5, maxLength: 12 }),
+        data,
+        fc.array(data, { minLength: 1, maxLength: 3 }),
+        async (conditions, trigger, sent) => {
+          await clearJobs(db);
+          const waiting: Holder[] = [];
+          for (const match of conditions) {
+            const run = await activeRun(db, queueId, trigger);
+            await checkpointOne(db, run, [waitFor("wait", "ping", match === undefined ? {} : { match })]);
+            waiting.push(run);
           }
-          await send(each);
-        }
-        for (const run of waiting) expect(await got(run)).toEqual(first.get(run.jobId));
-        found += first.size;
-      }),
+          const stored = await db.script(
+            "select job_id, wait, (select body from rotor.payloads where job_id = steps.job_id) as body from rotor.steps where state = 'waiting'",
+          );
+          const first = new Map<string, unknown>();
+          for (const each of sent) {
+            for (const row of stored.rows) {
+              const event = { id: "", name: "ping", data: JSON.parse(JSON.stringify(each)), ts: 0 };
+              if (!first.has(row.job_id) && matches(row.wait, event)) first.set(row.job_id, event.data);
+            }
+            await send(each);
+          }
+          for (const run of waiting) expect(await got(run)).toEqual(first.get(run.jobId));
+          found += first.size;
+        },
+      ),
       { numRuns: 40 },
     );
     // Else the property would be true of nothing.

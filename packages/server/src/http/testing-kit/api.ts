@@ -107,7 +107,7 @@ export async function testApi(config: Partial<Engine["config"]> = {}): Promise<T
     heartbeat: (jobId, delivery) => renewAccepted(db, jobId, delivery),
     async sync(workspace, url, move) {
       const manifest = apps.get(url);
-      if (manifest === undefined) return { ok: false, status: 502, message: `${url} does not answer.` };
+      if (manifest === undefined) return { ok: false, status: 424, message: `${url} does not answer.` };
       const synced = await syncApp(db, workspace, url, manifest, move);
       if (!synced.ok) return { ok: false, status: 409, message: synced.message };
       return {
