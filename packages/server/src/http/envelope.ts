@@ -10,7 +10,7 @@ import type { NewJob } from "../store/enqueue.js";
 import { mayBeJson, membersOnce, parseJson, readBytes } from "./body.js";
 import { invalid, Refusal, refusalOfSchema } from "./errors.js";
 import { elements } from "./json-text.js";
-import { headersOf } from "./queues.js";
+import { headersOf } from "./queue-settings.js";
 import { attempts, delay, duration, instant, json, key, maxAttemptsOf, NOT_BOTH, notBoth, tags } from "./schemas.js";
 
 const options = {

@@ -22,8 +22,8 @@ function around(db: Db, act: Around): Db {
   return { ...db, ...on(db), transact: (work) => db.transact((t) => work(on(t))) };
 }
 
-/** A mutant that is no mutant: the test that made it shows nothing. */
-export class NoMutantError extends Error {}
+/** The test itself is wrong, such as a mutant that is none: it shows nothing. */
+export class TestFault extends Error {}
 
 /** The same database, whose statement of this name has another text. Throws where the change changes nothing. */
 export function mutantDb(db: Db, name: string, change: (text: string) => string): Db {
@@ -32,10 +32,13 @@ export function mutantDb(db: Db, name: string, change: (text: string) => string)
   return around(db, (t, statement, values, run) => {
     if (statement.name !== name && !statement.name.startsWith(`${name}~`)) return run();
     const text = change(statement.text);
-    if (text === statement.text) throw new NoMutantError(`The mutant of ${name} is the original.`);
+    if (text === statement.text) throw new TestFault(`The mutant of ${name} is the original.`);
     return t.query({ name: statement.name + suffix, text }, values);
   });
 }
+
+/** Where a transaction stops: after the statement of this name, or before its commit. */
+export type Stop = { readonly after: string } | "commit";
 
 /** A transaction that stands still until it is told to go on. */
 export type Paused = {
@@ -49,7 +52,7 @@ export type Paused = {
 const backend = { name: "mutants.backend", text: "select pg_backend_pid() as pid" };
 
 /** The same database, on which the first transaction to come there stops after this statement, or before its commit. */
-export function pausedDb(db: Db, stop: { readonly after: string } | "commit"): Paused {
+export function pausedDb(db: Db, stop: Stop): Paused {
   let arrive: (pid: number) => void = () => undefined;
   let go: () => void = () => undefined;
   const reached = new Promise<number>((resolve) => {
