@@ -46,7 +46,10 @@ export const shown = (text: string): string => JSON.stringify(text.length > 80 ?
 export function refusalOfSchema(error: z.ZodError, place: string): Refusal {
   const issues = error.issues.map((issue) => ({
     path: [place, ...issue.path.map(String)].filter((part) => part !== "").join("."),
-    message: issue.code === "unrecognized_keys" ? `unknown key ${issue.keys.map(shown).join(", ")}` : issue.message,
+    message:
+      issue.code === "unrecognized_keys"
+        ? `unknown key ${issue.keys.slice(0, 5).map(shown).join(", ")}`
+        : issue.message,
   }));
   const first = issues[0] ?? { path: place, message: "It is not valid." };
   const message = first.path === "" ? first.message : `${first.path}: ${first.message}`;

@@ -12,6 +12,7 @@ import { duration, isPlain, listOf, time } from "./schemas.js";
 const scopesShape = z
   .array(z.enum(SCOPES))
   .min(1)
+  .max(20)
   .transform((scopes) => [...new Set(scopes)]);
 
 export const keyJson = z

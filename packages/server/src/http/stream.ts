@@ -68,6 +68,8 @@ function follow(feed: Api["engine"]["feed"], workspace: string, signal: AbortSig
         };
         signal.addEventListener("abort", close, { once: true });
         stayAlive();
+        // Who left before this began is told of nowhere else.
+        if (signal.aborted) close();
       },
       cancel: () => end(),
     },
