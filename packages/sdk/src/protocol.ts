@@ -106,7 +106,12 @@ export type DeliveryRequest = {
 
 export type StepsPage = { readonly steps: readonly WireStep[]; readonly more: string | null };
 
-export type RunReport = { readonly kind: "run"; readonly key: string; readonly attempt: number; readonly duration_ms: number } & (
+export type RunReport = {
+  readonly kind: "run";
+  readonly key: string;
+  readonly attempt: number;
+  readonly duration_ms: number;
+} & (
   | { readonly outcome: "completed"; readonly output: Json }
   | { readonly outcome: "failed"; readonly error: WireError }
   | { readonly outcome: "retry"; readonly error: WireError; readonly delay_ms: number }
@@ -132,7 +137,12 @@ export type EventReport = {
   readonly since_ms?: number;
 };
 
-export type SignalReport = { readonly kind: "signal"; readonly key: string; readonly signal: string; readonly timeout_ms: number };
+export type SignalReport = {
+  readonly kind: "signal";
+  readonly key: string;
+  readonly signal: string;
+  readonly timeout_ms: number;
+};
 
 export type InvokeReport = {
   readonly kind: "invoke";
@@ -147,7 +157,14 @@ export type EnqueueReport = {
   readonly key: string;
   readonly queue: string;
   readonly payload: Json;
-  readonly options: { readonly job_id?: string; readonly delay_ms?: number; readonly priority?: number; readonly tags?: readonly string[]; readonly max_attempts?: number; readonly timeout_ms?: number };
+  readonly options: {
+    readonly job_id?: string;
+    readonly delay_ms?: number;
+    readonly priority?: number;
+    readonly tags?: readonly string[];
+    readonly max_attempts?: number;
+    readonly timeout_ms?: number;
+  };
   readonly wait: boolean;
   readonly timeout_ms?: number;
 };
@@ -163,10 +180,20 @@ type AnswerBase = { readonly version: number; readonly hash: string };
 export type Answer = AnswerBase &
   (
     | { readonly status: "completed"; readonly output: Json }
-    | { readonly status: "failed"; readonly error: WireError; readonly retriable: boolean; readonly retry_after_ms?: number }
+    | {
+        readonly status: "failed";
+        readonly error: WireError;
+        readonly retriable: boolean;
+        readonly retry_after_ms?: number;
+      }
     | { readonly status: "waiting" | "yield"; readonly reports: readonly Report[] }
     | { readonly status: "stale" }
-    | { readonly status: "diverged"; readonly step: string; readonly recorded: StepKind; readonly asked: StepKind | null }
+    | {
+        readonly status: "diverged";
+        readonly step: string;
+        readonly recorded: StepKind;
+        readonly asked: StepKind | null;
+      }
   );
 
 export type Verdict = "go" | "yield" | "cancelled" | "stale" | "retry" | "invalid";
@@ -178,5 +205,9 @@ export type CheckpointRequest = {
 
 export type CheckpointReply = {
   readonly version: number;
-  readonly runs: readonly { readonly verdict: Verdict; readonly steps: readonly WireStep[]; readonly error?: WireError }[];
+  readonly runs: readonly {
+    readonly verdict: Verdict;
+    readonly steps: readonly WireStep[];
+    readonly error?: WireError;
+  }[];
 };

@@ -4,7 +4,7 @@ import type { Backoff } from "./backoff.js";
 import { isBackoff } from "./backoff.js";
 import type { Duration } from "./duration.js";
 import { parseDuration, YEAR_MS } from "./duration.js";
-import { RotorInputError } from "./errors.js";
+import { NonRetriableError, RotorInputError } from "./errors.js";
 import type { EventName, EventToSend } from "./events.js";
 import { nameOfEvent } from "./events.js";
 import { toJsonText } from "./json.js";
@@ -27,10 +27,12 @@ export type StepCall =
       readonly id: string;
       /** Finished as soon as the server has it, so nothing is waited for: such a step does not suspend the run. */
       readonly immediate: boolean;
-      /** @param after key of the step whose result the code received last. */
+      /** @param after key of the step whose end begins a wait's look-back. */
       readonly report: (key: string, after: string | undefined) => Report;
     };
 
+/** A run beyond this belongs in several: a loop may `invoke` its body, or start its successor. */
+const MAX_STEPS = 1_000;
 const STEP_TIMEOUT_MS = 600_000;
 const MAX_STEP_TIMEOUT_MS = 43_200_000;
 const MAX_ARGUMENT_BYTES = 1024 * 1024;
@@ -76,6 +78,21 @@ function runCall(id: string, fn: unknown, options: RunOptions = {}): StepCall {
   };
 }
 
+/** An `undefined` would vanish on the wire, and the wait then end with anybody's event. */
+function checkMatch(id: string, match: WaitOptions["match"]): WaitOptions["match"] {
+  if (match === undefined || typeof match === "string") return match;
+  const bad = Object.entries(match).find(
+    ([, value]) => value !== null && !["string", "boolean"].includes(typeof value) && !Number.isFinite(value),
+  );
+  if (bad)
+    throw new RotorInputError(
+      `Step "${id}": match.${bad[0]} is ${typeof bad[1]}; compare with a text, a number, true, false or null`,
+    );
+  if (Object.keys(match).length === 0)
+    throw new RotorInputError(`Step "${id}": an empty match would match every event; leave it out`);
+  return match;
+}
+
 function untilMs(id: string, date: Date | string): number {
   const ms = date instanceof Date ? date.getTime() : typeof date === "string" ? Date.parse(date) : Number.NaN;
   if (Number.isNaN(ms))
@@ -113,7 +130,14 @@ type Wait = { kind: "sleep" | "event" | "signal" | "invoke" | "enqueue" | "send"
  * @param runId the default of a signal's id begins with it.
  */
 export function createStep(ask: (call: StepCall) => Promise<unknown>, runId: string): Step {
+  let count = 0;
   const asked = (make: () => StepCall): Promise<never> => {
+    if (++count > MAX_STEPS) {
+      const error = new NonRetriableError(
+        `A run has at most ${MAX_STEPS} steps: give part of the work to a run of its own with step.invoke`,
+      );
+      return Promise.reject(error);
+    }
     // Async, so that a bad argument rejects the promise like any other failure of a step.
     const result = (async () => (await ask(make())) as never)();
     // A step that loses a race may fail with nobody listening; its error is stored, and must not end the process.
@@ -139,6 +163,7 @@ export function createStep(ask: (call: StepCall) => Promise<unknown>, runId: str
       wait({ kind: "event" }, id, () => {
         const name = text(nameOfEvent(event), `Step "${id}": event`);
         const timeout_ms = parseDuration(timeout, { name: `Step "${id}": timeout` });
+        checkMatch(id, match);
         return (key, after) => ({
           kind: "event",
           key,

@@ -209,7 +209,8 @@ create table rotor.triggers (
   workspace_id text not null,
   event_name   text not null,
   condition    text,
-  primary key (queue_id, event_name)
+  place        int not null,   -- in its function's list: one event may have two conditions
+  primary key (queue_id, place)
 );
 
 create index triggers_event on rotor.triggers (workspace_id, event_name);

@@ -5,7 +5,14 @@ import { nextTick } from "../core/cron.js";
 import { limits } from "../core/limits.js";
 import { type Db, type Queryable, sql } from "./db.js";
 
-export type App = { readonly id: number; readonly workspace: string; readonly name: string; readonly url: string; readonly hash: string; readonly syncedAt: Date };
+export type App = {
+  readonly id: number;
+  readonly workspace: string;
+  readonly name: string;
+  readonly url: string;
+  readonly hash: string;
+  readonly syncedAt: Date;
+};
 
 export type Synced =
   | { readonly ok: true; readonly app: App; readonly added: string[]; readonly removed: string[] }
@@ -14,7 +21,10 @@ export type Synced =
 
 const appColumns = `id, workspace_id as workspace, name, url, hash, synced_at as "syncedAt"`;
 
-const lockApps = sql("apps.lock", `select ${appColumns} from rotor.apps where workspace_id = $1 order by id for no key update`);
+const lockApps = sql(
+  "apps.lock",
+  `select ${appColumns} from rotor.apps where workspace_id = $1 order by id for no key update`,
+);
 
 /** New apps of one workspace take turns: a row that is not there cannot be locked. */
 const lockWorkspace = sql("apps.lock-workspace", "select id from rotor.workspaces where id = $1 for no key update");
@@ -52,10 +62,13 @@ const orphanedFunctions = sql(
 const clearTriggers = sql("apps.clear-triggers", "delete from rotor.triggers where queue_id = any($1::int[])");
 const addTriggers = sql(
   "apps.add-triggers",
-  `insert into rotor.triggers (queue_id, workspace_id, event_name, condition)
-   select * from unnest($1::int[], $2::text[], $3::text[], $4::text[]) on conflict do nothing`,
+  `insert into rotor.triggers (queue_id, workspace_id, event_name, condition, place)
+   select * from unnest($1::int[], $2::text[], $3::text[], $4::text[]) with ordinality`,
 );
-const clearSchedules = sql("apps.clear-schedules", "delete from rotor.schedules where queue_id = any($1::int[]) and owned and not (name = any($2::text[]))");
+const clearSchedules = sql(
+  "apps.clear-schedules",
+  "delete from rotor.schedules where queue_id = any($1::int[]) and owned and not (name = any($2::text[]))",
+);
 const addSchedule = sql(
   "apps.add-schedule",
   `insert into rotor.schedules as schedule (workspace_id, queue_id, name, cron, timezone, body, content_type, owned, next_at)
@@ -66,22 +79,37 @@ const addSchedule = sql(
 const now = sql("apps.now", "select rotor.clock() as now");
 
 /** Stores what the app at `url` says of itself. `move` agrees to a new URL and to taking functions over. */
-export async function syncApp(db: Db, workspace: string, url: string, manifest: Manifest, move: boolean): Promise<Synced> {
+export async function syncApp(
+  db: Db,
+  workspace: string,
+  url: string,
+  manifest: Manifest,
+  move: boolean,
+): Promise<Synced> {
   return db.transact(async (t) => {
     await t.query(lockWorkspace, [workspace]);
     const apps = await t.query<App>(lockApps, [workspace]);
     const same = apps.find((app) => app.name === manifest.app);
     if (!move && same !== undefined && same.url !== url) {
-      return { ok: false, message: `The app ${manifest.app} is served at ${same.url}; this is ${url}. Give it another name, or sync with --move.` };
+      return {
+        ok: false,
+        message: `The app ${manifest.app} is served at ${same.url}; this is ${url}. Give it another name, or sync with --move.`,
+      };
     }
     const elsewhere = apps.find((app) => app.url === url && app.name !== manifest.app);
     if (elsewhere !== undefined) {
-      return { ok: false, message: `${url} serves the app ${elsewhere.name}; it now calls itself ${manifest.app}. One URL serves one app.` };
+      return {
+        ok: false,
+        message: `${url} serves the app ${elsewhere.name}; it now calls itself ${manifest.app}. One URL serves one app.`,
+      };
     }
     const names = manifest.functions.map((each) => each.id);
     const taken = await t.query<{ name: string; app: string; url: string }>(owners, [workspace, names, manifest.app]);
     if (!move && taken[0] !== undefined) {
-      return { ok: false, message: `The function ${taken[0].name} belongs to the app ${taken[0].app} at ${taken[0].url}. Rename it, or sync with --move.` };
+      return {
+        ok: false,
+        message: `The function ${taken[0].name} belongs to the app ${taken[0].app} at ${taken[0].url}. Rename it, or sync with --move.`,
+      };
     }
     const app = (await t.query<App>(upsert, [workspace, manifest.app, url, manifest.hash]))[0]!;
     const queues = await t.query<{ id: number; name: string; added: boolean }>(upsertFunctions, [
@@ -96,16 +124,35 @@ export async function syncApp(db: Db, workspace: string, url: string, manifest: 
       manifest.functions.map((each) => each.max_attempts),
     ]);
     const gone = await t.query<{ id: number; name: string }>(orphanedFunctions, [app.id, names]);
-    await writeTriggers(t, workspace, manifest, new Map(queues.map((queue) => [queue.name, queue.id])), gone.map((queue) => queue.id));
-    return { ok: true, app, added: queues.filter((queue) => queue.added).map((queue) => queue.name), removed: gone.map((queue) => queue.name) };
+    await writeTriggers(
+      t,
+      workspace,
+      manifest,
+      new Map(queues.map((queue) => [queue.name, queue.id])),
+      gone.map((queue) => queue.id),
+    );
+    return {
+      ok: true,
+      app,
+      added: queues.filter((queue) => queue.added).map((queue) => queue.name),
+      removed: gone.map((queue) => queue.name),
+    };
   });
 }
 
-async function writeTriggers(t: Queryable, workspace: string, manifest: Manifest, ids: ReadonlyMap<string, number>, gone: readonly number[]): Promise<void> {
+async function writeTriggers(
+  t: Queryable,
+  workspace: string,
+  manifest: Manifest,
+  ids: ReadonlyMap<string, number>,
+  gone: readonly number[],
+): Promise<void> {
   const queueIds = [...ids.values(), ...gone];
   await t.query(clearTriggers, [queueIds]);
   const events = manifest.functions.flatMap((each) =>
-    each.triggers.flatMap((trigger) => ("event" in trigger ? [{ queueId: ids.get(each.id)!, event: trigger.event, condition: trigger.if ?? null }] : [])),
+    each.triggers.flatMap((trigger) =>
+      "event" in trigger ? [{ queueId: ids.get(each.id)!, event: trigger.event, condition: trigger.if ?? null }] : [],
+    ),
   );
   await t.query(addTriggers, [
     events.map((each) => each.queueId),
@@ -116,7 +163,11 @@ async function writeTriggers(t: Queryable, workspace: string, manifest: Manifest
   const crons = manifest.functions.flatMap((each) =>
     each.triggers
       .filter((trigger) => "cron" in trigger)
-      .map((trigger, index) => ({ ...trigger, queueId: ids.get(each.id)!, name: `rotor:${each.id}${index === 0 ? "" : `:${index + 1}`}` })),
+      .map((trigger, index) => ({
+        ...trigger,
+        queueId: ids.get(each.id)!,
+        name: `rotor:${each.id}${index === 0 ? "" : `:${index + 1}`}`,
+      })),
   );
   await t.query(clearSchedules, [queueIds, crons.map((each) => each.name)]);
   const [clock] = await t.query<{ now: Date }>(now);
@@ -127,12 +178,20 @@ async function writeTriggers(t: Queryable, workspace: string, manifest: Manifest
   }
 }
 
-const list = sql("apps.list", `select ${appColumns} from rotor.apps where ($1::text is null or workspace_id = $1) order by id`);
+const list = sql(
+  "apps.list",
+  `select ${appColumns} from rotor.apps where ($1::text is null or workspace_id = $1) order by id`,
+);
 
 /** The apps of a workspace, or of all. */
 export const listApps = (db: Queryable, workspace: string | null): Promise<App[]> => db.query<App>(list, [workspace]);
 
-const triggersOf = sql("apps.triggers-of", `select queue_id as "queueId", event_name as event, condition from rotor.triggers where queue_id = any($1::int[]) order by event_name`);
+const triggersOf = sql(
+  "apps.triggers-of",
+  `select queue_id as "queueId", event_name as event, condition from rotor.triggers where queue_id = any($1::int[]) order by event_name`,
+);
 
-export const listTriggers = (db: Queryable, queueIds: readonly number[]): Promise<{ queueId: number; event: string; condition: string | null }[]> =>
-  db.query(triggersOf, [[...queueIds]]);
+export const listTriggers = (
+  db: Queryable,
+  queueIds: readonly number[],
+): Promise<{ queueId: number; event: string; condition: string | null }[]> => db.query(triggersOf, [[...queueIds]]);

@@ -68,21 +68,45 @@ export async function checkpoint(
   const prepared = await prepare(db, items);
   return db.transact(async (t) => {
     if (prepared.locks.length > 0) await lockNames(t, prepared.locks);
-    const held = new Map((await t.query<Held>(lockFree, [items.map((item) => item.jobId)])).map((row) => [row.id, row]));
+    const held = new Map(
+      (await t.query<Held>(lockFree, [items.map((item) => item.jobId)])).map((row) => [row.id, row]),
+    );
     const missing = items.filter((item) => !held.has(item.jobId));
-    const busy = new Set(missing.length === 0 ? [] : (await t.query<{ id: string }>(exist, [missing.map((item) => item.jobId)])).map((row) => row.id));
-    const live = items.filter((item) => held.get(item.jobId)?.state === "active" && held.get(item.jobId)?.delivery === item.delivery);
-    const recorded = await record(t, prepared, live.map((item) => item.jobId));
+    const busy = new Set(
+      missing.length === 0
+        ? []
+        : (await t.query<{ id: string }>(exist, [missing.map((item) => item.jobId)])).map((row) => row.id),
+    );
+    const live = items.filter(
+      (item) => held.get(item.jobId)?.state === "active" && held.get(item.jobId)?.delivery === item.delivery,
+    );
+    const recorded = await record(
+      t,
+      prepared,
+      live.map((item) => item.jobId),
+    );
     // A sign of life asks what time has done; a report does not need to know.
     const asking = live.filter((item) => item.reports.length === 0);
-    await endDueWaits(t, asking.map((item) => item.jobId));
+    await endDueWaits(
+      t,
+      asking.map((item) => item.jobId),
+    );
     const progress = new Set(recorded.filter((step) => step.state !== "waiting").map((step) => step.jobId));
-    await t.query(renew, [live.map((item) => item.jobId), live.map((item) => progress.has(item.jobId)), limits.runTimeoutMs, live.map((item) => item.knownSeq)]);
+    await t.query(renew, [
+      live.map((item) => item.jobId),
+      live.map((item) => progress.has(item.jobId)),
+      limits.runTimeoutMs,
+      live.map((item) => item.knownSeq),
+    ]);
     const steps = new Map<string, WireStep[]>();
     for (const item of live) {
       const own = recorded.filter((step) => step.jobId === item.jobId);
       // Only our own run results were written, in the order in which they were sent: no need to look.
-      const simple = own.length === item.reports.length && own.length > 0 && own.every((step) => step.kind === "run") && !held.get(item.jobId)!.woken;
+      const simple =
+        own.length === item.reports.length &&
+        own.length > 0 &&
+        own.every((step) => step.kind === "run") &&
+        !held.get(item.jobId)!.woken;
       steps.set(
         item.jobId,
         simple
@@ -108,7 +132,10 @@ export async function checkpoint(
 
 /** The app has what it reported in this attempt. */
 function withoutKnownOutput(step: WireStep, item: Checkpoint): WireStep {
-  if (step.kind !== "run" || !item.reports.some((report) => report.kind === "run" && report.key === step.key && report.attempt === step.attempt)) {
+  if (
+    step.kind !== "run" ||
+    !item.reports.some((report) => report.kind === "run" && report.key === step.key && report.attempt === step.attempt)
+  ) {
     return step;
   }
   const { output: _, ...rest } = step;

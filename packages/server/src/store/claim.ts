@@ -61,7 +61,12 @@ const take = sql(
    returning job.id as "jobId", job.queue_id as "queueId", queue.kind, job.delivery`,
 );
 
-export type Taken = { readonly jobId: string; readonly queueId: number; readonly kind: "callback" | "function"; readonly delivery: number };
+export type Taken = {
+  readonly jobId: string;
+  readonly queueId: number;
+  readonly kind: "callback" | "function";
+  readonly delivery: number;
+};
 
 /** Claims up to `room` jobs from these queues. Due waits of the claimed runs are recorded as ended in the same commit. */
 export async function claim(db: Db, nodeId: string, queueIds: readonly number[], room: number): Promise<Taken[]> {
@@ -70,7 +75,10 @@ export async function claim(db: Db, nodeId: string, queueIds: readonly number[],
     if (locked.length === 0) return [];
     const cap = Math.max(1, Math.min(limits.claim, Math.ceil(room / locked.length)));
     const taken = await t.query<Taken>(take, [locked.map((row) => row.id), cap, nodeId, room, limits.runTimeoutMs]);
-    await endDueWaits(t, taken.filter((job) => job.kind === "function").map((job) => job.jobId));
+    await endDueWaits(
+      t,
+      taken.filter((job) => job.kind === "function").map((job) => job.jobId),
+    );
     return taken;
   });
 }

@@ -8,7 +8,13 @@ import { type Db, type Queryable, sql } from "./db.js";
 import { logEnds } from "./finish.js";
 import { lockJobs } from "./resume.js";
 
-type Moved = { readonly jobId: string; readonly delivery: number; readonly attempt: number; readonly state: State; readonly parentId: string | null };
+type Moved = {
+  readonly jobId: string;
+  readonly delivery: number;
+  readonly attempt: number;
+  readonly state: State;
+  readonly parentId: string | null;
+};
 
 const returning = `returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId"`;
 
@@ -52,7 +58,10 @@ const rejectAll = sql(
 export async function reject(db: Db, jobIds: readonly string[], reason: string | null): Promise<string[]> {
   return db.transact(async (t) => {
     await lockFamily(t, jobIds);
-    return ended(t, await t.query<Moved>(rejectAll, [[...jobIds]]), "rejected", { name: "RejectedError", message: reason ?? "It was rejected." });
+    return ended(t, await t.query<Moved>(rejectAll, [[...jobIds]]), "rejected", {
+      name: "RejectedError",
+      message: reason ?? "It was rejected.",
+    });
   });
 }
 
@@ -73,7 +82,10 @@ export async function expirePatience(db: Db): Promise<number> {
   return db.transact(async (t) => {
     const rows = await t.query<{ id: string }>(patienceOver);
     if (rows.length === 0) return 0;
-    await lockFamily(t, rows.map((row) => row.id));
+    await lockFamily(
+      t,
+      rows.map((row) => row.id),
+    );
     const moved = await t.query<Moved>(giveUp, [rows.map((row) => row.id)]);
     await ended(t, moved, "expired", { name: "ExpiredError", message: "Nobody decided about it in time." });
     return moved.length;
@@ -99,7 +111,12 @@ export async function cancel(db: Db, jobIds: readonly string[]): Promise<string[
 }
 
 /** Logs ends that no delivery made, with all that follows from an end. */
-async function ended(t: Queryable, moved: readonly Moved[], outcome: OutcomeName, error: { name: string; message: string } | null): Promise<string[]> {
+async function ended(
+  t: Queryable,
+  moved: readonly Moved[],
+  outcome: OutcomeName,
+  error: { name: string; message: string } | null,
+): Promise<string[]> {
   const text = error === null ? null : JSON.stringify(error);
   await logEnds(
     t,
@@ -163,8 +180,8 @@ const copyRun = sql(
   "control.copy",
   `with clock as materialized (select rotor.clock() as now),
    kept as (
-     insert into rotor.payloads (job_id, queue_id, body, content_type, created_at, run_at, headers, tags, replay_of)
-     select $2, queue_id, coalesce($3, body), content_type, clock.now, clock.now, headers, tags, job_id from rotor.payloads, clock where job_id = $1
+     insert into rotor.payloads (job_id, queue_id, body, content_type, created_at, run_at, headers, tags, event_id, replay_of)
+     select $2, queue_id, coalesce($3, body), content_type, clock.now, clock.now, headers, tags, event_id, job_id from rotor.payloads, clock where job_id = $1
      returning job_id, queue_id
    )
    insert into rotor.jobs (id, queue_id, state, due_at, max_attempts, timeout_ms)
@@ -173,7 +190,10 @@ const copyRun = sql(
    returning id`,
 );
 
-const finishedStep = sql("control.finished-step", "select key from rotor.steps where job_id = $1 and key = $2 and seq is not null");
+const finishedStep = sql(
+  "control.finished-step",
+  "select key from rotor.steps where job_id = $1 and key = $2 and seq is not null",
+);
 
 /** Results before a step, in their order, for the copy of a run. */
 const copySteps = sql(
@@ -188,11 +208,17 @@ const copySteps = sql(
  * replay: a new run of the same function, from the start or from a step of the old one with the results before it
  * copied. `body` replaces the input. Answers the new id; undefined if there is no such run or finished step.
  */
-export async function replay(db: Db, jobId: string, options: { readonly fromStep?: string; readonly body?: Buffer }): Promise<string | undefined> {
+export async function replay(
+  db: Db,
+  jobId: string,
+  options: { readonly fromStep?: string; readonly body?: Buffer },
+): Promise<string | undefined> {
   return db.transact(async (t) => {
-    if (options.fromStep !== undefined && (await t.query(finishedStep, [jobId, options.fromStep])).length === 0) return undefined;
+    if (options.fromStep !== undefined && (await t.query(finishedStep, [jobId, options.fromStep])).length === 0)
+      return undefined;
     const [row] = await t.query<{ id: string }>(copyRun, [jobId, newId(), options.body ?? null]);
-    if (row !== undefined && options.fromStep !== undefined) await t.query(copySteps, [jobId, row.id, options.fromStep]);
+    if (row !== undefined && options.fromStep !== undefined)
+      await t.query(copySteps, [jobId, row.id, options.fromStep]);
     return row?.id;
   });
 }
@@ -205,6 +231,10 @@ const unfinished = sql(
 /** Cancels up to a thousand unfinished jobs, of whichever queue. Answers how many there were. */
 export async function cancelUnfinished(db: Db): Promise<number> {
   const rows = await db.query<{ id: string }>(unfinished);
-  if (rows.length > 0) await cancel(db, rows.map((row) => row.id));
+  if (rows.length > 0)
+    await cancel(
+      db,
+      rows.map((row) => row.id),
+    );
   return rows.length;
 }

@@ -17,7 +17,14 @@ export function sql(name: string, text: string): Statement {
 }
 
 /** What a parameter may be. Arrays become Postgres arrays. */
-export type Value = string | number | boolean | null | Buffer | Date | readonly (string | number | boolean | null | Buffer)[];
+export type Value =
+  | string
+  | number
+  | boolean
+  | null
+  | Buffer
+  | Date
+  | readonly (string | number | boolean | null | Buffer)[];
 
 /** Something that runs statements: the pool, or one open transaction. */
 export type Queryable = {
@@ -30,7 +37,7 @@ export type Transaction = Queryable;
 export type Db = Queryable & {
   readonly schema: string;
   /**
-   * Runs `work` between BEGIN and COMMIT. An error rolls back and is thrown on. A connection lost at COMMIT leaves the
+   * Runs `work` between BEGIN and COMMIT; again, if Postgres broke it up over a deadlock. An error rolls back and is thrown on. A connection lost at COMMIT leaves the
    * outcome unknown: the error is thrown, and the caller's fence makes a repetition harmless.
    */
   transact<T>(work: (t: Transaction) => Promise<T>): Promise<T>;
@@ -50,6 +57,10 @@ export type DbOptions = {
   readonly maxConnections?: number;
   readonly onError?: (error: Error) => void;
 };
+
+const DEADLOCK_TRIES = 3;
+/** deadlock_detected, serialization_failure. */
+const BROKEN_UP = new Set(["40P01", "40001"]);
 
 const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
 
@@ -97,31 +108,42 @@ export function openDb(options: DbOptions): Db {
     },
   });
 
+  const once = async <T>(work: (t: Transaction) => Promise<T>): Promise<T> => {
+    const client = await pool.connect();
+    let broken: Error | undefined;
+    try {
+      const begun = client.query("begin");
+      // The error is awaited below; until then it must not count as unhandled.
+      begun.catch(() => undefined);
+      const result = await work(on(client));
+      await begun;
+      const committed = await client.query("commit");
+      if (committed.command !== "COMMIT") throw new Error("The transaction was rolled back: a statement in it failed.");
+      return result;
+    } catch (error) {
+      try {
+        await client.query("rollback");
+      } catch (lost) {
+        broken = lost as Error;
+      }
+      throw error;
+    } finally {
+      client.release(broken);
+    }
+  };
+
   return {
     ...on(pool),
     schema,
     resolve,
     async transact(work) {
-      const client = await pool.connect();
-      let broken: Error | undefined;
-      try {
-        const begun = client.query("begin");
-        // The error is awaited below; until then it must not count as unhandled.
-        begun.catch(() => undefined);
-        const result = await work(on(client));
-        await begun;
-        const committed = await client.query("commit");
-        if (committed.command !== "COMMIT") throw new Error("The transaction was rolled back: a statement in it failed.");
-        return result;
-      } catch (error) {
+      for (let tries = 1; ; tries++) {
         try {
-          await client.query("rollback");
-        } catch (lost) {
-          broken = lost as Error;
+          return await once(work);
+        } catch (error) {
+          // Postgres broke a deadlock, or a conflict, in favour of another: nothing of this one happened.
+          if (tries >= DEADLOCK_TRIES || !BROKEN_UP.has((error as { code?: string }).code ?? "")) throw error;
         }
-        throw error;
-      } finally {
-        client.release(broken);
       }
     },
     script: (text) => pool.query(resolve(text)),

@@ -45,7 +45,11 @@ const waiters = sql(
 );
 
 /** Writes the log, and for those that are finished all that follows. Answers the runs that it resumed. */
-export async function logEnds(t: Queryable, entries: readonly LogEntry[], parents: ReadonlyMap<string, string>): Promise<string[]> {
+export async function logEnds(
+  t: Queryable,
+  entries: readonly LogEntry[],
+  parents: ReadonlyMap<string, string>,
+): Promise<string[]> {
   if (entries.length === 0) return [];
   await t.query(log, [
     entries.map((entry) => entry.jobId),
@@ -57,14 +61,21 @@ export async function logEnds(t: Queryable, entries: readonly LogEntry[], parent
     entries.map((entry) => entry.output),
     entries.map((entry) => entry.error),
   ]);
-  const finished = entries.filter((entry) => entry.state === "completed" || entry.state === "failed" || entry.state === "cancelled");
+  const finished = entries.filter(
+    (entry) => entry.state === "completed" || entry.state === "failed" || entry.state === "cancelled",
+  );
   if (finished.length === 0) return [];
   await t.query(drop, [finished.map((entry) => entry.jobId)]);
   const children = finished.filter((entry) => parents.has(entry.jobId));
   if (children.length === 0) return [];
   const byKey = new Map(children.map((entry) => [childKey(entry.jobId), entry]));
-  const found = await t.query<{ jobId: string; key: string; kind: string; waitKey: string }>(waiters, [[...byKey.keys()]]);
-  return resume(t, found.map((step) => childEnd(step, byKey.get(step.waitKey)!)));
+  const found = await t.query<{ jobId: string; key: string; kind: string; waitKey: string }>(waiters, [
+    [...byKey.keys()],
+  ]);
+  return resume(
+    t,
+    found.map((step) => childEnd(step, byKey.get(step.waitKey)!)),
+  );
 }
 
 /** What a parent's step gets to know of its child's end. */

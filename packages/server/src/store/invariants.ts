@@ -10,7 +10,10 @@ const named: readonly { readonly number: number; readonly name: string; readonly
   {
     number: 2,
     name: "an unfinished job without a due time",
-    statement: sql("invariant.no-due", "select id::text from rotor.jobs where due_at is null and state in ('pending_approval', 'waiting', 'active')"),
+    statement: sql(
+      "invariant.no-due",
+      "select id::text from rotor.jobs where due_at is null and state in ('pending_approval', 'waiting', 'active')",
+    ),
   },
   {
     number: 2,
@@ -40,7 +43,10 @@ const named: readonly { readonly number: number; readonly name: string; readonly
   {
     number: 3,
     name: "two results of one run in one place of its order",
-    statement: sql("invariant.seq", "select job_id::text as id from rotor.steps where seq is not null group by job_id, seq having count(*) > 1"),
+    statement: sql(
+      "invariant.seq",
+      "select job_id::text as id from rotor.steps where seq is not null group by job_id, seq having count(*) > 1",
+    ),
   },
   {
     number: 5,
@@ -82,7 +88,10 @@ const named: readonly { readonly number: number; readonly name: string; readonly
   {
     number: 10,
     name: "one event that ended two waits of one run",
-    statement: sql("invariant.consumed-twice", "select job_id::text as id from rotor.steps where event_id is not null group by job_id, event_id having count(*) > 1"),
+    statement: sql(
+      "invariant.consumed-twice",
+      "select job_id::text as id from rotor.steps where event_id is not null group by job_id, event_id having count(*) > 1",
+    ),
   },
   {
     number: 12,

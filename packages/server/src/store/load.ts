@@ -1,6 +1,7 @@
 /** What a claimed job carries: read after the claim committed, so that what was written up to then is in it. */
-import type { Backoff } from "../core/backoff.js";
+
 import type { StepKind, StepState, WireError, WireStep } from "@rotorsh/sdk/protocol";
+import type { Backoff } from "../core/backoff.js";
 import { type Queryable, sql } from "./db.js";
 
 /** Everything that a delivery needs to know of its job. */
@@ -65,13 +66,45 @@ const jobs = sql(
      left join rotor.apps app on app.id = queue.app_id`,
 );
 
-export async function loadJobs(db: Queryable, taken: readonly { readonly jobId: string; readonly delivery: number }[]): Promise<LoadedJob[]> {
+export async function loadJobs(
+  db: Queryable,
+  taken: readonly { readonly jobId: string; readonly delivery: number }[],
+): Promise<LoadedJob[]> {
   if (taken.length === 0) return [];
   const rows = await db.query<Row>(jobs, [taken.map((job) => job.jobId), taken.map((job) => job.delivery)]);
-  return rows.map(({ queueId, workspace, name, kind, url, app, appId, appHash, asyncTimeoutMs, backoff, standardWebhooks, trips, ...job }) => ({
-    ...job,
-    queue: { id: queueId, workspace, name, kind, url, app, appId, appHash, asyncTimeoutMs, backoff, standardWebhooks, trips },
-  }));
+  return rows.map(
+    ({
+      queueId,
+      workspace,
+      name,
+      kind,
+      url,
+      app,
+      appId,
+      appHash,
+      asyncTimeoutMs,
+      backoff,
+      standardWebhooks,
+      trips,
+      ...job
+    }) => ({
+      ...job,
+      queue: {
+        id: queueId,
+        workspace,
+        name,
+        kind,
+        url,
+        app,
+        appId,
+        appHash,
+        asyncTimeoutMs,
+        backoff,
+        standardWebhooks,
+        trips,
+      },
+    }),
+  );
 }
 
 /** A step as stored, its JSON still text. */
@@ -116,9 +149,11 @@ export async function loadSteps(db: Queryable, jobIds: readonly string[]): Promi
   return byJob;
 }
 
-export const loadStepsBefore = (db: Queryable, jobId: string, seq: number): Promise<StepRow[]> => db.query<StepRow>(before, [jobId, seq]);
+export const loadStepsBefore = (db: Queryable, jobId: string, seq: number): Promise<StepRow[]> =>
+  db.query<StepRow>(before, [jobId, seq]);
 
-export const loadStepsSince = (db: Queryable, jobId: string, seq: number): Promise<StepRow[]> => db.query<StepRow>(since, [jobId, seq]);
+export const loadStepsSince = (db: Queryable, jobId: string, seq: number): Promise<StepRow[]> =>
+  db.query<StepRow>(since, [jobId, seq]);
 
 /** A stored step as the wire has it. */
 export function wireStep(row: StepRow): WireStep {

@@ -14,7 +14,7 @@ import { endWaits } from "./resume.js";
  */
 const past = sql(
   "look-back.events",
-  `select event.id, event.name, event.key, event.data, (extract(epoch from event.ts) * 1000)::float8 as ts, event.received_at::text as "receivedAt"
+  `select event.id, event.name, event.key, event.data, floor(extract(epoch from event.ts) * 1000)::float8 as ts, event.received_at::text as "receivedAt"
      from rotor.events event
     where event.workspace_id = $1 and event.name = $2
       and event.received_at >= case when $5::float8 is null
@@ -51,11 +51,23 @@ export async function lookBack(t: Queryable, run: WaitingRun, report: EventRepor
     run.eventId,
     limits.lookBack,
   ]);
-  const found = rows.find((row) => matches(compiled.match, { id: row.key, name: row.name, data: JSON.parse(row.data), ts: row.ts }));
+  const found = rows.find((row) =>
+    matches(compiled.match, { id: row.key, name: row.name, data: JSON.parse(row.data), ts: row.ts }),
+  );
   if (found === undefined) return false;
   await endWaits(
     t,
-    [{ jobId: run.jobId, key: report.key, state: "completed", output: found.data, error: null, eventId: found.id, endedAt: found.receivedAt }],
+    [
+      {
+        jobId: run.jobId,
+        key: report.key,
+        state: "completed",
+        output: found.data,
+        error: null,
+        eventId: found.id,
+        endedAt: found.receivedAt,
+      },
+    ],
     true,
   );
   return true;

@@ -11,7 +11,11 @@ export type Migration = { readonly number: number; readonly name: string; readon
 export async function readMigrations(): Promise<Migration[]> {
   const files = (await readdir(FOLDER)).filter((file) => /^\d{4}_\w+\.sql$/.test(file)).sort();
   return Promise.all(
-    files.map(async (name) => ({ number: Number(name.slice(0, 4)), name, text: await readFile(new URL(name, FOLDER), "utf8") })),
+    files.map(async (name) => ({
+      number: Number(name.slice(0, 4)),
+      name,
+      text: await readFile(new URL(name, FOLDER), "utf8"),
+    })),
   );
 }
 
@@ -32,15 +36,23 @@ export async function migrate(db: Db): Promise<string[]> {
       await client.query("select pg_advisory_xact_lock(hashtextextended($1, 0))", [`rotor.migrate.${db.schema}`]);
       await client.query(`create schema if not exists ${db.schema}`);
       await client.query(
-        db.resolve("create table if not exists rotor.migrations (number int primary key, name text not null, checksum text not null, applied_at timestamptz not null default clock_timestamp())"),
+        db.resolve(
+          "create table if not exists rotor.migrations (number int primary key, name text not null, checksum text not null, applied_at timestamptz not null default clock_timestamp())",
+        ),
       );
-      const known = await client.query<{ number: number; checksum: string }>(db.resolve("select number, checksum from rotor.migrations order by number"));
+      const known = await client.query<{ number: number; checksum: string }>(
+        db.resolve("select number, checksum from rotor.migrations order by number"),
+      );
       const next = nextMigration(migrations, known.rows);
       if (next === undefined) {
         await client.query("commit");
         return applied;
       }
-      await client.query(db.resolve("insert into rotor.migrations (number, name, checksum) values ($1, $2, $3)"), [next.number, next.name, checksum(next)]);
+      await client.query(db.resolve("insert into rotor.migrations (number, name, checksum) values ($1, $2, $3)"), [
+        next.number,
+        next.name,
+        checksum(next),
+      ]);
       await client.query(db.resolve(next.text));
       await client.query("commit");
       applied.push(next.name);
@@ -50,7 +62,8 @@ export async function migrate(db: Db): Promise<string[]> {
   }
 }
 
-const checksum = (migration: Migration): string => createHash("sha256").update(migration.text).digest("hex").slice(0, 16);
+const checksum = (migration: Migration): string =>
+  createHash("sha256").update(migration.text).digest("hex").slice(0, 16);
 
 /** The first file that is not in the ledger; throws where ledger and files disagree. */
 export function nextMigration(
@@ -61,10 +74,14 @@ export function nextMigration(
   for (const migration of migrations) {
     const sum = done.get(migration.number);
     if (sum === undefined) return migration;
-    if (sum !== checksum(migration)) throw new Error(`Migration ${migration.name} was changed after this database applied it. Restore the file.`);
+    if (sum !== checksum(migration))
+      throw new Error(`Migration ${migration.name} was changed after this database applied it. Restore the file.`);
     done.delete(migration.number);
   }
   const [newer] = done.keys();
-  if (newer !== undefined) throw new Error(`The database is at migration ${newer}, which this version of Rotor does not know. Start a newer version.`);
+  if (newer !== undefined)
+    throw new Error(
+      `The database is at migration ${newer}, which this version of Rotor does not know. Start a newer version.`,
+    );
   return undefined;
 }

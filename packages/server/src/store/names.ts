@@ -12,8 +12,10 @@ const exclusive = sql("names.exclusive", "select pg_advisory_xact_lock(hashtexte
 const shared = sql("names.shared", "select pg_advisory_xact_lock_shared(hashtextextended($1, 0))");
 
 /** The schema is part of the name: two of them in one database must not notice each other. */
-export const eventName = (schema: string, workspace: string, event: string): string => `${schema}/event/${workspace}/${event}`;
-export const signalName = (schema: string, workspace: string, signal: string): string => `${schema}/signal/${workspace}/${signal}`;
+export const eventName = (schema: string, workspace: string, event: string): string =>
+  `${schema}/event/${workspace}/${event}`;
+export const signalName = (schema: string, workspace: string, signal: string): string =>
+  `${schema}/signal/${workspace}/${signal}`;
 
 /** Takes the locks in sorted order; an exclusive wish for a name wins over a shared one. */
 export async function lockNames(t: Queryable, locks: readonly NameLock[]): Promise<void> {

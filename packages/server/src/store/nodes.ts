@@ -18,7 +18,8 @@ const renew = sql(
 
 const remove = sql("nodes.remove", "delete from rotor.nodes where id = $1");
 
-export const registerNode = (db: Queryable, id: string, label: string): Promise<unknown> => db.query(register, [id, label, limits.leaseMs]);
+export const registerNode = (db: Queryable, id: string, label: string): Promise<unknown> =>
+  db.query(register, [id, label, limits.leaseMs]);
 
 /** Living nodes, this one among them; undefined: this one is dead. */
 export async function renewNode(db: Queryable, id: string): Promise<number | undefined> {

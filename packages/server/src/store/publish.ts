@@ -13,7 +13,13 @@ import { eventName, lockNames } from "./names.js";
 import { lockJobs, resume } from "./resume.js";
 
 /** An event to be. `key` is the sender's id for it. */
-export type NewEvent = { readonly workspace: string; readonly name: string; readonly key: string; readonly data: string; readonly tsMs?: number };
+export type NewEvent = {
+  readonly workspace: string;
+  readonly name: string;
+  readonly key: string;
+  readonly data: string;
+  readonly tsMs?: number;
+};
 
 /** What became of it. `runs` are those that it started, in this commit. */
 export type Published = {
@@ -32,7 +38,7 @@ const insert = sql(
        as item (id, workspace_id, name, key, data, ts, place)
     order by item.place
    on conflict (workspace_id, key) do nothing
-   returning id, received_at::text as "receivedAt", (extract(epoch from ts) * 1000)::float8 as ts`,
+   returning id, received_at::text as "receivedAt", floor(extract(epoch from ts) * 1000)::float8 as ts`,
 );
 
 /** Events that were there before, with the runs that they started. */
@@ -41,7 +47,7 @@ const before = sql(
   `select event.key, event.id,
           coalesce((select json_agg(json_build_object('id', payload.job_id, 'function', queue.name))
                       from rotor.payloads payload join rotor.queues queue on queue.id = payload.queue_id
-                     where payload.event_id = event.id), '[]') as runs
+                     where payload.event_id = event.id and payload.replay_of is null), '[]') as runs
      from unnest($1::text[], $2::text[]) as item (workspace_id, key)
      join rotor.events event on event.workspace_id = item.workspace_id and event.key = item.key`,
 );
@@ -81,23 +87,35 @@ const allWaits = sql(
     fetch first $3 rows with ties`,
 );
 
-const leave = sql("publish.leave", "update rotor.events set cursor = $2, due_at = case when $2::text is null then null else rotor.clock() end where id = $1");
+const leave = sql(
+  "publish.leave",
+  "update rotor.events set cursor = $2, due_at = case when $2::text is null then null else rotor.clock() end where id = $1",
+);
 
 /** Fan-outs that are not finished; whoever takes one holds its row. */
 const unfinished = sql(
   "publish.unfinished",
-  `select id, workspace_id as workspace, name, key, data, received_at::text as "receivedAt", (extract(epoch from ts) * 1000)::float8 as ts, cursor
+  `select id, workspace_id as workspace, name, key, data, received_at::text as "receivedAt", floor(extract(epoch from ts) * 1000)::float8 as ts, cursor
      from rotor.events where due_at <= rotor.clock() order by due_at limit 1 for no key update skip locked`,
 );
 
 type Stored = NewEvent & { readonly id: string; readonly receivedAt: string; readonly matched: MatchedEvent };
-type Wait = { readonly jobId: string; readonly key: string; readonly wait: Match; readonly askedAt: string; readonly asked: number };
+type Wait = {
+  readonly jobId: string;
+  readonly key: string;
+  readonly wait: Match;
+  readonly askedAt: string;
+  readonly asked: number;
+};
 
 /** Publishes all of these events, or none. Answers in order. */
 export async function publish(db: Db, events: readonly NewEvent[]): Promise<Published[]> {
   if (events.length === 0) return [];
   return db.transact(async (t) => {
-    await lockNames(t, events.map((event) => ({ name: eventName(db.schema, event.workspace, event.name), exclusive: true })));
+    await lockNames(
+      t,
+      events.map((event) => ({ name: eventName(db.schema, event.workspace, event.name), exclusive: true })),
+    );
     const ids = events.map(() => newId());
     const inserted = await t.query<{ id: string; receivedAt: string; ts: number }>(insert, [
       ids,
@@ -111,22 +129,35 @@ export async function publish(db: Db, events: readonly NewEvent[]): Promise<Publ
     const fresh = events.flatMap((event, index): Stored[] => {
       const row = rows.get(ids[index]!);
       if (row === undefined) return [];
-      return [{ ...event, id: row.id, receivedAt: row.receivedAt, matched: { id: event.key, name: event.name, data: JSON.parse(event.data), ts: row.ts } }];
+      return [
+        {
+          ...event,
+          id: row.id,
+          receivedAt: row.receivedAt,
+          matched: { id: event.key, name: event.name, data: JSON.parse(event.data), ts: row.ts },
+        },
+      ];
     });
     const runs = await startRuns(t, fresh);
     const resumed = new Map<string, string[]>();
     const found = await Promise.all(fresh.map((event) => findWaits(t, event, FIRST, "infinity")));
     // All rows at once, in order of their ids, whichever event they are for.
-    await lockWaiting(t, found.flatMap((each) => each.chosen));
+    await lockWaiting(
+      t,
+      found.flatMap((each) => each.chosen),
+    );
     for (const [index, event] of fresh.entries()) {
       resumed.set(event.id, await endWaitsWith(t, event, found[index]!));
       if (found[index]!.cursor !== null) await t.query(leave, [event.id, found[index]!.cursor]);
     }
     const others = events.filter((_, index) => !rows.has(ids[index]!));
-    const first = others.length === 0 ? [] : await t.query<{ key: string; id: string; runs: { id: string; function: string }[] }>(before, [
-      others.map((event) => event.workspace),
-      others.map((event) => event.key),
-    ]);
+    const first =
+      others.length === 0
+        ? []
+        : await t.query<{ key: string; id: string; runs: { id: string; function: string }[] }>(before, [
+            others.map((event) => event.workspace),
+            others.map((event) => event.key),
+          ]);
     const known = new Map(first.map((row) => [row.key, row]));
     return events.map((event, index): Published => {
       const id = ids[index]!;
@@ -140,7 +171,16 @@ export async function publish(db: Db, events: readonly NewEvent[]): Promise<Publ
 /** One bounded step of an unfinished fan-out. False if there is none. The name is locked: no wait is being stored meanwhile. */
 export async function publishRest(db: Db): Promise<boolean> {
   return db.transact(async (t) => {
-    const [row] = await t.query<{ id: string; workspace: string; name: string; key: string; data: string; receivedAt: string; ts: number; cursor: string }>(unfinished);
+    const [row] = await t.query<{
+      id: string;
+      workspace: string;
+      name: string;
+      key: string;
+      data: string;
+      receivedAt: string;
+      ts: number;
+      cursor: string;
+    }>(unfinished);
     if (row === undefined) return false;
     const event: Stored = { ...row, matched: { id: row.key, name: row.name, data: JSON.parse(row.data), ts: row.ts } };
     await lockNames(t, [{ name: eventName(db.schema, event.workspace, event.name), exclusive: true }]);
@@ -168,17 +208,26 @@ export async function sendReported(db: Db, workspace: string, jobId: string, rep
 }
 
 /** One run for each function that listens, whose condition holds; once an event, by its key. */
-async function startRuns(t: Queryable, events: readonly Stored[]): Promise<Map<string, { id: string; function: string }[]>> {
+async function startRuns(
+  t: Queryable,
+  events: readonly Stored[],
+): Promise<Map<string, { id: string; function: string }[]>> {
   const started = new Map<string, { id: string; function: string }[]>();
   if (events.length === 0) return started;
   const names = [...new Map(events.map((event) => [`${event.workspace}/${event.name}`, event])).values()];
-  const found = await t.query<{ queueId: number; condition: string | null; name: string; workspace: string; event: string }>(listeners, [
-    names.map((event) => event.workspace),
-    names.map((event) => event.name),
-  ]);
+  const found = await t.query<{
+    queueId: number;
+    condition: string | null;
+    name: string;
+    workspace: string;
+    event: string;
+  }>(listeners, [names.map((event) => event.workspace), names.map((event) => event.name)]);
   const wanted = events.flatMap((event) =>
     found
-      .filter((row) => row.workspace === event.workspace && row.event === event.name && triggers(row.condition, event.matched))
+      .filter(
+        (row) =>
+          row.workspace === event.workspace && row.event === event.name && triggers(row.condition, event.matched),
+      )
       .map((row) => ({ event, row })),
   );
   const jobs = await enqueue(
@@ -187,7 +236,9 @@ async function startRuns(t: Queryable, events: readonly Stored[]): Promise<Map<s
       id: newId(),
       queueId: row.queueId,
       key: `rotor:event:${event.id}`,
-      body: Buffer.from(`{"id":${JSON.stringify(event.key)},"name":${JSON.stringify(event.name)},"data":${event.data},"ts":${event.matched.ts}}`),
+      body: Buffer.from(
+        `{"id":${JSON.stringify(event.key)},"name":${JSON.stringify(event.name)},"data":${event.data},"ts":${event.matched.ts}}`,
+      ),
       contentType: "application/json",
       eventId: event.id,
     })),
@@ -208,9 +259,10 @@ const FIRST = "00000000-0000-0000-0000-000000000000";
 async function findWaits(t: Queryable, event: Stored, cursor: string, until: string): Promise<Found> {
   const keys = keysOfEvent(event.workspace, event.name, event.matched.data);
   const rest = [cursor, limits.effects, until, event.id];
-  const rows = keys === undefined
-    ? await t.query<Wait>(allWaits, [event.name, ...rest, event.workspace])
-    : await t.query<Wait>(waits, [keys, ...rest]);
+  const rows =
+    keys === undefined
+      ? await t.query<Wait>(allWaits, [event.name, ...rest, event.workspace])
+      : await t.query<Wait>(waits, [keys, ...rest]);
   const cursorAfter = rows.length < limits.effects ? null : rows.at(-1)!.jobId;
   return { chosen: rows.filter((row) => matches(row.wait, event.matched)), cursor: cursorAfter };
 }
@@ -225,7 +277,9 @@ const lockWaiting = async (t: Queryable, found: readonly Wait[]): Promise<void> 
  */
 async function endWaitsWith(t: Queryable, event: Stored, found: Found): Promise<string[]> {
   const resumed: string[] = [];
-  let left = [...found.chosen].sort((a, b) => (a.askedAt === b.askedAt ? a.asked - b.asked : a.askedAt < b.askedAt ? 1 : -1));
+  let left = [...found.chosen].sort((a, b) =>
+    a.askedAt === b.askedAt ? a.asked - b.asked : a.askedAt < b.askedAt ? 1 : -1,
+  );
   while (left.length > 0) {
     const perRun = new Map<string, Wait>();
     for (const wait of left) if (!perRun.has(wait.jobId)) perRun.set(wait.jobId, wait);

@@ -65,7 +65,10 @@ const update = sql(
    returning ${columns}`,
 );
 
-const one = sql("queues.one", `select ${columns} from rotor.queues where workspace_id = $1 and kind = $2 and name = $3`);
+const one = sql(
+  "queues.one",
+  `select ${columns} from rotor.queues where workspace_id = $1 and kind = $2 and name = $3`,
+);
 
 const list = sql(
   "queues.list",
@@ -106,24 +109,46 @@ const values = (workspace: string, name: string, settings: QueueSettings) => [
 export type QueueKind = "callback" | "function";
 
 /** Undefined where the name is taken. */
-export const createQueue = async (db: Queryable, workspace: string, name: string, settings: QueueSettings): Promise<Queue | undefined> =>
-  (await db.query<Queue>(insert, values(workspace, name, settings)))[0];
+export const createQueue = async (
+  db: Queryable,
+  workspace: string,
+  name: string,
+  settings: QueueSettings,
+): Promise<Queue | undefined> => (await db.query<Queue>(insert, values(workspace, name, settings)))[0];
 
-export const updateQueue = async (db: Queryable, workspace: string, name: string, settings: QueueSettings): Promise<Queue | undefined> =>
-  (await db.query<Queue>(update, values(workspace, name, settings)))[0];
+export const updateQueue = async (
+  db: Queryable,
+  workspace: string,
+  name: string,
+  settings: QueueSettings,
+): Promise<Queue | undefined> => (await db.query<Queue>(update, values(workspace, name, settings)))[0];
 
-export const getQueue = async (db: Queryable, workspace: string, kind: QueueKind, name: string): Promise<Queue | undefined> =>
-  (await db.query<Queue>(one, [workspace, kind, name]))[0];
+export const getQueue = async (
+  db: Queryable,
+  workspace: string,
+  kind: QueueKind,
+  name: string,
+): Promise<Queue | undefined> => (await db.query<Queue>(one, [workspace, kind, name]))[0];
 
-export const listQueues = (db: Queryable, workspace: string, kind: QueueKind, after: string, limit: number): Promise<Queue[]> =>
-  db.query<Queue>(list, [workspace, kind, after, limit]);
+export const listQueues = (
+  db: Queryable,
+  workspace: string,
+  kind: QueueKind,
+  after: string,
+  limit: number,
+): Promise<Queue[]> => db.query<Queue>(list, [workspace, kind, after, limit]);
 
 /** False where there is no such queue, or something unfinished in it. */
 export const deleteQueue = async (db: Queryable, workspace: string, kind: QueueKind, name: string): Promise<boolean> =>
   (await db.query(remove, [workspace, kind, name])).length > 0;
 
-export const pauseQueue = async (db: Queryable, workspace: string, kind: QueueKind, name: string, paused: boolean): Promise<Queue | undefined> =>
-  (await db.query<Queue>(pause, [workspace, kind, name, paused]))[0];
+export const pauseQueue = async (
+  db: Queryable,
+  workspace: string,
+  kind: QueueKind,
+  name: string,
+  paused: boolean,
+): Promise<Queue | undefined> => (await db.query<Queue>(pause, [workspace, kind, name, paused]))[0];
 
 /**
  * An endpoint was not reached: its queue is not visited for a while, twice as long each time in a row. Trips once for
@@ -157,4 +182,5 @@ const close = sql(
 );
 
 /** The endpoint answered: as before. */
-export const resetQueue = (db: Queryable, queueId: number, appId: number | null): Promise<unknown> => db.query(close, [queueId, appId]);
+export const resetQueue = (db: Queryable, queueId: number, appId: number | null): Promise<unknown> =>
+  db.query(close, [queueId, appId]);

@@ -106,13 +106,23 @@ compete(
     const paused = pausedDb(db, "commit");
     const third = batch(paused.db, ["b"]);
     await paused.reached;
-    const one = batch(db, ["a", "b", "c"]);
+    // A deadlock that Postgres breaks up is tried again: it shows as a transaction more.
+    let begun = 0;
+    const counted: Db = {
+      ...db,
+      transact: (work) =>
+        db.transact((t) => {
+          begun++;
+          return work(t);
+        }),
+    };
+    const one = batch(counted, ["a", "b", "c"]);
     await untilBlocked(database.db, 1);
-    const two = batch(db, ["c", "b", "a"]);
+    const two = batch(counted, ["c", "b", "a"]);
     await untilBlocked(database.db, 2);
     paused.go();
     const answers = (await Promise.allSettled([one, two, third])).flatMap(value);
-    return answers.filter((answer) => !answer.duplicate).length === 3;
+    return begun === 2 && answers.filter((answer) => !answer.duplicate).length === 3;
   },
   { "the order of the caller": (db) => without(db, "enqueue.insert", "order by item.queue_id, item.key") },
 );

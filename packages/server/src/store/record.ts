@@ -79,7 +79,9 @@ const contexts = sql(
  */
 export async function prepare(db: Db, reported: readonly Reported[]): Promise<Prepared> {
   const runs = new Map(reported.map((run) => [run.jobId, latest(run.reports)]));
-  const special = reported.filter((run) => run.reports.some((report) => report.kind !== "run" && report.kind !== "sleep"));
+  const special = reported.filter((run) =>
+    run.reports.some((report) => report.kind !== "run" && report.kind !== "sleep"),
+  );
   const known = new Map<string, Context>();
   const sent = new Map<string, string>();
   if (special.length === 0) return { runs, contexts: known, sent, locks: [] };
@@ -87,15 +89,19 @@ export async function prepare(db: Db, reported: readonly Reported[]): Promise<Pr
     special.map((run) => run.jobId),
     special.map((run) => run.delivery),
   ]);
-  for (const { body, live, ...row } of rows) if (live) known.set(row.jobId, { ...row, trigger: JSON.parse(body) as MatchedEvent });
+  for (const { body, live, ...row } of rows)
+    if (live) known.set(row.jobId, { ...row, trigger: JSON.parse(body) as MatchedEvent });
   const locks: NameLock[] = [];
   for (const run of special) {
     const context = known.get(run.jobId);
     if (context === undefined) continue;
     for (const report of run.reports) {
-      if (report.kind === "event") locks.push({ name: eventName(db.schema, context.workspace, report.event), exclusive: false });
-      if (report.kind === "signal") locks.push({ name: signalName(db.schema, context.workspace, report.signal), exclusive: true });
-      if (report.kind === "send") sent.set(`${run.jobId}/${report.key}`, await sendReported(db, context.workspace, run.jobId, report));
+      if (report.kind === "event")
+        locks.push({ name: eventName(db.schema, context.workspace, report.event), exclusive: false });
+      if (report.kind === "signal")
+        locks.push({ name: signalName(db.schema, context.workspace, report.signal), exclusive: true });
+      if (report.kind === "send")
+        sent.set(`${run.jobId}/${report.key}`, await sendReported(db, context.workspace, run.jobId, report));
     }
   }
   return { runs, contexts: known, sent, locks };
@@ -152,7 +158,10 @@ const queueIds = sql(
      join rotor.queues queue on queue.workspace_id = item.workspace and queue.kind = item.kind and queue.name = item.name`,
 );
 
-const signalHeld = sql("record.signal", `select wait_key as "waitKey" from rotor.steps where wait_key = any($1::uuid[]) and kind = 'signal'`);
+const signalHeld = sql(
+  "record.signal",
+  `select wait_key as "waitKey" from rotor.steps where wait_key = any($1::uuid[]) and kind = 'signal'`,
+);
 
 /** Records the reports of these runs, which the caller holds locked. Answers what is newly stored. */
 export async function record(t: Queryable, prepared: Prepared, jobIds: readonly string[]): Promise<Recorded[]> {
@@ -178,13 +187,25 @@ export async function record(t: Queryable, prepared: Prepared, jobIds: readonly 
   const result: Recorded[] = [];
   for (const step of recorded) {
     const report = prepared.runs.get(step.jobId)?.find((each) => each.key === step.key);
-    const found = report?.kind === "event" && step.state === "waiting" && (await lookBack(t, prepared.contexts.get(step.jobId)!, report));
+    const found =
+      report?.kind === "event" &&
+      step.state === "waiting" &&
+      (await lookBack(t, prepared.contexts.get(step.jobId)!, report));
     result.push(found ? { ...step, state: "completed" } : step);
   }
   return result;
 }
 
-const blank = { attempt: 1, delayMs: null, untilMs: null, waitKey: null, wait: null, durationMs: null, output: null, error: null } as const;
+const blank = {
+  attempt: 1,
+  delayMs: null,
+  untilMs: null,
+  waitKey: null,
+  wait: null,
+  durationMs: null,
+  output: null,
+  error: null,
+} as const;
 
 function simpleRow(jobId: string, report: Report): Row {
   const base = { ...blank, jobId, key: report.key, kind: report.kind };
@@ -194,7 +215,9 @@ function simpleRow(jobId: string, report: Report): Row {
       return { ...done, state: "completed", output: JSON.stringify(report.output) };
     }
     const error = JSON.stringify(report.error);
-    return report.outcome === "failed" ? { ...done, state: "failed", error } : { ...done, state: "waiting", delayMs: report.delay_ms, error };
+    return report.outcome === "failed"
+      ? { ...done, state: "failed", error }
+      : { ...done, state: "waiting", delayMs: report.delay_ms, error };
   }
   if (report.kind !== "sleep") throw new Error(`${report.kind} is no simple step`);
   return "until_ms" in report
@@ -203,17 +226,24 @@ function simpleRow(jobId: string, report: Report): Row {
 }
 
 /** Waits and children: what is stored already stays, so that a repeated report starts no second child. */
-async function specialRows(t: Queryable, prepared: Prepared, all: readonly { jobId: string; report: Report }[]): Promise<Row[]> {
+async function specialRows(
+  t: Queryable,
+  prepared: Prepared,
+  all: readonly { jobId: string; report: Report }[],
+): Promise<Row[]> {
   const others = all.filter(({ report }) => report.kind !== "run");
   const before = new Set(
-    (await t.query<{ jobId: string; key: string }>(stored, [others.map((item) => item.jobId), others.map((item) => item.report.key)])).map(
-      (row) => `${row.jobId}/${row.key}`,
-    ),
+    (
+      await t.query<{ jobId: string; key: string }>(stored, [
+        others.map((item) => item.jobId),
+        others.map((item) => item.report.key),
+      ])
+    ).map((row) => `${row.jobId}/${row.key}`),
   );
   const fresh = all.filter(({ jobId, report }) => report.kind === "run" || !before.has(`${jobId}/${report.key}`));
   const signals = await takenSignals(t, prepared, fresh);
   const children = await startChildren(t, prepared, fresh);
-  return fresh.map(({ jobId, report }): Row => {
+  const rowOf = ({ jobId, report }: (typeof fresh)[number]): Row => {
     const base = { ...blank, jobId, key: report.key, kind: report.kind };
     const context = prepared.contexts.get(jobId);
     switch (report.kind) {
@@ -226,15 +256,30 @@ async function specialRows(t: Queryable, prepared: Prepared, all: readonly { job
         const compiled = compile(report.match, context!.trigger);
         if (!compiled.ok) return failed(base, { name: "InvalidMatchError", message: compiled.message });
         const waitKey = eventKey(context!.workspace, report.event, compiled.equality);
-        return { ...base, state: "waiting", delayMs: report.timeout_ms, waitKey, wait: JSON.stringify({ event: report.event, ...compiled.match }) };
+        return {
+          ...base,
+          state: "waiting",
+          delayMs: report.timeout_ms,
+          waitKey,
+          wait: JSON.stringify({ event: report.event, ...compiled.match }),
+        };
       }
       case "signal": {
         const waitKey = signalKey(context!.workspace, report.signal);
         if (signals.has(waitKey)) {
-          return failed(base, { name: "SignalTakenError", message: `Another wait holds the signal ${report.signal}. Choose an id of its own.` });
+          return failed(base, {
+            name: "SignalTakenError",
+            message: `Another wait holds the signal ${report.signal}. Choose an id of its own.`,
+          });
         }
         signals.add(waitKey);
-        return { ...base, state: "waiting", delayMs: report.timeout_ms, waitKey, wait: JSON.stringify({ signal: report.signal }) };
+        return {
+          ...base,
+          state: "waiting",
+          delayMs: report.timeout_ms,
+          waitKey,
+          wait: JSON.stringify({ signal: report.signal }),
+        };
       }
       case "invoke":
       case "enqueue": {
@@ -244,10 +289,17 @@ async function specialRows(t: Queryable, prepared: Prepared, all: readonly { job
           return { ...base, state: "completed", output: JSON.stringify({ id: child.id, duplicate: child.duplicate }) };
         }
         const delayMs = report.timeout_ms ?? limits.delayMs;
-        return { ...base, state: "waiting", delayMs, waitKey: childKey(child.id), wait: JSON.stringify({ job: child.id }) };
+        return {
+          ...base,
+          state: "waiting",
+          delayMs,
+          waitKey: childKey(child.id),
+          wait: JSON.stringify({ job: child.id }),
+        };
       }
     }
-  });
+  };
+  return fresh.map(rowOf);
 }
 
 type Base = typeof blank & { readonly jobId: string; readonly key: string; readonly kind: Report["kind"] };
@@ -255,7 +307,11 @@ type Base = typeof blank & { readonly jobId: string; readonly key: string; reado
 const failed = (base: Base, error: WireError): Row => ({ ...base, state: "failed", error: JSON.stringify(error) });
 
 /** Signals of these reports that somebody waits for already. Their names are locked: nobody can come in between. */
-async function takenSignals(t: Queryable, prepared: Prepared, fresh: readonly { jobId: string; report: Report }[]): Promise<Set<string>> {
+async function takenSignals(
+  t: Queryable,
+  prepared: Prepared,
+  fresh: readonly { jobId: string; report: Report }[],
+): Promise<Set<string>> {
   const keys = fresh.flatMap(({ jobId, report }) =>
     report.kind === "signal" ? [signalKey(prepared.contexts.get(jobId)!.workspace, report.signal)] : [],
   );
@@ -266,14 +322,22 @@ async function takenSignals(t: Queryable, prepared: Prepared, fresh: readonly { 
 type Child = { readonly id: string; readonly duplicate: boolean } | WireError;
 
 /** Enqueues the children that these reports ask for. `<run>/<key>` → its id, or why there is none. */
-async function startChildren(t: Queryable, prepared: Prepared, fresh: readonly { jobId: string; report: Report }[]): Promise<Map<string, Child>> {
+async function startChildren(
+  t: Queryable,
+  prepared: Prepared,
+  fresh: readonly { jobId: string; report: Report }[],
+): Promise<Map<string, Child>> {
   const wanted = fresh.flatMap(({ jobId, report }) =>
     report.kind === "invoke" || report.kind === "enqueue" ? [{ context: prepared.contexts.get(jobId)!, report }] : [],
   );
   const result = new Map<string, Child>();
   if (wanted.length === 0) return result;
   const target = ({ context, report }: (typeof wanted)[number]) =>
-    [context.workspace, report.kind === "invoke" ? "function" : "callback", report.kind === "invoke" ? report.function : report.queue] as const;
+    [
+      context.workspace,
+      report.kind === "invoke" ? "function" : "callback",
+      report.kind === "invoke" ? report.function : report.queue,
+    ] as const;
   const found = await t.query<{ id: number; kind: string; name: string; workspace: string }>(queueIds, [
     wanted.map((item) => target(item)[0]),
     wanted.map((item) => target(item)[1]),
@@ -286,19 +350,35 @@ async function startChildren(t: Queryable, prepared: Prepared, fresh: readonly {
     const queueId = ids.get(target(item).join("/"));
     if (queueId === undefined) {
       const [, kind, name] = target(item);
-      result.set(step, { name: "NotFoundError", message: `There is no ${kind === "function" ? "function" : "queue"} named ${name}.` });
+      result.set(step, {
+        name: "NotFoundError",
+        message: `There is no ${kind === "function" ? "function" : "queue"} named ${name}.`,
+      });
     } else {
       const waits = item.report.kind === "invoke" || item.report.wait;
-      jobs.push({ step, waits, job: item.report.kind === "invoke" ? invoked(item.context, item.report, queueId) : handedOver(item.context, item.report, queueId) });
+      jobs.push({
+        step,
+        waits,
+        job:
+          item.report.kind === "invoke"
+            ? invoked(item.context, item.report, queueId)
+            : handedOver(item.context, item.report, queueId),
+      });
     }
   }
-  const enqueued = await enqueue(t, jobs.map((each) => each.job));
+  const enqueued = await enqueue(
+    t,
+    jobs.map((each) => each.job),
+  );
   for (const [index, { step, waits }] of jobs.entries()) {
     const { id, duplicate } = enqueued[index]!;
     result.set(
       step,
       duplicate && waits
-        ? { name: "DuplicateJobError", message: `A job with this id exists already (${id}), so its end cannot be waited for. Leave out the id, or the wait.` }
+        ? {
+            name: "DuplicateJobError",
+            message: `A job with this id exists already (${id}), so its end cannot be waited for. Leave out the id, or the wait.`,
+          }
         : { id, duplicate },
     );
   }
@@ -308,7 +388,14 @@ async function startChildren(t: Queryable, prepared: Prepared, fresh: readonly {
 function invoked(context: Context, report: InvokeReport, queueId: number): NewJob {
   const id = newId();
   const event = { id, name: "rotor/run.invoked", data: report.data, ts: Date.now() };
-  return { id, queueId, key: null, body: Buffer.from(JSON.stringify(event)), contentType: "application/json", parentId: context.jobId };
+  return {
+    id,
+    queueId,
+    key: null,
+    body: Buffer.from(JSON.stringify(event)),
+    contentType: "application/json",
+    parentId: context.jobId,
+  };
 }
 
 function handedOver(context: Context, report: EnqueueReport, queueId: number): NewJob {

@@ -2,8 +2,9 @@
  * Work whose holder is gone. orphaned: its node's lease ran out; the attempt is given back. expired: past its limit,
  * whoever holds it; the attempt counts. And what a node holds by the database but not in memory: released.
  */
-import { type Policy, retryOrFail } from "../core/job.js";
+
 import type { Backoff } from "../core/backoff.js";
+import { type Policy, retryOrFail } from "../core/job.js";
 import { limits } from "../core/limits.js";
 import { exist, lockFree } from "./checkpoint.js";
 import { type Db, type Queryable, sql } from "./db.js";
@@ -40,7 +41,13 @@ const orphan = sql(
 
 const removeNode = sql("rescue.remove", "delete from rotor.nodes where id = $1");
 
-type Moved = { readonly jobId: string; readonly delivery: number; readonly attempt: number; readonly state: "waiting" | "failed"; readonly parentId: string | null };
+type Moved = {
+  readonly jobId: string;
+  readonly delivery: number;
+  readonly attempt: number;
+  readonly state: "waiting" | "failed";
+  readonly parentId: string | null;
+};
 
 /** Rows given back in one transaction. */
 const BATCH = 1_000;
@@ -68,16 +75,26 @@ export async function rescueDead(db: Db): Promise<number | undefined> {
 }
 
 /** Locks jobs and their parents where nobody else holds them; answers those that are locked whole. */
-async function lock<Row extends { id: string; parentId: string | null }>(t: Queryable, rows: readonly Row[]): Promise<Row[]> {
+async function lock<Row extends { id: string; parentId: string | null }>(
+  t: Queryable,
+  rows: readonly Row[],
+): Promise<Row[]> {
   const ids = [...new Set(rows.flatMap((row) => (row.parentId === null ? [row.id] : [row.id, row.parentId])))];
   const locked = new Set((await t.query<{ id: string }>(lockFree, [ids])).map((row) => row.id));
   const missing = ids.filter((id) => !locked.has(id));
   // A parent that was pruned has no row to lock, and nothing that could wait.
-  const busy = new Set(missing.length === 0 ? [] : (await t.query<{ id: string }>(exist, [missing])).map((row) => row.id));
+  const busy = new Set(
+    missing.length === 0 ? [] : (await t.query<{ id: string }>(exist, [missing])).map((row) => row.id),
+  );
   return rows.filter((row) => !busy.has(row.id) && (row.parentId === null || !busy.has(row.parentId)));
 }
 
-const logMoved = (t: Queryable, moved: readonly Moved[], outcome: "orphaned" | "expired", error: (job: Moved) => string): Promise<unknown> =>
+const logMoved = (
+  t: Queryable,
+  moved: readonly Moved[],
+  outcome: "orphaned" | "expired",
+  error: (job: Moved) => string,
+): Promise<unknown> =>
   logEnds(
     t,
     moved.map(
@@ -115,7 +132,14 @@ const expire = sql(
    returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId"`,
 );
 
-type Overdue = { readonly id: string; readonly delivery: number; readonly attempt: number; readonly parentId: string | null; readonly maxAttempts: number; readonly backoff: Backoff };
+type Overdue = {
+  readonly id: string;
+  readonly delivery: number;
+  readonly attempt: number;
+  readonly parentId: string | null;
+  readonly maxAttempts: number;
+  readonly backoff: Backoff;
+};
 
 /** Ends deliveries that outlived their limit. Answers how many. */
 export async function expireOverdue(db: Db, random: () => number): Promise<number> {
@@ -140,10 +164,14 @@ export async function expireOverdue(db: Db, random: () => number): Promise<numbe
   });
 }
 
-const mine = sql("rescue.mine", `select id as "jobId", delivery from rotor.jobs where state = 'active' and node_id = $1`);
+const mine = sql(
+  "rescue.mine",
+  `select id as "jobId", delivery from rotor.jobs where state = 'active' and node_id = $1`,
+);
 
 /** What the database says this node holds. */
-export const heldBy = (db: Queryable, nodeId: string): Promise<{ jobId: string; delivery: number }[]> => db.query(mine, [nodeId]);
+export const heldBy = (db: Queryable, nodeId: string): Promise<{ jobId: string; delivery: number }[]> =>
+  db.query(mine, [nodeId]);
 
 const releaseAll = sql(
   "rescue.release",
@@ -158,10 +186,15 @@ const releaseAll = sql(
  * release: active → waiting, now, the attempt given back; for claims that were not posted. Answers how many; what is in
  * other hands stays until the next time.
  */
-export async function release(db: Db, jobs: readonly { readonly jobId: string; readonly delivery: number }[]): Promise<number> {
+export async function release(
+  db: Db,
+  jobs: readonly { readonly jobId: string; readonly delivery: number }[],
+): Promise<number> {
   if (jobs.length === 0) return 0;
   return db.transact(async (t) => {
-    const locked = new Set((await t.query<{ id: string }>(lockFree, [jobs.map((job) => job.jobId)])).map((row) => row.id));
+    const locked = new Set(
+      (await t.query<{ id: string }>(lockFree, [jobs.map((job) => job.jobId)])).map((row) => row.id),
+    );
     const free = jobs.filter((job) => locked.has(job.jobId));
     return (await t.query(releaseAll, [free.map((job) => job.jobId), free.map((job) => job.delivery)])).length;
   });

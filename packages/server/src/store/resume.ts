@@ -21,7 +21,10 @@ export type WaitEnd = {
  * Locks job rows in the order of their ids: the order in which every transaction of ours takes them. Whoever holds a
  * run's row may write its steps.
  */
-export const lockJobs = sql("resume.lock", "select id from rotor.jobs where id = any($1::uuid[]) order by id for no key update");
+export const lockJobs = sql(
+  "resume.lock",
+  "select id from rotor.jobs where id = any($1::uuid[]) order by id for no key update",
+);
 
 /**
  * Ends waits that are still waiting and were not past due when it happened, or ($8) were stored in this very transaction.
@@ -77,7 +80,10 @@ const endDue = sql(
 );
 
 const SIGNAL_TIMEOUT = JSON.stringify({ name: "SignalTimeoutError", message: "The signal did not come in time." });
-const CHILD_TIMEOUT = JSON.stringify({ name: "WorkflowTimeoutError", message: "It did not end in time; it goes on by itself." });
+const CHILD_TIMEOUT = JSON.stringify({
+  name: "WorkflowTimeoutError",
+  message: "It did not end in time; it goes on by itself.",
+});
 
 /** Ends these waits and wakes their runs. Answers the ids of the runs that were resumed. */
 export async function resume(t: Queryable, ends: readonly WaitEnd[]): Promise<string[]> {
@@ -88,7 +94,11 @@ export async function resume(t: Queryable, ends: readonly WaitEnd[]): Promise<st
 }
 
 /** Ends these waits, without waking: for whoever holds the run and tells its app himself. */
-export async function endWaits(t: Queryable, ends: readonly WaitEnd[], justStored = false): Promise<{ jobId: string; key: string }[]> {
+export async function endWaits(
+  t: Queryable,
+  ends: readonly WaitEnd[],
+  justStored = false,
+): Promise<{ jobId: string; key: string }[]> {
   if (ends.length === 0) return [];
   const rows = await t.query<{ job_id: string; key: string }>(end, [
     ends.map((item) => item.jobId),

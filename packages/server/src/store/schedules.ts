@@ -47,7 +47,10 @@ const list = sql(
     where schedule.workspace_id = $1 and ($2::text is null or schedule.name = $2) and schedule.name > $3 order by schedule.name limit $4`,
 );
 
-const remove = sql("schedules.remove", "delete from rotor.schedules where workspace_id = $1 and name = $2 and not owned returning id");
+const remove = sql(
+  "schedules.remove",
+  "delete from rotor.schedules where workspace_id = $1 and name = $2 and not owned returning id",
+);
 
 /** Going on after a pause begins with the next tick: what was missed while paused is not caught up. */
 const pause = sql(
@@ -68,10 +71,23 @@ async function next(db: Queryable, cron: string, timezone: string): Promise<Date
 }
 
 /** False where the name is taken (create), or unknown (update). The expression has been checked. */
-export async function writeSchedule(db: Queryable, workspace: string, name: string, settings: ScheduleSettings, mode: "create" | "update"): Promise<boolean> {
+export async function writeSchedule(
+  db: Queryable,
+  workspace: string,
+  name: string,
+  settings: ScheduleSettings,
+  mode: "create" | "update",
+): Promise<boolean> {
   const nextAt = await next(db, settings.cron, settings.timezone);
   const rows = await db.query(mode === "create" ? insert : update, [
-    workspace, name, settings.queueId, settings.cron, settings.timezone, settings.body, settings.contentType, nextAt,
+    workspace,
+    name,
+    settings.queueId,
+    settings.cron,
+    settings.timezone,
+    settings.body,
+    settings.contentType,
+    nextAt,
   ]);
   return rows.length > 0;
 }
@@ -97,7 +113,10 @@ const due = sql(
     order by schedule.next_at limit 100 for no key update of schedule skip locked`,
 );
 
-const advance = sql("schedules.advance", "update rotor.schedules set next_at = $3, last_at = next_at where id = $1 and next_at = $2 returning id");
+const advance = sql(
+  "schedules.advance",
+  "update rotor.schedules set next_at = $3, last_at = next_at where id = $1 and next_at = $2 returning id",
+);
 
 const untilNext = sql(
   "schedules.until",
@@ -105,7 +124,8 @@ const untilNext = sql(
 );
 
 /** Milliseconds until the next tick of any schedule; undefined without one. */
-export const untilNextTick = async (db: Queryable): Promise<number | undefined> => (await db.query<{ ms: number | null }>(untilNext))[0]?.ms ?? undefined;
+export const untilNextTick = async (db: Queryable): Promise<number | undefined> =>
+  (await db.query<{ ms: number | null }>(untilNext))[0]?.ms ?? undefined;
 
 /**
  * Ticks what is due: one job for the tick in hand; of further ticks missed meanwhile none is caught up. Answers the
@@ -120,14 +140,18 @@ export async function tick(db: Db): Promise<{ schedule: string; jobId: string }[
     for (const schedule of rows) {
       // A calendar of the future may have no further tick: a year later it is looked at again.
       const following = nextTick(schedule.cron, schedule.timezone, now) ?? new Date(now.getTime() + 366 * 86_400_000);
-      if ((await t.query(advance, [schedule.id, schedule.nextAt, following])).length > 0) ready.push({ schedule, at: schedule.nextAt });
+      if ((await t.query(advance, [schedule.id, schedule.nextAt, following])).length > 0)
+        ready.push({ schedule, at: schedule.nextAt });
     }
-    const jobs = await enqueue(t, ready.map(({ schedule, at }) => ({
-      id: newId(),
-      queueId: schedule.queueId,
-      key: `rotor:tick:${schedule.id}/${at.toISOString()}`,
-      ...scheduledJob(schedule, at),
-    })));
+    const jobs = await enqueue(
+      t,
+      ready.map(({ schedule, at }) => ({
+        id: newId(),
+        queueId: schedule.queueId,
+        key: `rotor:tick:${schedule.id}/${at.toISOString()}`,
+        ...scheduledJob(schedule, at),
+      })),
+    );
     return ready.map(({ schedule }, index) => ({ schedule: schedule.name, jobId: jobs[index]!.id }));
   });
 }
@@ -135,6 +159,11 @@ export async function tick(db: Db): Promise<{ schedule: string; jobId: string }[
 /** A function's run gets an event; a callback its payload. */
 export function scheduledJob(schedule: Schedule, at: Date): { body: Buffer; contentType: string } {
   if (schedule.kind === "callback") return { body: schedule.body, contentType: schedule.contentType };
-  const event = { id: `${schedule.name}/${at.toISOString()}`, name: "rotor/schedule.ticked", data: JSON.parse(schedule.body.toString() || "null"), ts: at.getTime() };
+  const event = {
+    id: `${schedule.name}/${at.toISOString()}`,
+    name: "rotor/schedule.ticked",
+    data: JSON.parse(schedule.body.toString() || "null"),
+    ts: at.getTime(),
+  };
   return { body: Buffer.from(JSON.stringify(event)), contentType: "application/json" };
 }

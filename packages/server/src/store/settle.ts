@@ -25,11 +25,24 @@ export type Settlement = Pick<Claimed, "jobId" | "delivery" | "attempt"> & {
 
 export type Settled =
   /** `next` is the number of the delivery that follows at once, without a claim. */
-  | { readonly kind: "settled"; readonly state: string; readonly outcome: string; readonly next: number | null; readonly resumed: readonly string[] }
+  | {
+      readonly kind: "settled";
+      readonly state: string;
+      readonly outcome: string;
+      readonly next: number | null;
+      readonly resumed: readonly string[];
+    }
   /** Another delivery, or a cancel, came first: nothing was changed. */
   | { readonly kind: "stale" };
 
-type Held = { readonly id: string; readonly state: string; readonly delivery: number; readonly attempt: number; readonly rescues: number; readonly woken: boolean };
+type Held = {
+  readonly id: string;
+  readonly state: string;
+  readonly delivery: number;
+  readonly attempt: number;
+  readonly rescues: number;
+  readonly woken: boolean;
+};
 
 /** What the steps of a run say of its "not yet". */
 type WaitView = {
@@ -93,28 +106,44 @@ type Move = {
 
 /** Settles; for a batch writer. */
 export async function settle(db: Db, items: readonly Settlement[]): Promise<(Settled | typeof AGAIN)[]> {
-  const prepared = await prepare(db, items.map((item) => ({ jobId: item.jobId, delivery: item.delivery, reports: item.outcome.reports })));
+  const prepared = await prepare(
+    db,
+    items.map((item) => ({ jobId: item.jobId, delivery: item.delivery, reports: item.outcome.reports })),
+  );
   return db.transact(async (t) => {
     if (prepared.locks.length > 0) await lockNames(t, prepared.locks);
-    const parents = new Map(items.flatMap((item) => (item.parentId === null ? [] : [[item.jobId, item.parentId] as const])));
+    const parents = new Map(
+      items.flatMap((item) => (item.parentId === null ? [] : [[item.jobId, item.parentId] as const])),
+    );
     const wanted = [...new Set([...items.map((item) => item.jobId), ...parents.values()])];
     const held = new Map((await t.query<Held>(lockFree, [wanted])).map((row) => [row.id, row]));
     const missing = wanted.filter((id) => !held.has(id));
-    const busy = new Set(missing.length === 0 ? [] : (await t.query<{ id: string }>(exist, [missing])).map((row) => row.id));
-    const putOff = (item: Settlement): boolean => busy.has(item.jobId) || (item.parentId !== null && busy.has(item.parentId));
+    const busy = new Set(
+      missing.length === 0 ? [] : (await t.query<{ id: string }>(exist, [missing])).map((row) => row.id),
+    );
+    const putOff = (item: Settlement): boolean =>
+      busy.has(item.jobId) || (item.parentId !== null && busy.has(item.parentId));
     const live = items.filter((item) => {
       const job = held.get(item.jobId);
       return !putOff(item) && job?.state === "active" && job.delivery === item.delivery;
     });
     const moves = await plan(t, live, prepared, held);
-    const moved = new Map((await t.query<{ id: string; delivery: number }>(move, columns(moves))).map((row) => [row.id, row.delivery]));
-    await endDueWaits(t, moves.filter((each) => each.continues).map((each) => each.item.jobId));
+    const moved = new Map(
+      (await t.query<{ id: string; delivery: number }>(move, columns(moves))).map((row) => [row.id, row.delivery]),
+    );
+    await endDueWaits(
+      t,
+      moves.filter((each) => each.continues).map((each) => each.item.jobId),
+    );
     const resumed = await logEnds(t, moves.filter((each) => each.logged).map(entry), parents);
     const late = items.filter((item) => !putOff(item) && !moved.has(item.jobId));
-    const before = late.length === 0 ? [] : await t.query<{ id: string; outcome: string; state: string; delivery: number }>(settledBefore, [
-      late.map((item) => item.jobId),
-      late.map((item) => item.delivery),
-    ]);
+    const before =
+      late.length === 0
+        ? []
+        : await t.query<{ id: string; outcome: string; state: string; delivery: number }>(settledBefore, [
+            late.map((item) => item.jobId),
+            late.map((item) => item.delivery),
+          ]);
     const repeated = new Map(before.map((row) => [row.id, row]));
     const planned = new Map(moves.map((each) => [each.item.jobId, each]));
     return items.map((item): Settled | typeof AGAIN => {
@@ -139,11 +168,21 @@ export async function settle(db: Db, items: readonly Settlement[]): Promise<(Set
 
 /** What was asked may be logged as what it turned out to be: see `plan`. A cancel or a rescue is another's. */
 const sameOutcome = (logged: string, asked: string): boolean =>
-  logged === asked || ((asked === "waiting" || asked === "failed") && (logged === "retry" || logged === "failed"));
+  logged === asked ||
+  ((asked === "waiting" || asked === "yield" || asked === "failed") && (logged === "retry" || logged === "failed"));
 
 /** Records reports, then decides for each "not yet" what it comes to. */
-async function plan(t: Queryable, live: readonly Settlement[], prepared: Prepared, held: ReadonlyMap<string, Held>): Promise<Move[]> {
-  const recorded = await record(t, prepared, live.map((item) => item.jobId));
+async function plan(
+  t: Queryable,
+  live: readonly Settlement[],
+  prepared: Prepared,
+  held: ReadonlyMap<string, Held>,
+): Promise<Move[]> {
+  const recorded = await record(
+    t,
+    prepared,
+    live.map((item) => item.jobId),
+  );
   // What the answer itself brought to an end, or a look-back did: the code has not seen it yet.
   const unseen = new Set(recorded.filter((step) => step.state !== "waiting").map((step) => step.jobId));
   const asking = live.filter((item) => item.outcome.outcome === "waiting" || item.outcome.outcome === "yield");
@@ -159,13 +198,14 @@ async function plan(t: Queryable, live: readonly Settlement[], prepared: Prepare
   return live.map((item): Move => {
     const job = held.get(item.jobId)!;
     const view = views.get(item.jobId);
-    if (view === undefined || item.outcome.outcome === "yield") {
-      const givenBack = item.outcome.attempt === "give-back" ? Math.max(0, job.attempt - 1) : job.attempt;
-      const attempt = view?.progressed === true ? 0 : givenBack;
+    if (view === undefined) {
+      const attempt = item.outcome.attempt === "give-back" ? Math.max(0, job.attempt - 1) : job.attempt;
       const logged = item.outcome.outcome !== "released" && item.outcome.outcome !== "accepted";
       // Steps that ended in this delivery set its attempts back, which its holder did not see.
       const again = item.outcome.exhausted && job.attempt < item.policy.maxAttempts;
-      const outcome = again ? retryOrFail(job.attempt, item.outcome.error!, undefined, item.policy, item.random) : item.outcome;
+      const outcome = again
+        ? retryOrFail(job.attempt, item.outcome.error!, undefined, item.policy, item.random)
+        : item.outcome;
       return { item, outcome, attempt, rescues: 0, continues: false, logged };
     }
     const decided = decideWait(item, job, { ...view, unseen: unseen.has(item.jobId) });
@@ -174,9 +214,9 @@ async function plan(t: Queryable, live: readonly Settlement[], prepared: Prepare
 }
 
 /**
- * What a run's "not yet" comes to. With progress and something to do at once it continues without a claim. An answer
- * that finishes nothing while a step was due already, or waits for nothing, is a failed attempt: else it would come back
- * for ever.
+ * What a run's "not yet" comes to. With progress and something to do at once it continues without a claim; an app that
+ * yields is on its way out, so the run is claimed again. An answer that finishes nothing while a step was due already,
+ * that waits for nothing, or that yields, is a failed attempt: else it would come back for ever.
  */
 export function decideWait(
   item: Pick<Settlement, "outcome" | "policy" | "random">,
@@ -184,15 +224,29 @@ export function decideWait(
   view: Omit<WaitView, "jobId">,
 ): { readonly outcome: Outcome; readonly attempt: number; readonly continues: boolean } {
   const progressed = view.progressed || view.unseen || job.woken;
-  if (!progressed && (view.dueInMs === null || view.wasDue)) {
-    const message = view.dueInMs === null ? "The app finished no step and waits for nothing." : "The app finished nothing although a step was due.";
-    return { outcome: retryOrFail(job.attempt, { name: "NoProgressError", message }, undefined, item.policy, item.random), attempt: job.attempt, continues: false };
+  const yielded = item.outcome.outcome === "yield";
+  if (yielded && progressed) return { outcome: { ...item.outcome, delayMs: 0 }, attempt: 0, continues: false };
+  if (!progressed && (yielded || view.dueInMs === null || view.wasDue)) {
+    const message = yielded
+      ? "The app gave the run back without finishing a step."
+      : view.dueInMs === null
+        ? "The app finished no step and waits for nothing."
+        : "The app finished nothing although a step was due.";
+    return {
+      outcome: retryOrFail(job.attempt, { name: "NoProgressError", message }, undefined, item.policy, item.random),
+      attempt: job.attempt,
+      continues: false,
+    };
   }
   const now = job.woken || view.unseen || view.dueInMs === null || view.dueInMs <= 0;
   if (now && progressed) {
     return { outcome: { ...item.outcome, state: "active", delayMs: limits.runTimeoutMs }, attempt: 1, continues: true };
   }
-  return { outcome: { ...item.outcome, delayMs: Math.max(0, view.dueInMs ?? 0) }, attempt: progressed ? 0 : Math.max(0, job.attempt - 1), continues: false };
+  return {
+    outcome: { ...item.outcome, delayMs: Math.max(0, view.dueInMs ?? 0) },
+    attempt: progressed ? 0 : Math.max(0, job.attempt - 1),
+    continues: false,
+  };
 }
 
 const columns = (moves: readonly Move[]) => [

@@ -7,8 +7,19 @@ import { type Queryable, sql } from "./db.js";
 
 /** Why an unfinished job does not move just now; null where it is finished or active. */
 export type Reason =
-  | "delayed" | "queued" | "retrying" | "sleeping" | "event" | "signal" | "child"
-  | "paused" | "breaker" | "unreachable" | "held" | "no_url" | "approval";
+  | "delayed"
+  | "queued"
+  | "retrying"
+  | "sleeping"
+  | "event"
+  | "signal"
+  | "child"
+  | "paused"
+  | "breaker"
+  | "unreachable"
+  | "held"
+  | "no_url"
+  | "approval";
 
 export type JobView = {
   readonly id: string;
@@ -92,8 +103,16 @@ export type JobFilter = {
 
 export const listJobs = (db: Queryable, workspace: string, filter: JobFilter, limit: number): Promise<JobView[]> =>
   db.query<JobView>(jobs, [
-    workspace, filter.kind ?? null, filter.queue ?? null, filter.id ?? null, filter.key ?? null,
-    filter.state ?? null, filter.tag ?? null, filter.before ?? null, filter.eventId ?? null, limit,
+    workspace,
+    filter.kind ?? null,
+    filter.queue ?? null,
+    filter.id ?? null,
+    filter.key ?? null,
+    filter.state ?? null,
+    filter.tag ?? null,
+    filter.before ?? null,
+    filter.eventId ?? null,
+    limit,
   ]);
 
 export type DeliveryView = {
@@ -113,7 +132,8 @@ const deliveries = sql(
      from rotor.deliveries where job_id = $1 order by delivery`,
 );
 
-export const listDeliveries = (db: Queryable, jobId: string): Promise<DeliveryView[]> => db.query<DeliveryView>(deliveries, [jobId]);
+export const listDeliveries = (db: Queryable, jobId: string): Promise<DeliveryView[]> =>
+  db.query<DeliveryView>(deliveries, [jobId]);
 
 export type StepView = {
   readonly key: string;
@@ -156,14 +176,28 @@ const events = sql(
 );
 
 export const listEvents = (
-  db: Queryable, workspace: string, filter: { readonly name?: string; readonly id?: string; readonly key?: string; readonly before?: string }, limit: number,
+  db: Queryable,
+  workspace: string,
+  filter: { readonly name?: string; readonly id?: string; readonly key?: string; readonly before?: string },
+  limit: number,
 ): Promise<EventView[]> =>
-  db.query<EventView>(events, [workspace, filter.name ?? null, filter.id ?? null, filter.key ?? null, filter.before ?? null, limit]);
+  db.query<EventView>(events, [
+    workspace,
+    filter.name ?? null,
+    filter.id ?? null,
+    filter.key ?? null,
+    filter.before ?? null,
+    limit,
+  ]);
 
-const resumed = sql("views.resumed", `select job_id as "jobId", key from rotor.steps where event_id = $1 order by job_id, key limit 1000`);
+const resumed = sql(
+  "views.resumed",
+  `select job_id as "jobId", key from rotor.steps where event_id = $1 order by job_id, key limit 1000`,
+);
 
 /** The waits that an event ended. */
-export const listResumed = (db: Queryable, eventId: string): Promise<{ jobId: string; key: string }[]> => db.query(resumed, [eventId]);
+export const listResumed = (db: Queryable, eventId: string): Promise<{ jobId: string; key: string }[]> =>
+  db.query(resumed, [eventId]);
 
 const owner = sql(
   "views.owner",
@@ -171,7 +205,15 @@ const owner = sql(
      from rotor.jobs job join rotor.queues queue on queue.id = job.queue_id where job.id = $1`,
 );
 
-export type HeldJob = { readonly parentId: string | null; readonly state: State; readonly attempt: number; readonly delivery: number; readonly maxAttempts: number; readonly backoff: import("../core/backoff.js").Backoff };
+export type HeldJob = {
+  readonly parentId: string | null;
+  readonly state: State;
+  readonly attempt: number;
+  readonly delivery: number;
+  readonly maxAttempts: number;
+  readonly backoff: import("../core/backoff.js").Backoff;
+};
 
 /** What settling an accepted job needs, when its endpoint reports back. */
-export const readHeldJob = async (db: Queryable, jobId: string): Promise<HeldJob | undefined> => (await db.query<HeldJob>(owner, [jobId]))[0];
+export const readHeldJob = async (db: Queryable, jobId: string): Promise<HeldJob | undefined> =>
+  (await db.query<HeldJob>(owner, [jobId]))[0];
