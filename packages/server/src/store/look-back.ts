@@ -4,9 +4,10 @@
  */
 import type { EventReport } from "@rotorsh/sdk/protocol";
 import { limits } from "../core/limits.js";
-import { compile, type MatchedEvent, matches } from "../core/match.js";
+import { compile, matches } from "../core/match.js";
 import { type Queryable, sql } from "./db.js";
 import { endWaits } from "./resume.js";
+import type { RunContext } from "./run-context.js";
 
 /**
  * Events of this name, oldest first, that this run has not consumed, received since the step named `after` ended, or the
@@ -28,17 +29,8 @@ const past = sql(
 
 type PastEvent = { id: string; name: string; key: string; data: string; ts: number; receivedAt: string };
 
-export type WaitingRun = {
-  readonly jobId: string;
-  readonly workspace: string;
-  /** As Postgres writes it: a `Date` would lose its microseconds. */
-  readonly createdAt: string;
-  readonly trigger: MatchedEvent;
-  readonly eventId: string | null;
-};
-
 /** Ends the wait with the earliest event that matches; false if there is none. */
-export async function lookBack(t: Queryable, run: WaitingRun, report: EventReport): Promise<boolean> {
+export async function lookBack(t: Queryable, run: RunContext, report: EventReport): Promise<boolean> {
   const compiled = compile(report.match, run.trigger);
   if (!compiled.ok) return false;
   const rows = await t.query<PastEvent>(past, [

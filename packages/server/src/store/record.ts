@@ -2,34 +2,24 @@
  * Records what an app reports of a run's steps: results, waits, children. Part of a checkpoint's or a settle's
  * transaction, with the run's row locked and its fence tested. A repeated report changes nothing.
  */
-import type { EnqueueReport, InvokeReport, Report, WireError } from "@rotorsh/sdk/protocol";
-import { newId } from "../core/ids.js";
+import type { Report, WireError } from "@rotorsh/sdk/protocol";
 import { limits } from "../core/limits.js";
-import { compile, type MatchedEvent } from "../core/match.js";
+import { compile } from "../core/match.js";
 import { childKey, eventKey, signalKey } from "../core/wait-key.js";
-import type { Db, Queryable } from "./db.js";
-import { sql } from "./db.js";
-import { enqueue, type NewJob } from "./enqueue.js";
+import { startChildren } from "./children.js";
+import { type Db, type Queryable, sql } from "./db.js";
 import { lookBack } from "./look-back.js";
 import { eventName, type NameLock, signalName } from "./names.js";
 import { sendReported } from "./publish.js";
+import { type RunContext, readContexts } from "./run-context.js";
 
 /** A run and what its app says of it. */
 export type Reported = { readonly jobId: string; readonly delivery: number; readonly reports: readonly Report[] };
 
-/** What waits and children need to know of their run; it never changes. */
-type Context = {
-  readonly jobId: string;
-  readonly workspace: string;
-  readonly createdAt: string;
-  readonly trigger: MatchedEvent;
-  readonly eventId: string | null;
-};
-
 /** Reports with all that was read or done before the transaction. */
 export type Prepared = {
   readonly runs: ReadonlyMap<string, readonly Report[]>;
-  readonly contexts: ReadonlyMap<string, Context>;
+  readonly contexts: ReadonlyMap<string, RunContext>;
   /** `<run>/<key>` of a `send` → its output. */
   readonly sent: ReadonlyMap<string, string>;
   readonly locks: readonly NameLock[];
@@ -62,17 +52,6 @@ export type Recorded = {
   readonly dueInMs: number | null;
 };
 
-const contexts = sql(
-  "record.contexts",
-  `select payload.job_id as "jobId", queue.workspace_id as workspace, payload.created_at::text as "createdAt",
-          convert_from(payload.body, 'UTF8') as body, payload.event_id as "eventId",
-          job.state = 'active' and job.delivery = item.delivery as live
-     from unnest($1::uuid[], $2::int[]) as item (job_id, delivery)
-     join rotor.payloads payload on payload.job_id = item.job_id
-     join rotor.jobs job on job.id = item.job_id
-     join rotor.queues queue on queue.id = payload.queue_id`,
-);
-
 /**
  * Reads what the reports need and publishes what they send: an event's id is made from run and key, so once is enough.
  * A delivery that is over publishes nothing: once its number has passed, it does not come back.
@@ -82,15 +61,10 @@ export async function prepare(db: Db, reported: readonly Reported[]): Promise<Pr
   const special = reported.filter((run) =>
     run.reports.some((report) => report.kind !== "run" && report.kind !== "sleep"),
   );
-  const known = new Map<string, Context>();
+  const known = new Map<string, RunContext>();
   const sent = new Map<string, string>();
   if (special.length === 0) return { runs, contexts: known, sent, locks: [] };
-  const rows = await db.query<Omit<Context, "trigger"> & { body: string; live: boolean }>(contexts, [
-    special.map((run) => run.jobId),
-    special.map((run) => run.delivery),
-  ]);
-  for (const { body, live, ...row } of rows)
-    if (live) known.set(row.jobId, { ...row, trigger: JSON.parse(body) as MatchedEvent });
+  for (const context of await readContexts(db, special)) known.set(context.jobId, context);
   const locks: NameLock[] = [];
   for (const run of special) {
     const context = known.get(run.jobId);
@@ -149,13 +123,6 @@ const stored = sql(
   `select step.job_id as "jobId", step.key
      from unnest($1::uuid[], $2::text[]) as item (job_id, key)
      join rotor.steps step on step.job_id = item.job_id and step.key = item.key`,
-);
-
-const queueIds = sql(
-  "record.queues",
-  `select queue.id, queue.kind, queue.name, queue.workspace_id as workspace
-     from unnest($1::text[], $2::text[], $3::text[]) as item (workspace, kind, name)
-     join rotor.queues queue on queue.workspace_id = item.workspace and queue.kind = item.kind and queue.name = item.name`,
 );
 
 const signalHeld = sql(
@@ -242,7 +209,7 @@ async function specialRows(
   );
   const fresh = all.filter(({ jobId, report }) => report.kind === "run" || !before.has(`${jobId}/${report.key}`));
   const signals = await takenSignals(t, prepared, fresh);
-  const children = await startChildren(t, prepared, fresh);
+  const children = await startChildren(t, prepared.contexts, fresh);
   const rowOf = ({ jobId, report }: (typeof fresh)[number]): Row => {
     const base = { ...blank, jobId, key: report.key, kind: report.kind };
     const context = prepared.contexts.get(jobId);
@@ -317,100 +284,4 @@ async function takenSignals(
   );
   if (keys.length === 0) return new Set();
   return new Set((await t.query<{ waitKey: string }>(signalHeld, [keys])).map((row) => row.waitKey));
-}
-
-type Child = { readonly id: string; readonly duplicate: boolean } | WireError;
-
-/** Enqueues the children that these reports ask for. `<run>/<key>` → its id, or why there is none. */
-async function startChildren(
-  t: Queryable,
-  prepared: Prepared,
-  fresh: readonly { jobId: string; report: Report }[],
-): Promise<Map<string, Child>> {
-  const wanted = fresh.flatMap(({ jobId, report }) =>
-    report.kind === "invoke" || report.kind === "enqueue" ? [{ context: prepared.contexts.get(jobId)!, report }] : [],
-  );
-  const result = new Map<string, Child>();
-  if (wanted.length === 0) return result;
-  const target = ({ context, report }: (typeof wanted)[number]) =>
-    [
-      context.workspace,
-      report.kind === "invoke" ? "function" : "callback",
-      report.kind === "invoke" ? report.function : report.queue,
-    ] as const;
-  const found = await t.query<{ id: number; kind: string; name: string; workspace: string }>(queueIds, [
-    wanted.map((item) => target(item)[0]),
-    wanted.map((item) => target(item)[1]),
-    wanted.map((item) => target(item)[2]),
-  ]);
-  const ids = new Map(found.map((queue) => [`${queue.workspace}/${queue.kind}/${queue.name}`, queue.id]));
-  const jobs: { readonly step: string; readonly waits: boolean; readonly job: NewJob }[] = [];
-  for (const item of wanted) {
-    const step = `${item.context.jobId}/${item.report.key}`;
-    const queueId = ids.get(target(item).join("/"));
-    if (queueId === undefined) {
-      const [, kind, name] = target(item);
-      result.set(step, {
-        name: "NotFoundError",
-        message: `There is no ${kind === "function" ? "function" : "queue"} named ${name}.`,
-      });
-    } else {
-      const waits = item.report.kind === "invoke" || item.report.wait;
-      jobs.push({
-        step,
-        waits,
-        job:
-          item.report.kind === "invoke"
-            ? invoked(item.context, item.report, queueId)
-            : handedOver(item.context, item.report, queueId),
-      });
-    }
-  }
-  const enqueued = await enqueue(
-    t,
-    jobs.map((each) => each.job),
-  );
-  for (const [index, { step, waits }] of jobs.entries()) {
-    const { id, duplicate } = enqueued[index]!;
-    result.set(
-      step,
-      duplicate && waits
-        ? {
-            name: "DuplicateJobError",
-            message: `A job with this id exists already (${id}), so its end cannot be waited for. Leave out the id, or the wait.`,
-          }
-        : { id, duplicate },
-    );
-  }
-  return result;
-}
-
-function invoked(context: Context, report: InvokeReport, queueId: number): NewJob {
-  const id = newId();
-  const event = { id, name: "rotor/run.invoked", data: report.data, ts: Date.now() };
-  return {
-    id,
-    queueId,
-    key: null,
-    body: Buffer.from(JSON.stringify(event)),
-    contentType: "application/json",
-    parentId: context.jobId,
-  };
-}
-
-function handedOver(context: Context, report: EnqueueReport, queueId: number): NewJob {
-  const { options } = report;
-  return {
-    id: newId(),
-    queueId,
-    key: options.job_id ?? null,
-    body: Buffer.from(JSON.stringify(report.payload)),
-    contentType: "application/json",
-    delayMs: options.delay_ms,
-    priority: options.priority,
-    tags: options.tags,
-    maxAttempts: options.max_attempts,
-    timeoutMs: options.timeout_ms,
-    parentId: context.jobId,
-  };
 }
