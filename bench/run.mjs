@@ -179,12 +179,12 @@ try {
   report("jobs and runs that failed", failed, "", { most: 0 });
   report("memory of the server after it", memoryMb(), "MB");
 } finally {
-  await client.query(`drop schema if exists ${schema} cascade`).catch(() => undefined);
-  await client.end();
   app.disconnect();
   const gone = new Promise((resolve) => server.once("exit", resolve));
   server.kill("SIGTERM");
   await gone;
+  await client.query(`drop schema if exists ${schema} cascade`);
+  await client.end();
   await postgres?.stop();
   rmSync(folder, { recursive: true, force: true });
 }

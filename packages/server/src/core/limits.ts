@@ -54,6 +54,8 @@ export const limits = {
   inFlight: 1_000,
   /** Jobs of one queue taken by one claim, so that a deep queue does not hold up the others. */
   claim: 200,
+  /** Between two claims of a busy node: long enough to batch, too short to be felt. */
+  claimGapMs: 3,
   /** Queues visited by one look. */
   queuesPerLook: 1_000,
   /** Of a workflow delivery's request body: what proxies commonly allow. */

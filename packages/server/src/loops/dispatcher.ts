@@ -49,6 +49,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   let draining = false;
   let emptied: (() => void) | undefined;
   let reconciledAt = performance.now();
+  let claimedAt = Number.NEGATIVE_INFINITY;
 
   const tick = async (): Promise<number> => {
     if (draining || options.held()) return limits.pollMs;
@@ -56,6 +57,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (performance.now() - reconciledAt > limits.reconcileMs) await reconcile();
     const room = limits.inFlight - inHand.size;
     if (room <= 0) return limits.pollMs;
+    // Slots are freed one by one, and each claim is a commit: while there is work in hand, they are taken together.
+    const gapMs = limits.claimGapMs - (performance.now() - claimedAt);
+    if (inHand.size > 0 && gapMs > 0) return Math.ceil(gapMs);
+    claimedAt = performance.now();
     const due = await lookForDue(db);
     const ready = due.filter((queue) => queue.dueInMs <= 0).map((queue) => queue.queueId);
     const nextMs = due.find((queue) => queue.dueInMs > 0)?.dueInMs ?? limits.pollMs;

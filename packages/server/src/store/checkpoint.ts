@@ -8,7 +8,7 @@ import { AGAIN } from "./batch.js";
 import { type Db, sql } from "./db.js";
 import { loadStepsSince, wireStep } from "./load.js";
 import { lockNames } from "./names.js";
-import { prepare, record } from "./record.js";
+import { isPlain, prepare, record } from "./record.js";
 import { endDueWaits } from "./resume.js";
 
 /** The reports of one delivery. */
@@ -66,7 +66,7 @@ export async function checkpoint(
   yields: (nodeId: string | null) => boolean,
 ): Promise<(Checkpointed | typeof AGAIN)[]> {
   const prepared = await prepare(db, items);
-  return db.transact(async (t) => {
+  const { held, busy, live, written } = await db.transact(async (t) => {
     if (prepared.locks.length > 0) await lockNames(t, prepared.locks);
     const held = new Map(
       (await t.query<Held>(lockFree, [items.map((item) => item.jobId)])).map((row) => [row.id, row]),
@@ -80,55 +80,63 @@ export async function checkpoint(
     const live = items.filter(
       (item) => held.get(item.jobId)?.state === "active" && held.get(item.jobId)?.delivery === item.delivery,
     );
-    const recorded = await record(
-      t,
-      prepared,
-      live.map((item) => item.jobId),
-    );
+    const ids = live.map((item) => item.jobId);
+    const recording = record(t, prepared, ids);
+    // Results and sleeps are one statement, which then leaves together with those below and the commit.
+    const recorded = live.every((item) => item.reports.every(isPlain)) ? undefined : await recording;
     // A sign of life asks what time has done; a report does not need to know.
     const asking = live.filter((item) => item.reports.length === 0);
-    await endDueWaits(
+    const ended = endDueWaits(
       t,
       asking.map((item) => item.jobId),
     );
-    const progress = new Set(recorded.filter((step) => step.state !== "waiting").map((step) => step.jobId));
-    await t.query(renew, [
-      live.map((item) => item.jobId),
-      live.map((item) => progress.has(item.jobId)),
+    const progress = new Set(
+      recorded === undefined
+        ? live.filter((item) => item.reports.some(isResult)).map((item) => item.jobId)
+        : recorded.filter((step) => step.state !== "waiting").map((step) => step.jobId),
+    );
+    const renewed = t.query(renew, [
+      ids,
+      ids.map((id) => progress.has(id)),
       limits.runTimeoutMs,
       live.map((item) => item.knownSeq),
     ]);
-    const steps = new Map<string, WireStep[]>();
-    for (const item of live) {
-      const own = recorded.filter((step) => step.jobId === item.jobId);
-      // Only our own run results were written, in the order in which they were sent: no need to look.
-      const simple =
-        own.length === item.reports.length &&
-        own.length > 0 &&
-        own.every((step) => step.kind === "run") &&
-        !held.get(item.jobId)!.woken;
-      steps.set(
-        item.jobId,
-        simple
-          ? own.map(({ key, kind, state, attempt, seq, dueInMs }) => ({
-              key,
-              kind,
-              state,
-              attempt,
-              ...(seq === null ? { due_in_ms: Math.ceil(dueInMs ?? 0) } : { seq: Number(seq) }),
-            }))
-          : (await loadStepsSince(t, item.jobId, item.knownSeq)).map((row) => withoutKnownOutput(wireStep(row), item)),
-      );
-    }
-    return items.map((item) => {
-      const job = held.get(item.jobId);
-      if (job === undefined) return busy.has(item.jobId) ? AGAIN : { verdict: "stale", steps: [] };
-      if (job.state === "cancelled") return { verdict: "cancelled", steps: [] };
-      if (job.state !== "active" || job.delivery !== item.delivery) return { verdict: "stale", steps: [] };
-      return { verdict: yields(job.nodeId) ? "yield" : "go", steps: steps.get(item.jobId) ?? [] };
-    });
+    const written = Promise.all([recording, ended, renewed]);
+    // Should one of them fail, the commit says so.
+    written.catch(() => undefined);
+    return { held, busy, live, written: () => written };
   });
+  const [recorded] = await written();
+  const steps = new Map(await Promise.all(live.map(async (item) => [item.jobId, await tell(item)] as const)));
+  return items.map((item) => {
+    const job = held.get(item.jobId);
+    if (job === undefined) return busy.has(item.jobId) ? AGAIN : { verdict: "stale", steps: [] };
+    if (job.state === "cancelled") return { verdict: "cancelled", steps: [] };
+    if (job.state !== "active" || job.delivery !== item.delivery) return { verdict: "stale", steps: [] };
+    return { verdict: yields(job.nodeId) ? "yield" : "go", steps: steps.get(item.jobId) ?? [] };
+  });
+
+  /** What its app is told: its own results, or, where more may have happened, all that has. */
+  async function tell(item: Checkpoint): Promise<WireStep[]> {
+    const own = recorded.filter((step) => step.jobId === item.jobId);
+    const onlyOwn =
+      own.length === item.reports.length &&
+      own.length > 0 &&
+      own.every((step) => step.kind === "run") &&
+      !held.get(item.jobId)!.woken;
+    if (!onlyOwn)
+      return (await loadStepsSince(db, item.jobId, item.knownSeq)).map((row) => withoutKnownOutput(wireStep(row), item));
+    return own.map(({ key, kind, state, attempt, seq, dueInMs }) => ({
+      key,
+      kind,
+      state,
+      attempt,
+      ...(seq === null ? { due_in_ms: Math.ceil(dueInMs ?? 0) } : { seq: Number(seq) }),
+    }));
+  }
 }
+
+const isResult = (report: Report): boolean => report.kind === "run" && report.outcome !== "retry";
 
 /** The app has what it reported in this attempt. */
 function withoutKnownOutput(step: WireStep, item: Checkpoint): WireStep {

@@ -31,7 +31,10 @@ export type Queryable = {
   query<Row>(statement: Statement, values?: readonly Value[]): Promise<Row[]>;
 };
 
-/** An open transaction on a connection of its own. Statements issued without awaiting are sent in one go. */
+/**
+ * An open transaction on a connection of its own. Statements issued without awaiting leave in one packet; those that are
+ * not awaited at the end of `work` leave together with COMMIT, and their errors are the transaction's.
+ */
 export type Transaction = Queryable;
 
 export type Db = Queryable & {
@@ -101,24 +104,35 @@ export function openDb(options: DbOptions): Db {
   // An idle connection that breaks is replaced by the pool; without a listener the process would end.
   pool.on("error", report);
 
-  const on = (client: pg.Pool | pg.ClientBase): Queryable => ({
-    async query<Row>(statement: Statement, values: readonly Value[] = []): Promise<Row[]> {
-      const result = await client.query({ name: statement.name, text: resolve(statement.text), values: [...values] });
-      return result.rows as Row[];
-    },
-  });
+  const run = async <Row>(client: pg.Pool | pg.ClientBase, statement: Statement, values: readonly Value[]) =>
+    (await client.query({ name: statement.name, text: resolve(statement.text), values: [...values] })).rows as Row[];
 
   const once = async <T>(work: (t: Transaction) => Promise<T>): Promise<T> => {
     const client = await pool.connect();
+    const together = corked(client);
+    const sent: Promise<unknown>[] = [];
+    /** Whoever does not await a statement is told of its error by the transaction's. */
+    const note = <R>(result: Promise<R>): Promise<R> => {
+      result.catch(() => undefined);
+      sent.push(result);
+      return result;
+    };
     let broken: Error | undefined;
     try {
-      const begun = client.query("begin");
-      // The error is awaited below; until then it must not count as unhandled.
-      begun.catch(() => undefined);
-      const result = await work(on(client));
-      await begun;
+      together();
+      note(client.query("begin"));
+      const result = await work({
+        query: <Row>(statement: Statement, values: readonly Value[] = []) => {
+          together();
+          return note(run<Row>(client, statement, values));
+        },
+      });
+      together();
       const committed = await client.query("commit");
-      if (committed.command !== "COMMIT") throw new Error("The transaction was rolled back: a statement in it failed.");
+      if (committed.command !== "COMMIT") {
+        await Promise.all(sent);
+        throw new Error("The transaction was rolled back: a statement in it failed.");
+      }
       return result;
     } catch (error) {
       try {
@@ -133,7 +147,7 @@ export function openDb(options: DbOptions): Db {
   };
 
   return {
-    ...on(pool),
+    query: (statement, values = []) => run(pool, statement, values),
     schema,
     resolve,
     async transact(work) {
@@ -160,5 +174,26 @@ export function openDb(options: DbOptions): Db {
   };
 }
 
-/** Statements of one transaction that do not need each other's rows leave together. See the decision on pipelining. */
+/** What of `pg` its types do not name. */
+type Corkable = { readonly connection: { readonly stream: { cork(): void; uncork(): void } } };
+
+/**
+ * Answers a function to call before sending: what is sent in one go of the event loop leaves in one write. Each write is
+ * a system call and a wake-up of the backend, which cost more than most of our statements.
+ */
+function corked(client: pg.PoolClient): () => void {
+  const { stream } = (client as unknown as Corkable).connection;
+  let waiting = false;
+  return () => {
+    if (waiting) return;
+    waiting = true;
+    stream.cork();
+    process.nextTick(() => {
+      waiting = false;
+      stream.uncork();
+    });
+  };
+}
+
+/** Statements of one transaction that do not need each other's rows are sent without waiting for each other. */
 const PIPELINED = { pipeline: true } as pg.PoolConfig;

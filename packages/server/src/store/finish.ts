@@ -51,7 +51,8 @@ export async function logEnds(
   parents: ReadonlyMap<string, string>,
 ): Promise<string[]> {
   if (entries.length === 0) return [];
-  await t.query(log, [
+  // Not awaited, nor what follows: their errors are the transaction's, and they leave together with its commit.
+  void t.query(log, [
     entries.map((entry) => entry.jobId),
     entries.map((entry) => entry.delivery),
     entries.map((entry) => entry.attempt),
@@ -65,7 +66,7 @@ export async function logEnds(
     (entry) => entry.state === "completed" || entry.state === "failed" || entry.state === "cancelled",
   );
   if (finished.length === 0) return [];
-  await t.query(drop, [finished.map((entry) => entry.jobId)]);
+  void t.query(drop, [finished.map((entry) => entry.jobId)]);
   const children = finished.filter((entry) => parents.has(entry.jobId));
   if (children.length === 0) return [];
   const byKey = new Map(children.map((entry) => [childKey(entry.jobId), entry]));

@@ -59,7 +59,7 @@ export type Recorded = {
 export async function prepare(db: Db, reported: readonly Reported[]): Promise<Prepared> {
   const runs = new Map(reported.map((run) => [run.jobId, latest(run.reports)]));
   const special = reported.filter((run) =>
-    run.reports.some((report) => report.kind !== "run" && report.kind !== "sleep"),
+    run.reports.some((report) => !isPlain(report)),
   );
   const known = new Map<string, RunContext>();
   const sent = new Map<string, string>();
@@ -80,6 +80,9 @@ export async function prepare(db: Db, reported: readonly Reported[]): Promise<Pr
   }
   return { runs, contexts: known, sent, locks };
 }
+
+/** Needs nothing read before it is written: one statement does any number of them. */
+export const isPlain = (report: Report): boolean => report.kind === "run" || report.kind === "sleep";
 
 /** Of several reports of one step in one go, the last attempt is what is left to say. */
 function latest(reports: readonly Report[]): Report[] {
@@ -134,7 +137,7 @@ const signalHeld = sql(
 export async function record(t: Queryable, prepared: Prepared, jobIds: readonly string[]): Promise<Recorded[]> {
   const all = jobIds.flatMap((jobId) => (prepared.runs.get(jobId) ?? []).map((report) => ({ jobId, report })));
   if (all.length === 0) return [];
-  const plain = all.every(({ report }) => report.kind === "run" || report.kind === "sleep");
+  const plain = all.every(({ report }) => isPlain(report));
   const rows = plain ? all.map(({ jobId, report }) => simpleRow(jobId, report)) : await specialRows(t, prepared, all);
   if (rows.length === 0) return [];
   const recorded = await t.query<Recorded>(write, [

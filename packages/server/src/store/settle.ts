@@ -136,6 +136,7 @@ export async function settle(db: Db, items: readonly Settlement[]): Promise<(Set
       moves.filter((each) => each.continues).map((each) => each.item.jobId),
     );
     const resumed = await logEnds(t, moves.filter((each) => each.logged).map(entry), parents);
+    const planned = new Map(moves.map((each) => [each.item.jobId, each]));
     const late = items.filter((item) => !putOff(item) && !moved.has(item.jobId));
     const before =
       late.length === 0
@@ -145,7 +146,6 @@ export async function settle(db: Db, items: readonly Settlement[]): Promise<(Set
             late.map((item) => item.delivery),
           ]);
     const repeated = new Map(before.map((row) => [row.id, row]));
-    const planned = new Map(moves.map((each) => [each.item.jobId, each]));
     return items.map((item): Settled | typeof AGAIN => {
       if (putOff(item)) return AGAIN;
       const done = planned.get(item.jobId);

@@ -1,0 +1,154 @@
+// The endpoint and the app under a fault run, a process of its own that no fault hits. It appends a line before it does
+// anything and one before it answers, with the node that asked. What should have happened is the checker's business.
+import { createServer } from "node:http";
+import { createFunction, nodeHandler, verifyRotorSignature, workflowHandler } from "@rotorsh/sdk";
+import { appender, sleep } from "./log.mjs";
+
+const { FAULTS_LOG, FAULTS_SIGNING_KEY: signingKey, FAULTS_NODES } = process.env;
+const nodes = FAULTS_NODES.split(",");
+const log = appender(FAULTS_LOG);
+/** Executions so far, by operation and step: what is to fail twice counts here. */
+const seen = new Map();
+let made = 0;
+
+const portOf = (url) => Number(new URL(url).port);
+/** Run → the last delivery of it that came in: a step says by whom it was asked. */
+const deliveries = new Map();
+
+/** Does a piece of work under the eyes of the log. */
+async function execute(what, ms, by, work = () => undefined) {
+  const id = ++made;
+  const count = (seen.get(what) ?? 0) + 1;
+  seen.set(what, count);
+  log({ phase: "begin", id, what, ...by });
+  await sleep(ms);
+  try {
+    return await work(count);
+  } finally {
+    log({ phase: "end", id, what });
+  }
+}
+
+/** One step of a run: `what` is `<op>/<step>`. */
+const stepOf =
+  ({ runId, event, step }) =>
+  (name, work = () => undefined, options = {}) =>
+    step.run(
+      name,
+      async () => {
+        await execute(`${event.data.op}/${name}`, event.data.ms, deliveries.get(runId) ?? {}, work);
+        return `${event.data.op}/${name}`;
+      },
+      options,
+    );
+
+const define = (id, body) =>
+  createFunction({ id, trigger: { event: `faults.${id}` }, concurrency: 50, retries: 8 }, (context) =>
+    body(context, stepOf(context)),
+  );
+
+const functions = [
+  define("sequence", async (_, run) => {
+    const results = [];
+    for (let n = 0; n < 6; n++) results.push(await run(`step-${n}`));
+    return results;
+  }),
+  define("parallel", async (_, run) => {
+    const results = await Promise.all([run("a"), run("b"), run("c"), run("d")]);
+    return [...results, await run("join")];
+  }),
+  define("sleeper", async ({ step, event }, run) => {
+    const first = await run("before");
+    await step.sleep("nap", `${event.data.napMs}ms`);
+    return [first, await run("after")];
+  }),
+  define("waiter", async ({ step, event }, run) => {
+    const first = await run("before");
+    const poke = await step.waitForEvent("poke", {
+      event: "faults.poke",
+      match: { op: event.data.op },
+      timeout: "10m",
+    });
+    return [first, poke?.word ?? null, await run("after")];
+  }),
+  define("retrier", async (_, run) => {
+    const flaky = await run(
+      "flaky",
+      (count) => {
+        if (count <= 2) throw new Error("not yet");
+      },
+      { backoff: ["200ms"] },
+    );
+    return [flaky, await run("after")];
+  }),
+  define("parent", async ({ step, event }, run) => {
+    const first = await run("before");
+    const { op, ms } = event.data;
+    const { result } = await step.invoke("child", { function: "child", data: { op: `${op}.child`, ms } });
+    return [first, result];
+  }),
+  define("child", async (_, run) => [await run("only")]),
+  define("signalled", async ({ step, event }, run) => {
+    const word = await step.waitForSignal("signal", { signal: `signal-${event.data.op}`, timeout: "10m" });
+    return [word, await run("after")];
+  }),
+];
+
+const workflows = nodeHandler(workflowHandler({ functions, signingKey, app: "faults" }));
+
+/** Reports an accepted job's end until some node says that it knows. */
+async function complete(url, body) {
+  const { pathname, search } = new URL(url);
+  for (let tries = 0; tries < 400; tries++) {
+    const answer = await fetch(nodes[tries % nodes.length] + pathname + search, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body,
+      signal: AbortSignal.timeout(5_000),
+    }).catch(() => undefined);
+    if (answer !== undefined && answer.status < 500) return answer.status;
+    await sleep(100);
+  }
+  return 0;
+}
+
+async function job(request, response, text) {
+  const header = (name) => request.headers[`x-rotor-${name}`];
+  const { op, kind, ms, failures = 0 } = JSON.parse(text);
+  const url = header("complete-url");
+  const by = { node: portOf(url), job: header("job-id"), attempt: Number(header("attempt")) };
+  if (!verifyRotorSignature(text, request.headers["x-rotor-signature"], signingKey)) {
+    log({ phase: "forged", what: op, ...by });
+    return response.writeHead(401).end();
+  }
+  const answer = (status, body, headers = {}) =>
+    response.writeHead(status, { "content-type": "application/json", ...headers }).end(body);
+  if (kind === "async") {
+    log({ phase: "accepted", what: op, ...by });
+    answer(202, "", { "x-rotor-async": "true" });
+    await execute(op, ms, by);
+    const status = await complete(url, JSON.stringify({ output: { op } }));
+    return log({ phase: "reported", what: op, status, ...by });
+  }
+  const failed = await execute(op, ms, by, (count) => count <= failures);
+  return failed ? answer(500, '{"no":true}') : answer(200, JSON.stringify({ op }));
+}
+
+const server = createServer((request, response) => {
+  const chunks = [];
+  request.on("data", (chunk) => chunks.push(chunk));
+  request.on("end", () => {
+    const text = Buffer.concat(chunks).toString();
+    if (!request.url.startsWith("/api/rotor")) return void job(request, response, text);
+    if (request.method === "POST") {
+      const { run, delivery, checkpoint } = JSON.parse(text);
+      deliveries.set(run, { node: portOf(checkpoint.url), run, delivery });
+    }
+    // The handler takes a body that was read already from here.
+    request.body = text;
+    request.rawBody = Buffer.from(text);
+    return workflows(request, response);
+  });
+});
+server.listen(0, "127.0.0.1", () => process.send({ url: `http://127.0.0.1:${server.address().port}` }));
+process.on("disconnect", () => process.exit(0));
