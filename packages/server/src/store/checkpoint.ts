@@ -125,7 +125,9 @@ export async function checkpoint(
       own.every((step) => step.kind === "run") &&
       !held.get(item.jobId)!.woken;
     if (!onlyOwn)
-      return (await loadStepsSince(db, item.jobId, item.knownSeq)).map((row) => withoutKnownOutput(wireStep(row), item));
+      return (await loadStepsSince(db, item.jobId, item.knownSeq)).map((row) =>
+        withoutKnownOutput(wireStep(row), item),
+      );
     return own.map(({ key, kind, state, attempt, seq, dueInMs }) => ({
       key,
       kind,

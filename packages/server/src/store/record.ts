@@ -58,9 +58,7 @@ export type Recorded = {
  */
 export async function prepare(db: Db, reported: readonly Reported[]): Promise<Prepared> {
   const runs = new Map(reported.map((run) => [run.jobId, latest(run.reports)]));
-  const special = reported.filter((run) =>
-    run.reports.some((report) => !isPlain(report)),
-  );
+  const special = reported.filter((run) => run.reports.some((report) => !isPlain(report)));
   const known = new Map<string, RunContext>();
   const sent = new Map<string, string>();
   if (special.length === 0) return { runs, contexts: known, sent, locks: [] };
