@@ -84,7 +84,11 @@ const functions = [
   define("parent", async ({ step, event }, run) => {
     const first = await run("before");
     const { op, ms } = event.data;
-    const { result } = await step.invoke("child", { function: "child", data: { op: `${op}.child`, ms } });
+    const { result } = await step.invoke("child", {
+      workflow: "child",
+      data: { op: `${op}.child`, ms },
+      timeout: "10m",
+    });
     return [first, result];
   }),
   define("child", async (_, run) => [await run("only")]),
@@ -145,7 +149,6 @@ const server = createServer((request, response) => {
       deliveries.set(run, { node: portOf(checkpoint.url), run, delivery });
     }
     // The handler takes a body that was read already from here.
-    request.body = text;
     request.rawBody = Buffer.from(text);
     return workflows(request, response);
   });

@@ -332,7 +332,9 @@ class Delivery {
   #learnStep(step: WireStep): void {
     const asked = this.#asked.get(step.key);
     if (step.state === "waiting") {
-      if (asked?.phase.at === "reported" || asked?.phase.at === "waiting") {
+      // A reply to an earlier checkpoint says nothing of the attempt that has been made since.
+      const isCurrent = step.kind !== "run" || step.attempt === asked?.attempt;
+      if (isCurrent && (asked?.phase.at === "reported" || asked?.phase.at === "waiting")) {
         asked.phase = { at: "waiting", dueMs: now() + (step.due_in_ms ?? 0) };
       }
       return;

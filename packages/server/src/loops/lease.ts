@@ -14,7 +14,7 @@ export type Lease = {
   nodeId(): string;
   /** True while the last renewal was sent less than a lease minus a second ago, by the monotonic clock. */
   fresh(): boolean;
-  /** True once this node has renewed without a gap for one whole lease: only then may it judge others. */
+  /** True once this node has renewed without a failure or a gap for one whole lease: only then may it judge others. */
   steady(): boolean;
   /** Living nodes at the last renewal. */
   nodes(): number;
@@ -30,6 +30,15 @@ export type LeaseOptions = {
   readonly onLost: () => void;
   readonly onError: (error: unknown) => void;
 };
+
+/**
+ * A renewal that takes longer is given up and its connection replaced, so that one dead connection does not cost the
+ * lease: two tries fit.
+ */
+const ANSWER_MS = limits.leaseMs / 2 - 500;
+
+/** By its own clock a node stops sooner than others may take its work: for a second the two may differ. */
+const FRESH_MS = limits.leaseMs - 1_000;
 
 export function createLease({ db, label, onLost, onError }: LeaseOptions): Lease {
   let id = randomUUID();
@@ -73,14 +82,17 @@ export function createLease({ db, label, onLost, onError }: LeaseOptions): Lease
       await register();
       return limits.renewMs;
     }
-    if (at - sentAt > limits.leaseMs) steadySince = at;
+    // Renewed at the last moment, or after a failure: others may have had the same trouble, and no luck.
+    if (steadySince === Number.POSITIVE_INFINITY || at - sentAt > FRESH_MS) steadySince = at;
     sentAt = at;
     alive = count;
     return Math.max(0, limits.renewMs - (performance.now() - at));
   };
 
+  const fresh = (): boolean => performance.now() - sentAt < FRESH_MS;
+
   const loop: Loop = createLoop({
-    tick: renew,
+    tick: () => within(ANSWER_MS, renew()),
     onError: (error) => {
       steadySince = Number.POSITIVE_INFINITY;
       void client?.end().catch(onError);
@@ -92,9 +104,9 @@ export function createLease({ db, label, onLost, onError }: LeaseOptions): Lease
 
   return {
     nodeId: () => id,
-    fresh: () => performance.now() - sentAt < limits.leaseMs - 1_000,
-    steady: () =>
-      performance.now() - Math.max(steadySince, 0) >= limits.leaseMs && steadySince !== Number.POSITIVE_INFINITY,
+    fresh,
+    // A node that was paused has its old marks still: it must have renewed since.
+    steady: () => fresh() && performance.now() - steadySince >= limits.leaseMs,
     nodes: () => alive,
     async start() {
       await register();
@@ -112,4 +124,17 @@ export function createLease({ db, label, onLost, onError }: LeaseOptions): Lease
       client = undefined;
     },
   };
+}
+
+/** What is too late fails; whether it happened is unknown. */
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`The lease was not renewed within ${ms} ms.`)), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -9,6 +9,8 @@ export type Waker = {
   start(): Promise<void>;
   /** Tells the other nodes, soon, that something may be due. */
   tell(): void;
+  /** Whether it hears and tells just now; a connection that is lost is made again. */
+  readonly connected: boolean;
   stop(): Promise<void>;
 };
 
@@ -26,6 +28,7 @@ export function createWaker(options: {
   // The schema's name is checked; it is part of the channel's, so that two of them do not hear each other.
   const channel = `${db.schema}_wake`;
   let client: pg.Client | undefined;
+  let connecting: Promise<void> | undefined;
   let timer: NodeJS.Timeout | undefined;
   let reconnect: NodeJS.Timeout | undefined;
   let stopped = false;
@@ -34,11 +37,30 @@ export function createWaker(options: {
     const fresh = await db.connect();
     fresh.on("notification", options.onWake);
     fresh.once("end", () => {
+      if (client !== fresh) return;
       client = undefined;
-      if (!stopped) reconnect = setTimeout(() => connect().catch(onError), RECONNECT_MS);
+      later();
     });
-    await fresh.query(`listen "${channel}"`);
+    try {
+      await fresh.query(`listen "${channel}"`);
+    } catch (error) {
+      await fresh.end();
+      throw error;
+    }
     client = fresh;
+    // What was told meanwhile was not heard.
+    options.onWake();
+  };
+
+  /** Tries until it is connected: an outage may outlast the first try. */
+  const later = (): void => {
+    if (stopped) return;
+    reconnect = setTimeout(() => {
+      connecting = connect().catch((error) => {
+        onError(error);
+        later();
+      });
+    }, RECONNECT_MS);
   };
 
   return {
@@ -52,11 +74,17 @@ export function createWaker(options: {
         client?.query("select pg_notify($1, '')", [channel]).catch(onError);
       }, DEBOUNCE_MS);
     },
+    get connected() {
+      return client !== undefined;
+    },
     async stop() {
       stopped = true;
       clearTimeout(timer);
       clearTimeout(reconnect);
-      await client?.end();
+      await connecting;
+      const last = client;
+      client = undefined;
+      await last?.end();
     },
   };
 }

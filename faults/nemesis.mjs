@@ -1,0 +1,89 @@
+// What goes wrong in a fault run, and when: drawn from the seed. Each fault is a line in a log, with its begin and end.
+import { appender, diceOf, sleep } from "./log.mjs";
+
+/** Starts it. `stop` lets the fault in hand end, and resolves when everything is whole again. */
+export function startNemesis({ seed, nodes, database, path }) {
+  const log = appender(path);
+  const dice = diceOf(seed, "nemesis");
+  let stopping = false;
+
+  const backends = async () =>
+    (
+      await database(
+        "select pid from pg_stat_activity where application_name = 'rotor' and backend_type = 'client backend' order by pid",
+      )
+    ).map((row) => row.pid);
+
+  /** Resolves when Postgres answers again. */
+  async function untilAnswered() {
+    for (;;) {
+      try {
+        return await database("select 1");
+      } catch {
+        // Still recovering: that is what is waited for.
+        await sleep(50);
+      }
+    }
+  }
+
+  const faults = {
+    async kill(node) {
+      await node.kill("SIGKILL");
+      await sleep(dice.between(100, 3_000));
+      await node.start();
+    },
+    async "kill all"() {
+      await Promise.all(nodes.map((node) => node.kill("SIGKILL")));
+      await sleep(dice.between(100, 2_000));
+      await Promise.all(nodes.map((node) => node.start()));
+    },
+    /** Longer than a lease: it wakes up dead. */
+    async pause(node) {
+      node.signal("SIGSTOP");
+      await sleep(dice.between(6_000, 9_000));
+      node.signal("SIGCONT");
+    },
+    /** Shorter than a lease: nobody may notice. */
+    async hiccup(node) {
+      node.signal("SIGSTOP");
+      await sleep(dice.between(200, 2_500));
+      node.signal("SIGCONT");
+    },
+    async restart(node) {
+      await node.kill("SIGTERM");
+      await node.start();
+    },
+    /** One backend's violent death makes Postgres restart all of them. */
+    async backend() {
+      const pid = dice.pick(await backends());
+      if (pid !== undefined) process.kill(pid, "SIGKILL");
+      await sleep(50);
+      await untilAnswered();
+    },
+    async cut() {
+      for (const pid of await backends())
+        if (dice.roll() < 0.5) await database("select pg_terminate_backend($1)", [pid]);
+    },
+  };
+  const bag = ["kill", "kill", "kill", "kill", "kill all", "pause", "pause", "hiccup", "restart", "backend", "backend", "cut", "cut"];
+
+  async function run() {
+    for (let id = 1; ; id++) {
+      await sleep(dice.between(500, 3_500));
+      if (stopping) return;
+      const kind = dice.pick(bag);
+      const node = ["backend", "cut", "kill all"].includes(kind) ? undefined : dice.pick(nodes);
+      log({ phase: "begin", id, kind, node: node?.port });
+      await faults[kind](node);
+      log({ phase: "end", id, kind, node: node?.port });
+    }
+  }
+
+  const running = run();
+  return {
+    async stop() {
+      stopping = true;
+      await running;
+    },
+  };
+}
