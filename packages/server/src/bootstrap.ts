@@ -10,7 +10,7 @@ import type { Db } from "./store/db.js";
 import {
   createWorkspace,
   findApiKey,
-  insertApiKey,
+  insertApiKeyOnce,
   insertSigningKey,
   listSigningKeys,
   readSetting,
@@ -94,7 +94,7 @@ async function ensureApiKey(db: Db, key: string): Promise<void> {
       "ROTOR_BOOTSTRAP_KEY differs from the one that this database was first started with. Make another key with `rotor keys create`, or unset the variable.",
     );
   }
-  await insertApiKey(db, {
+  await insertApiKeyOnce(db, {
     id: newId(),
     workspace,
     name: "bootstrap",

@@ -263,7 +263,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
       await lease.start();
       await waker.start();
       for (const loop of [dispatcher.loop, rescuer, scheduler]) loop.start();
-      // Apps may have changed while nobody looked.
+      // Apps may have changed while nobody looked. They are not ours to speak to while the database is another's.
+      if (held()) return;
       for (const app of await listApps(db, null)) {
         void sync(
           { db, pools, dev: options.config.dev, secrets: options.secrets },

@@ -57,7 +57,8 @@ export async function startRotor(config: Config): Promise<Rotor> {
       : undefined;
   const closers: (() => Promise<void>)[] = embedded ? [() => embedded.stop()] : [];
   const closeAll = async (): Promise<void> => {
-    for (const close of closers.reverse()) await close();
+    // What fails to close must not keep the rest, such as our own Postgres, from it.
+    for (const close of closers.reverse()) await close().catch(onError);
   };
   try {
     const keys = sealKeysOf(config);
@@ -119,8 +120,8 @@ export async function startRotor(config: Config): Promise<Rotor> {
     });
     const app = createApp(engine, { log });
     http.on("request", getRequestListener(app.fetch));
-    await start();
     closers.push(() => stop(DRAIN_MS));
+    await start();
     if (held)
       log.warn(
         `this database belongs to the environment ${environment}, not ${config.environment}: nothing is delivered until \`rotor adopt\``,

@@ -39,6 +39,9 @@ export type Dispatcher = {
 
 type InHand = { readonly job: LoadedJob; readonly abort: AbortController };
 
+/** The end of a delivery that did not begin. */
+const RELEASED: Carried = { end: { kind: "released" }, status: null, durationMs: 0 };
+
 /** How often a settlement is tried again while the database does not answer. */
 const SETTLE_RETRY_MS = 250;
 
@@ -47,6 +50,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const random = options.random ?? Math.random;
   const inHand = new Map<string, InHand>();
   let draining = false;
+  /** Draining has taken long enough. */
+  let overdue = false;
   let emptied: (() => void) | undefined;
   let reconciledAt = performance.now();
   let claimedAt = Number.NEGATIVE_INFINITY;
@@ -111,6 +116,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         if (settled.kind !== "settled" || settled.next === null) return;
         // Progress, and something to do at once: the next delivery without a claim.
         job = { ...job, delivery: settled.next, attempt: 1 };
+        if (draining) {
+          // We are on our way out: another node goes on with it.
+          await settle(job, RELEASED, nodeId);
+          return;
+        }
         steps = (await loadSteps(db, [job.jobId])).get(job.jobId) ?? [];
       }
     } catch (error) {
@@ -152,6 +162,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       } catch (error) {
         options.onError(error);
         if (lease.nodeId() !== nodeId) return undefined;
+        // Asked to stop while the database is away: the lease has run out, and others take over what we held.
+        if (overdue && !lease.fresh()) return undefined;
         await new Promise((resolve) => setTimeout(resolve, SETTLE_RETRY_MS));
       }
     }
@@ -159,13 +171,19 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   /** Keeps the breaker of the job's queue; an app that was away for too long fails its run after all. */
   const reached = async (job: LoadedJob, { end }: Carried): Promise<Carried["end"]> => {
-    if (end.kind !== "unreached") {
-      if (job.queue.trips > 0 && end.kind !== "released") await resetQueue(db, job.queue.id, job.queue.appId);
+    try {
+      if (end.kind !== "unreached") {
+        if (job.queue.trips > 0 && end.kind !== "released") await resetQueue(db, job.queue.id, job.queue.appId);
+        return end;
+      }
+      if (job.queue.kind === "callback") return end;
+      const sinceMs = await tripQueue(db, job.queue.id, job.queue.appId);
+      return sinceMs > limits.unreachableMs ? { kind: "failed", final: true, error: end.error } : end;
+    } catch (error) {
+      // The next delivery keeps the breaker; how this one ended must not be lost over it.
+      options.onError(error);
       return end;
     }
-    if (job.queue.kind === "callback") return end;
-    const sinceMs = await tripQueue(db, job.queue.id, job.queue.appId);
-    return sinceMs > limits.unreachableMs ? { kind: "failed", final: true, error: end.error } : end;
   };
 
   /** What the database says that we hold, and we know nothing of, is given back. No claim is under way in a tick. */
@@ -202,6 +220,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       ]);
       clearTimeout(timer);
       if (inHand.size === 0) return;
+      overdue = true;
       for (const { abort } of inHand.values()) abort.abort();
       await empty;
     },

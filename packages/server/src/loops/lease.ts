@@ -47,9 +47,16 @@ export function createLease({ db, label, onLost, onError }: LeaseOptions): Lease
   let steadySince = Number.POSITIVE_INFINITY;
   let alive = 1;
 
-  const connected = async (): Promise<Queryable> => {
+  /** Counts renewals: one that was given up must change nothing when its answer comes after all. */
+  let turn = 0;
+
+  const connected = async (mine: number): Promise<Queryable> => {
     if (client === undefined) {
       const fresh = await db.connect();
+      if (mine !== turn) {
+        await fresh.end();
+        throw new Error("The connection of the lease came too late.");
+      }
       fresh.once("end", () => {
         if (client === fresh) client = undefined;
       });
@@ -63,23 +70,25 @@ export function createLease({ db, label, onLost, onError }: LeaseOptions): Lease
     };
   };
 
-  const register = async (): Promise<void> => {
+  const register = async (mine: number): Promise<void> => {
     const at = performance.now();
-    await registerNode(await connected(), id, label);
+    await registerNode(await connected(mine), id, label);
+    if (mine !== turn) return;
     sentAt = at;
     steadySince = at;
   };
 
-  const renew = async (): Promise<number> => {
+  const renew = async (mine: number): Promise<number> => {
     const at = performance.now();
-    const count = await renewNode(await connected(), id);
+    const count = await renewNode(await connected(mine), id);
+    if (mine !== turn) return 0;
     if (count === undefined) {
       // Dead by the clock of the database: others may hold our work already.
       id = randomUUID();
       sentAt = Number.NEGATIVE_INFINITY;
       steadySince = Number.POSITIVE_INFINITY;
       onLost();
-      await register();
+      await register(mine);
       return limits.renewMs;
     }
     // Renewed at the last moment, or after a failure: others may have had the same trouble, and no luck.
@@ -92,8 +101,10 @@ export function createLease({ db, label, onLost, onError }: LeaseOptions): Lease
   const fresh = (): boolean => performance.now() - sentAt < FRESH_MS;
 
   const loop: Loop = createLoop({
-    tick: () => within(ANSWER_MS, renew()),
+    tick: () => within(ANSWER_MS, renew(++turn)),
     onError: (error) => {
+      // Whatever is still under way is over.
+      turn++;
       steadySince = Number.POSITIVE_INFINITY;
       void client?.end().catch(onError);
       client = undefined;
@@ -109,7 +120,7 @@ export function createLease({ db, label, onLost, onError }: LeaseOptions): Lease
     steady: () => fresh() && performance.now() - steadySince >= limits.leaseMs,
     nodes: () => alive,
     async start() {
-      await register();
+      await register(turn);
       loop.start();
     },
     async stop() {

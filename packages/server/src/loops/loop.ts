@@ -24,6 +24,7 @@ const LONGEST_SLEEP_MS = 60_000;
 export function createLoop(options: LoopOptions): Loop {
   let state: "idle" | "running" | "stopped" = "idle";
   let woken = false;
+  let failed = false;
   let cutSleep: (() => void) | undefined;
   let ended: Promise<void> | undefined;
 
@@ -40,13 +41,15 @@ export function createLoop(options: LoopOptions): Loop {
     while (state === "running") {
       woken = false;
       let pauseMs: number;
+      failed = false;
       try {
         pauseMs = await options.tick();
       } catch (error) {
         options.onError(error);
         pauseMs = options.retryMs ?? 1_000;
+        failed = true;
       }
-      if (state === "running" && !woken && pauseMs > 0) await sleep(pauseMs);
+      if (state === "running" && (failed || !woken) && pauseMs > 0) await sleep(pauseMs);
       cutSleep = undefined;
     }
   };
@@ -64,7 +67,8 @@ export function createLoop(options: LoopOptions): Loop {
     },
     wake() {
       woken = true;
-      cutSleep?.();
+      // What failed is not tried again sooner, however many ask: while the database is away, many do.
+      if (!failed) cutSleep?.();
     },
     tick: options.tick,
   };

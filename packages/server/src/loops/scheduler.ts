@@ -18,9 +18,11 @@ export function createScheduler({ db, held, onDue, onError }: SchedulerOptions):
     onError,
     tick: async () => {
       if (held()) return limits.pollMs;
-      const more = await publishRest(db);
       const ticked = await tickSchedules(db);
-      if (more || ticked.length > 0) onDue();
+      if (ticked.length > 0) onDue();
+      // Last, so that an event which cannot be finished stops no schedule.
+      const more = await publishRest(db);
+      if (more) onDue();
       if (more) return 0;
       return Math.min(Math.max(0, Math.ceil((await untilNextTick(db)) ?? limits.pollMs)), limits.pollMs);
     },

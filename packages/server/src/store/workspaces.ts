@@ -31,6 +31,12 @@ const insertKey = sql(
   "keys.insert",
   `insert into rotor.api_keys (id, workspace_id, name, hash, scopes, expires_at) values ($1, $2, $3, $4, $5::text[], $6) returning ${keyColumns}`,
 );
+/** The same key again, of nodes that start at once, is no second one. */
+const insertKeyOnce = sql(
+  "keys.insert-once",
+  `insert into rotor.api_keys (id, workspace_id, name, hash, scopes, expires_at) values ($1, $2, $3, $4, $5::text[], $6)
+   on conflict (hash) do nothing`,
+);
 /** A key that is neither revoked nor expired, by the hash of all of it: nothing to compare, nothing to time. */
 const findKey = sql(
   "keys.find",
@@ -85,6 +91,9 @@ export type NewApiKey = {
 
 export const insertApiKey = async (db: Queryable, key: NewApiKey): Promise<ApiKey> =>
   (await db.query<ApiKey>(insertKey, [key.id, key.workspace, key.name, key.hash, [...key.scopes], key.expiresAt]))[0]!;
+/** Stores a key unless it is there. */
+export const insertApiKeyOnce = (db: Queryable, key: NewApiKey): Promise<unknown> =>
+  db.query(insertKeyOnce, [key.id, key.workspace, key.name, key.hash, [...key.scopes], key.expiresAt]);
 export const findApiKey = async (db: Queryable, hash: Buffer): Promise<ApiKey | undefined> =>
   (await db.query<ApiKey>(findKey, [hash]))[0];
 export const listApiKeys = (db: Queryable, workspace: string): Promise<ApiKey[]> =>

@@ -60,8 +60,8 @@ async function check(name: string, tree: Program, token: string): Promise<string
     problems.push(JSON.stringify({ state, reason, steps }));
   }
   for (const [place, deliveries] of own.executed) {
-    const unhurt = deliveries.slice(0, -1).filter((one) => one !== undefined && !one.faulted);
-    if (unhurt.length > 0) problems.push(`${place} ran ${deliveries.length} times: ${JSON.stringify(deliveries)}`);
+    if (deliveries.filter((one) => !one?.faulted).length > 1)
+      problems.push(`${place} ran ${deliveries.length} times: ${JSON.stringify(deliveries)}`);
   }
   return problems.map((problem) => `${token} ${JSON.stringify(tree)}: ${problem}`);
 }
