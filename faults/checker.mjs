@@ -21,7 +21,7 @@ const RUNS = {
   signalled: ({ op, word }) => [word, `${op}/after`],
 };
 
-export async function check({ file, database, schema, violations, mostActive, quiesceMs }) {
+export async function check({ file, database, schema, violations, mostActive, quiesceMs, died }) {
   const client = readLog(file("client.log"));
   const app = readLog(file("app.log"));
   const faults = windowsOf(existsSync(file("nemesis.log")) ? readLog(file("nemesis.log")) : []);
@@ -46,14 +46,17 @@ export async function check({ file, database, schema, violations, mostActive, qu
     const found = jobsOf.get(op) ?? [];
     if (found.length > 1) tell("more than one job", { op, kind: plan.kind, ids: found.map((row) => row.id) });
     if (acked.length > 0 && found.length === 0) tell("lost", { op, kind: plan.kind });
-    for (const line of lines.filter(({ phase }) => phase === "refused" && line_is_wrong(phase))) tell("refused", line);
+    // A cancel that comes too late is refused, and rightly.
+    for (const line of lines.filter(({ phase, what }) => phase === "refused" && what !== "cancel"))
+      tell("refused", line);
     if (acked.some((line) => line.id !== undefined && found.length === 1 && line.id !== found[0].id))
       tell("answered with another id", { op, kind: plan.kind });
     const [row] = found;
     if (row !== undefined) judge(plan, row, lines, tell);
     if (problems.length === before) passed++;
   }
-  for (const [op, found] of jobsOf) if (!plans.has(op.replace(/\.child$/, ""))) tell("ghost", { op, ids: found.map((row) => row.id) });
+  for (const [op, found] of jobsOf)
+    if (!plans.has(op.replace(/\.child$/, ""))) tell("ghost", { op, ids: found.map((row) => row.id) });
   for (const line of app.filter((each) => each.phase === "forged")) tell("a request without a good signature", line);
 
   // Each piece of work: as often as it should be, and once more only where a fault met it.
@@ -68,9 +71,11 @@ export async function check({ file, database, schema, violations, mostActive, qu
       else if (cut === "database") doubled.byDatabase++;
       else tell("done again without a fault", { what, kind: plan.kind, wanted, times });
     }
-    if (plan.kind === "delayed" && times[0].begin < plan.t + plan.waitMs - EARLY_MS) tell("early", { what, plan, times });
+    if (plan.kind === "delayed" && times[0].begin < plan.t + plan.waitMs - EARLY_MS)
+      tell("early", { what, plan, times });
   }
   if (mostActive > 2) tell("more active than the queue allows", { mostActive });
+  for (const death of died) tell("a node ended by itself", death);
   for (const violation of violations) tell("invariant", violation);
 
   const recoveries = recoveriesOf(executions, faults).sort((a, b) => a - b);
@@ -81,7 +86,9 @@ export async function check({ file, database, schema, violations, mostActive, qu
       failed: problems.length,
       operations: plans.size,
       lost: problems.filter((each) => each.problem === "lost" || each.problem === "unfinished").length,
-      faults: Object.fromEntries([...groupBy(faults, (fault) => fault.kind)].map(([kind, list]) => [kind, list.length])),
+      faults: Object.fromEntries(
+        [...groupBy(faults, (fault) => fault.kind)].map(([kind, list]) => [kind, list.length]),
+      ),
       executions: app.filter((line) => line.phase === "begin").length,
       doubled: doubled.explained,
       doubledByDatabase: doubled.byDatabase,
@@ -92,9 +99,6 @@ export async function check({ file, database, schema, violations, mostActive, qu
     },
   };
 }
-
-/** Of its own accord the client asks for nothing that may be refused, but for what a lost answer did already. */
-const line_is_wrong = (phase) => phase === "refused";
 
 /** The operation that a row belongs to. */
 function opOf(row) {

@@ -60,8 +60,7 @@ export function startClient({ seed, nodes, apiKey, path, everyMs }) {
     return undefined;
   }
 
-  const send = (op, what, name, data) =>
-    ask(op, what, "POST", "/v1/events", [{ name, data, id: `${op}-${what}` }]);
+  const send = (op, what, name, data) => ask(op, what, "POST", "/v1/events", [{ name, data, id: `${op}-${what}` }]);
 
   async function job(op, { kind, queue }) {
     const plan = { op, kind, ms: kind === "slow" ? dice.between(500, 4_000) : dice.between(0, 60) };

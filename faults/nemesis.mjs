@@ -65,7 +65,21 @@ export function startNemesis({ seed, nodes, database, path }) {
         if (dice.roll() < 0.5) await database("select pg_terminate_backend($1)", [pid]);
     },
   };
-  const bag = ["kill", "kill", "kill", "kill", "kill all", "pause", "pause", "hiccup", "restart", "backend", "backend", "cut", "cut"];
+  const bag = [
+    "kill",
+    "kill",
+    "kill",
+    "kill",
+    "kill all",
+    "pause",
+    "pause",
+    "hiccup",
+    "restart",
+    "backend",
+    "backend",
+    "cut",
+    "cut",
+  ];
 
   async function run() {
     for (let id = 1; ; id++) {

@@ -60,17 +60,21 @@ const freePort = () =>
     });
   });
 
+/** Nodes that ended although nobody ended them. */
+const died = [];
+
 /** A server that can be killed and started again under the same address. */
 class Node {
   #child;
+  #wanted = false;
   constructor(port) {
     this.port = port;
     this.url = `http://127.0.0.1:${port}`;
     this.#child = undefined;
   }
   /** Started over until it stands: Postgres may be away just then. */
-  async start() {
-    for (let tries = 0; tries < 20; tries++) {
+  async start(most = 20) {
+    for (let tries = 0; tries < most; tries++) {
       if (await this.#begin()) return;
       await sleep(500);
     }
@@ -84,8 +88,14 @@ class Node {
     });
     this.#child = child;
     return new Promise((resolve) => {
-      child.stdout.once("data", () => resolve(true));
-      child.once("exit", () => resolve(false));
+      child.stdout.once("data", () => {
+        this.#wanted = true;
+        resolve(true);
+      });
+      child.once("exit", (code, signal) => {
+        if (this.#wanted && this.#child === child) died.push({ node: this.port, at: Date.now(), code, signal });
+        resolve(false);
+      });
     });
   }
   signal(name) {
@@ -94,6 +104,7 @@ class Node {
   async kill(name) {
     const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    this.#wanted = false;
     const gone = new Promise((resolve) => child.once("exit", resolve));
     child.kill(name);
     await gone;
@@ -145,7 +156,7 @@ async function watch() {
 let verdict;
 try {
   // All at once on an empty schema: that, too, must go well.
-  await Promise.all(nodes.map((node) => node.start()));
+  await Promise.all(nodes.map((node) => node.start(1)));
   const retry = { backoff: "fixed", min: "300ms" };
   await call("POST", "/v1/queues", { name: "plain", callback_url: `${appUrl}/job`, concurrency: 50, retry });
   await call("POST", "/v1/queues", { name: "narrow", callback_url: `${appUrl}/job`, concurrency: 2, retry });
@@ -158,7 +169,9 @@ try {
     path: file("client.log"),
     everyMs: Number(values.every),
   });
-  const nemesis = values.calm ? undefined : startNemesis({ seed: values.seed, nodes, database, path: file("nemesis.log") });
+  const nemesis = values.calm
+    ? undefined
+    : startNemesis({ seed: values.seed, nodes, database, path: file("nemesis.log") });
   await sleep(Number(values.seconds) * 1_000);
   const peaceful = Promise.all([nemesis?.stop(), client.stop()]);
   await peaceful;
@@ -167,11 +180,14 @@ try {
   const quiesceMs = Date.now() - peaceAt;
   watching = false;
   await watcher;
-  const doctor = spawn(process.execPath, [cli, "doctor", "--json"], { env: environment, stdio: ["ignore", "pipe", "inherit"] });
+  const doctor = spawn(process.execPath, [cli, "doctor", "--json"], {
+    env: environment,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   let text = "";
   for await (const chunk of doctor.stdout) text += chunk;
   const { violations } = JSON.parse(text);
-  verdict = await check({ file, database, schema: SCHEMA, violations, mostActive, quiesceMs });
+  verdict = await check({ file, database, schema: SCHEMA, violations, mostActive, quiesceMs, died });
 } finally {
   for (const node of nodes) node.signal("SIGCONT");
   await Promise.all(nodes.map((node) => node.kill("SIGTERM")));
@@ -181,7 +197,8 @@ try {
 }
 for (const problem of verdict.problems) console.log(JSON.stringify(problem));
 const line = { seed: values.seed, seconds: Number(values.seconds), nodes: nodes.length, ...verdict.figures };
-if (values.record) appendFileSync(join(root, "faults/ledger.jsonl"), `${JSON.stringify({ at: new Date().toISOString(), ...line })}\n`);
+if (values.record)
+  appendFileSync(join(root, "faults/ledger.jsonl"), `${JSON.stringify({ at: new Date().toISOString(), ...line })}\n`);
 if (verdict.figures.failed === 0 && !values.keep) rmSync(folder, { recursive: true, force: true });
 console.log(JSON.stringify(line));
 process.exitCode = verdict.figures.failed === 0 ? 0 : 1;

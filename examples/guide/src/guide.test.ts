@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { getRequestListener } from "@hono/node-server";
-import { createFunction, serveWorkflow, verifyRotorSignature } from "@rotorsh/sdk";
+import { createFunction, defineEvent, serveWorkflow, verifyRotorSignature } from "@rotorsh/sdk";
 import { DEVELOPMENT_SIGNING_KEY } from "@rotorsh/sdk/protocol";
 import { Hono } from "hono";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -222,4 +222,57 @@ test("a step enqueues a callback job, once, and may wait for its output", async 
   await serveFunctions("delegates", [delegate]);
   const { runId } = await server.rotor.runs.start(delegate, {});
   expect(await server.rotor.runs.result(runId, { timeout: "20s" })).toEqual({ lifted: true });
+});
+
+test("a thousand sleeping runs hold no worker, no connection and no timer", async () => {
+  const sleeper = createFunction({ id: "sleeper", concurrency: 200 }, async ({ step }) => step.sleep("long", "30d"));
+  await serveFunctions("sleepers", [sleeper]);
+  const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+  const before = timers();
+  await Promise.all(Array.from({ length: 1_000 }, () => server.rotor.runs.start(sleeper, {})));
+  const count = { name: "test.sleeping", text: SLEEPING };
+  await eventually("all asleep", async () => {
+    const [row] = await server.db.query<{ asleep: number; held: number }>(count);
+    return row?.asleep === 1_000 && row.held === 0;
+  });
+  // Server, app and database driver all live in this process: a timer for each run could not hide.
+  await eventually("no timers", () => timers() < before + 100);
+  const page = await server.rotor.runs.list({ function: "sleeper" }).page();
+  expect(page.data.every((run) => run.reason === "sleeping")).toBe(true);
+});
+
+const SLEEPING = `select count(*) filter (where job.state = 'waiting')::int as asleep,
+  count(*) filter (where job.state = 'active' or job.node_id is not null)::int as held
+  from rotor.jobs job join rotor.queues queue on queue.id = job.queue_id where queue.name = 'sleeper'`;
+
+test("what a step enqueues or sends is there once, however often the step runs", async () => {
+  const url = await server.serve((_, response) => response.end());
+  await server.rotor.queues.create("lifted", { callbackUrl: url });
+  const delivered = defineEvent<{ order: number }>("order.delivered");
+  let tries = 0;
+  const order = createFunction({ id: "order", retries: 2 }, async ({ event, step }) =>
+    step.run(
+      "hand-over",
+      async ({ attempt }) => {
+        tries++;
+        const job = await server.rotor.jobs.enqueue("lifted", { payload: event.data });
+        const sent = await server.rotor.send(delivered({ order: event.data.order }));
+        if (attempt < 3) throw new Error("lost after handing over");
+        return { job: job.id, duplicate: job.duplicate, event: sent.id };
+      },
+      { backoff: ["10ms"] },
+    ),
+  );
+  const shipped = createFunction(
+    { id: "shipped", trigger: { event: delivered } },
+    async ({ event }) => event.data.order + 1,
+  );
+  await serveFunctions("orders", [order, shipped]);
+  const { runId } = await server.rotor.runs.start(order, { order: 7 });
+  const result = (await server.rotor.runs.result(runId, { timeout: "20s" })) as { duplicate: boolean; event: string };
+  expect([tries, result.duplicate]).toEqual([3, true]);
+  expect((await server.rotor.jobs.list("lifted").page()).data).toHaveLength(1);
+  const runs = (await server.rotor.runs.list({ function: "shipped" }).page()).data;
+  expect(runs).toHaveLength(1);
+  expect(await server.rotor.runs.result(runs[0]!.id, { timeout: "20s" })).toBe(8);
 });

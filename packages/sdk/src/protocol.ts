@@ -186,7 +186,12 @@ export type Answer = AnswerBase &
         readonly retriable: boolean;
         readonly retry_after_ms?: number;
       }
-    | { readonly status: "waiting" | "yield"; readonly reports: readonly Report[] }
+    | {
+        readonly status: "waiting" | "yield";
+        readonly reports: readonly Report[];
+        /** The highest `seq` that the code has been given: replies may have been lost. */
+        readonly known_seq?: number;
+      }
     | { readonly status: "stale" }
     | {
         readonly status: "diverged";

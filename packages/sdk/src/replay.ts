@@ -301,9 +301,10 @@ class Delivery {
     // A reply may end a wait; an answer given before it would leave that result unseen.
     if (!this.#detached && this.#seat.busy) return undefined;
     const reports = this.#outbox.map(({ report }) => report);
-    if ([...this.#open].some(({ phase }) => phase.at === "ready")) return { status: "yield", reports };
+    const known_seq = this.#ledger.knownSeq();
+    if ([...this.#open].some(({ phase }) => phase.at === "ready")) return { status: "yield", reports, known_seq };
     const diverged = this.#unreached();
-    if (!diverged) return { status: "waiting", reports };
+    if (!diverged) return { status: "waiting", reports, known_seq };
     if (this.#grace === "over") return diverged;
     if (this.#grace === "unused") {
       this.#grace = "running";

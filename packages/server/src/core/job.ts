@@ -31,10 +31,20 @@ export type End =
   | { readonly kind: "accepted" }
   /** `retryAfterMs` comes from the endpoint; `final` means that trying again is pointless. */
   | { readonly kind: "failed"; readonly error: WireError; readonly final: boolean; readonly retryAfterMs?: number }
-  /** A run's "not yet". */
-  | { readonly kind: "waiting"; readonly reports: readonly Report[]; readonly knownSeq: number }
+  /** A run's "not yet". `knownSeq` is what the delivery brought, `seenSeq` what the app says that its code has seen. */
+  | {
+      readonly kind: "waiting";
+      readonly reports: readonly Report[];
+      readonly knownSeq: number;
+      readonly seenSeq?: number | undefined;
+    }
   /** The same, by an app that is shutting down: due again at once. */
-  | { readonly kind: "yield"; readonly reports: readonly Report[]; readonly knownSeq: number }
+  | {
+      readonly kind: "yield";
+      readonly reports: readonly Report[];
+      readonly knownSeq: number;
+      readonly seenSeq?: number | undefined;
+    }
   /** The app was not reached: nothing of the delivery was processed. Costs a run no attempt. */
   | { readonly kind: "unreached"; readonly error: WireError }
   /** Given back unposted. */
@@ -58,6 +68,7 @@ export type Outcome = {
   readonly error: WireError | null;
   readonly reports: readonly Report[];
   readonly knownSeq: number;
+  readonly seenSeq: number | null;
 };
 
 export type OutcomeName =
@@ -84,6 +95,7 @@ const plain = {
   error: null,
   reports: [],
   knownSeq: 0,
+  seenSeq: null,
 } as const;
 
 /**
@@ -109,6 +121,7 @@ export function decide(
         delayMs: null,
         reports: end.reports,
         knownSeq: end.knownSeq,
+        seenSeq: end.seenSeq ?? null,
       };
     case "yield":
       return {
@@ -118,6 +131,7 @@ export function decide(
         delayMs: 0,
         reports: end.reports,
         knownSeq: end.knownSeq,
+        seenSeq: end.seenSeq ?? null,
         attempt: "give-back",
       };
     case "released":

@@ -106,7 +106,7 @@ const answer: z.ZodType<Answer> = z.union([
     retriable: z.boolean(),
     retry_after_ms: z.number().min(0).optional(),
   }),
-  z.object({ ...base, status: z.enum(["waiting", "yield"]), reports }),
+  z.object({ ...base, status: z.enum(["waiting", "yield"]), reports, known_seq: z.number().int().min(0).optional() }),
   z.object({ ...base, status: z.literal("stale") }),
   z.object({
     ...base,

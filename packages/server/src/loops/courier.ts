@@ -156,7 +156,7 @@ async function workflow(
       };
     case "waiting":
     case "yield":
-      return { ...known, end: { kind: value.status, reports: value.reports, knownSeq } };
+      return { ...known, end: { kind: value.status, reports: value.reports, knownSeq, seenSeq: value.known_seq } };
     case "stale":
       return { ...known, end: { kind: "stale" } };
     case "diverged": {

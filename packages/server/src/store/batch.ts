@@ -6,6 +6,15 @@
 /** A caller's item is to go into the next batch: somebody else holds its row just now. */
 export const AGAIN: unique symbol = Symbol("again");
 
+/**
+ * Of several items of one key, the first. The others are answered `AGAIN`: each is to see what the one before it wrote,
+ * and two deliveries of one run, one of them stale, may meet in a batch.
+ */
+export function firstOfEach<Item>(items: readonly Item[], keyOf: (item: Item) => string): Item[] {
+  const keys = new Set<string>();
+  return items.filter((item) => keys.size < keys.add(keyOf(item)).size);
+}
+
 export type BatchWriter<Item, Result> = {
   /** Resolves once the item's batch has committed; rejects with the error of this item alone. */
   write(item: Item): Promise<Result>;

@@ -4,7 +4,7 @@
  */
 import type { Report, Verdict, WireStep } from "@rotorsh/sdk/protocol";
 import { limits } from "../core/limits.js";
-import { AGAIN } from "./batch.js";
+import { AGAIN, firstOfEach } from "./batch.js";
 import { type Db, sql } from "./db.js";
 import { loadStepsSince, wireStep } from "./load.js";
 import { lockNames } from "./names.js";
@@ -49,22 +49,23 @@ const renew = sql(
   "checkpoint.renew",
   `with clock as materialized (select rotor.clock() as now)
    update rotor.jobs job
-      set woken = job.woken and exists (select 1 from rotor.steps ended
+      set woken = (job.woken or item.ended) and exists (select 1 from rotor.steps ended
                                          where ended.job_id = job.id and ended.kind <> 'run' and ended.seq > item.known_seq),
           rescues = 0, attempt = case when item.progress then 1 else job.attempt end,
           due_at = case when job.due_at < clock.now + $3::int / 2 * interval '1 millisecond'
                         then clock.now + $3::int * interval '1 millisecond' else job.due_at end
-     from unnest($1::uuid[], $2::bool[], $4::bigint[]) as item (id, progress, known_seq), clock
+     from unnest($1::uuid[], $2::bool[], $4::bigint[], $5::bool[]) as item (id, progress, known_seq, ended), clock
     where job.id = item.id
-      and (job.woken or job.rescues > 0 or (item.progress and job.attempt > 1) or job.due_at < clock.now + $3::int / 2 * interval '1 millisecond')`,
+      and (job.woken or item.ended or job.rescues > 0 or (item.progress and job.attempt > 1) or job.due_at < clock.now + $3::int / 2 * interval '1 millisecond')`,
 );
 
 /** Writes checkpoints; for a batch writer. `yields` says of a node whether its deliveries shall come to an end. */
 export async function checkpoint(
   db: Db,
-  items: readonly Checkpoint[],
+  all: readonly Checkpoint[],
   yields: (nodeId: string | null) => boolean,
 ): Promise<(Checkpointed | typeof AGAIN)[]> {
+  const items = firstOfEach(all, (item) => item.jobId);
   const prepared = await prepare(db, items);
   const { held, busy, live, written } = await db.transact(async (t) => {
     if (prepared.locks.length > 0) await lockNames(t, prepared.locks);
@@ -100,6 +101,7 @@ export async function checkpoint(
       ids.map((id) => progress.has(id)),
       limits.runTimeoutMs,
       live.map((item) => item.knownSeq),
+      live.map((item) => item.reports.length === 0),
     ]);
     const written = Promise.all([recording, ended, renewed]);
     // Should one of them fail, the commit says so.
@@ -108,7 +110,9 @@ export async function checkpoint(
   });
   const [recorded] = await written();
   const steps = new Map(await Promise.all(live.map(async (item) => [item.jobId, await tell(item)] as const)));
-  return items.map((item) => {
+  const turns = new Set(items);
+  return all.map((item) => {
+    if (!turns.has(item)) return AGAIN;
     const job = held.get(item.jobId);
     if (job === undefined) return busy.has(item.jobId) ? AGAIN : { verdict: "stale", steps: [] };
     if (job.state === "cancelled") return { verdict: "cancelled", steps: [] };
@@ -126,7 +130,7 @@ export async function checkpoint(
       !held.get(item.jobId)!.woken;
     if (!onlyOwn)
       return (await loadStepsSince(db, item.jobId, item.knownSeq)).map((row) =>
-        withoutKnownOutput(wireStep(row), item),
+        own.some((step) => step.key === row.key && step.kind === "run") ? withoutOutput(wireStep(row)) : wireStep(row),
       );
     return own.map(({ key, kind, state, attempt, seq, dueInMs }) => ({
       key,
@@ -140,14 +144,8 @@ export async function checkpoint(
 
 const isResult = (report: Report): boolean => report.kind === "run" && report.outcome !== "retry";
 
-/** The app has what it reported in this attempt. */
-function withoutKnownOutput(step: WireStep, item: Checkpoint): WireStep {
-  if (
-    step.kind !== "run" ||
-    !item.reports.some((report) => report.kind === "run" && report.key === step.key && report.attempt === step.attempt)
-  ) {
-    return step;
-  }
+/** The app has what it reported itself; what was there before may be another's of the same attempt. */
+function withoutOutput(step: WireStep): WireStep {
   const { output: _, ...rest } = step;
   return rest;
 }

@@ -103,6 +103,8 @@ export function openDb(options: DbOptions): Db {
   };
   // An idle connection that breaks is replaced by the pool; without a listener the process would end.
   pool.on("error", report);
+  // One that breaks in somebody's hands fails his statements, which tells him; the pool does not listen to it meanwhile.
+  pool.on("connect", (client) => client.on("error", () => undefined));
 
   const run = async <Row>(client: pg.Pool | pg.ClientBase, statement: Statement, values: readonly Value[]) =>
     (await client.query({ name: statement.name, text: resolve(statement.text), values: [...values] })).rows as Row[];

@@ -4,7 +4,7 @@
  */
 import { type Claimed, type Outcome, type Policy, retryOrFail } from "../core/job.js";
 import { limits } from "../core/limits.js";
-import { AGAIN } from "./batch.js";
+import { AGAIN, firstOfEach } from "./batch.js";
 import { exist, lockFree } from "./checkpoint.js";
 import { type Db, type Queryable, sql } from "./db.js";
 import { type LogEntry, logEnds } from "./finish.js";
@@ -49,7 +49,7 @@ type WaitView = {
   readonly jobId: string;
   /** Of the first unfinished step; null if there is none. */
   readonly dueInMs: number | null;
-  /** A step was due before this delivery began. */
+  /** A step that was there before this delivery began was due by then. */
   readonly wasDue: boolean;
   /** A step ended since this delivery began. */
   readonly progressed: boolean;
@@ -61,10 +61,14 @@ const look = sql(
   "settle.look",
   `with clock as materialized (select rotor.clock() as now)
    select item.job_id as "jobId", (extract(epoch from wait.due_at - clock.now) * 1000)::float8 as "dueInMs",
-          coalesce(wait.due_at <= clock.now - item.duration_ms * interval '1 millisecond', false) as "wasDue",
-          exists (select 1 from rotor.steps done where done.job_id = item.job_id and done.seq > item.known_seq) as progressed
-     from clock, unnest($1::uuid[], $2::float8[], $3::bigint[]) as item (job_id, duration_ms, known_seq)
-    cross join lateral (select min(due_at) as due_at from rotor.steps where job_id = item.job_id and state = 'waiting') wait`,
+          coalesce(wait.was_due, false) as "wasDue",
+          exists (select 1 from rotor.steps done where done.job_id = item.job_id and done.seq > item.known_seq) as progressed,
+          exists (select 1 from rotor.steps done where done.job_id = item.job_id and done.seq > item.seen_seq) as unseen
+     from clock, unnest($1::uuid[], $2::float8[], $3::bigint[], $4::bigint[]) as item (job_id, duration_ms, known_seq, seen_seq)
+    cross join lateral (
+      select min(due_at) as due_at,
+             bool_or(greatest(due_at, asked_at) <= clock.now - item.duration_ms * interval '1 millisecond') as was_due
+        from rotor.steps where job_id = item.job_id and state = 'waiting') wait`,
 );
 
 /**
@@ -105,7 +109,8 @@ type Move = {
 };
 
 /** Settles; for a batch writer. */
-export async function settle(db: Db, items: readonly Settlement[]): Promise<(Settled | typeof AGAIN)[]> {
+export async function settle(db: Db, all: readonly Settlement[]): Promise<(Settled | typeof AGAIN)[]> {
+  const items = firstOfEach(all, (item) => item.jobId);
   const prepared = await prepare(
     db,
     items.map((item) => ({ jobId: item.jobId, delivery: item.delivery, reports: item.outcome.reports })),
@@ -146,8 +151,9 @@ export async function settle(db: Db, items: readonly Settlement[]): Promise<(Set
             late.map((item) => item.delivery),
           ]);
     const repeated = new Map(before.map((row) => [row.id, row]));
-    return items.map((item): Settled | typeof AGAIN => {
-      if (putOff(item)) return AGAIN;
+    const turns = new Set(items);
+    return all.map((item): Settled | typeof AGAIN => {
+      if (!turns.has(item) || putOff(item)) return AGAIN;
       const done = planned.get(item.jobId);
       if (done !== undefined && moved.has(item.jobId)) {
         return {
@@ -186,12 +192,13 @@ async function plan(
   // What the answer itself brought to an end, or a look-back did: the code has not seen it yet.
   const unseen = new Set(recorded.filter((step) => step.state !== "waiting").map((step) => step.jobId));
   const asking = live.filter((item) => item.outcome.outcome === "waiting" || item.outcome.outcome === "yield");
-  const views = new Map<string, Omit<WaitView, "unseen">>();
+  const views = new Map<string, WaitView>();
   if (asking.length > 0) {
-    const rows = await t.query<Omit<WaitView, "unseen">>(look, [
+    const rows = await t.query<WaitView>(look, [
       asking.map((item) => item.jobId),
       asking.map((item) => item.durationMs),
       asking.map((item) => item.outcome.knownSeq),
+      asking.map((item) => item.outcome.seenSeq),
     ]);
     for (const row of rows) views.set(row.jobId, row);
   }
@@ -208,7 +215,9 @@ async function plan(
         : item.outcome;
       return { item, outcome, attempt, rescues: 0, continues: false, logged };
     }
-    const decided = decideWait(item, job, { ...view, unseen: unseen.has(item.jobId) });
+    // Where the app said what it has seen, the mark says nothing more.
+    const woken = job.woken && item.outcome.seenSeq === null;
+    const decided = decideWait(item, { ...job, woken }, { ...view, unseen: view.unseen || unseen.has(item.jobId) });
     return { item, ...decided, rescues: 0, logged: true };
   });
 }
