@@ -148,7 +148,9 @@ function windowsOf(log) {
     .map(({ id, kind, node, t }) => ({ kind, node, begin: t, end: ends.get(id) ?? Number.POSITIVE_INFINITY }));
 }
 
-const NODE_FAULTS = new Set(["kill", "kill all", "pause", "hiccup", "restart"]);
+/** After these a node's work may be done again; a restart that is gentle, or a stop shorter than a lease, explains nothing. */
+const NODE_FAULTS = new Set(["kill", "kill all", "pause"]);
+const DATABASE_FAULTS = new Set(["backend", "cut", "freeze"]);
 
 /** Which fault met this execution before its result was safe: one of its node, else one of the database, else none. */
 function explain(times, faults, index) {
@@ -158,7 +160,7 @@ function explain(times, faults, index) {
     ({ kind, node }) => NODE_FAULTS.has(kind) && (node === undefined || times.some((one) => one.node === node)),
   );
   if (ofNode.some(met)) return "node";
-  return faults.some((fault) => !NODE_FAULTS.has(fault.kind) && met(fault)) ? "database" : undefined;
+  return faults.some((fault) => DATABASE_FAULTS.has(fault.kind) && met(fault)) ? "database" : undefined;
 }
 
 /** From the death or the stop of a node to the moment that what it had in hand began again elsewhere. */

@@ -14,6 +14,15 @@ export function startNemesis({ seed, nodes, database, path }) {
       )
     ).map((row) => row.pid);
 
+  /** A backend may have ended by itself since it was looked up. */
+  function stop(pid, signal) {
+    try {
+      process.kill(pid, signal);
+    } catch (error) {
+      if (error.code !== "ESRCH") throw error;
+    }
+  }
+
   /** Resolves when Postgres answers again. */
   async function untilAnswered() {
     for (;;) {
@@ -56,9 +65,16 @@ export function startNemesis({ seed, nodes, database, path }) {
     /** One backend's violent death makes Postgres restart all of them. */
     async backend() {
       const pid = dice.pick(await backends());
-      if (pid !== undefined) process.kill(pid, "SIGKILL");
+      if (pid !== undefined) stop(pid, "SIGKILL");
       await sleep(50);
       await untilAnswered();
+    },
+    /** Connections that swallow what they are told, with whatever locks they hold. */
+    async freeze() {
+      const pids = await backends();
+      for (const pid of pids) stop(pid, "SIGSTOP");
+      await sleep(dice.between(500, 8_000));
+      for (const pid of pids) stop(pid, "SIGCONT");
     },
     async cut() {
       for (const pid of await backends())
@@ -66,19 +82,14 @@ export function startNemesis({ seed, nodes, database, path }) {
     },
   };
   const bag = [
-    "kill",
-    "kill",
-    "kill",
-    "kill",
+    ...Array(4).fill("kill"),
     "kill all",
-    "pause",
-    "pause",
+    ...Array(2).fill("pause"),
     "hiccup",
     "restart",
-    "backend",
-    "backend",
-    "cut",
-    "cut",
+    ...Array(2).fill("backend"),
+    ...Array(2).fill("cut"),
+    "freeze",
   ];
 
   async function run() {
@@ -86,7 +97,7 @@ export function startNemesis({ seed, nodes, database, path }) {
       await sleep(dice.between(500, 3_500));
       if (stopping) return;
       const kind = dice.pick(bag);
-      const node = ["backend", "cut", "kill all"].includes(kind) ? undefined : dice.pick(nodes);
+      const node = ["backend", "cut", "freeze", "kill all"].includes(kind) ? undefined : dice.pick(nodes);
       log({ phase: "begin", id, kind, node: node?.port });
       await faults[kind](node);
       log({ phase: "end", id, kind, node: node?.port });

@@ -1,13 +1,15 @@
-// `npm run check`: types of everything (tests too), format and lint, sizes. Prints the files that are longer than 400 lines.
+// `npm run check`: types of everything (tests and docs too), format and lint, sizes. Prints the files that are longer than 400 lines.
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { compileDocs } from "./docs.mjs";
 import { build, install, root, run } from "./install.mjs";
 
 install();
 build();
 run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "tsconfig.tests.json"]);
 run(process.execPath, [join(root, "node_modules/@biomejs/biome/bin/biome"), "check", "--error-on-warnings", "."]);
+console.log(`${compileDocs()} blocks of the docs compile`);
 
 const tracked = spawnSync("git", ["ls-files", "*.ts", "*.tsx", "*.mjs", "*.sql"], { cwd: root, encoding: "utf8" })
   .stdout.split("\n")

@@ -2,12 +2,16 @@
 
 import { send } from "#transport";
 import { readVariable } from "./environment.js";
-import type { CheckpointReply, StepsPage, WireStep } from "./protocol.js";
+import type { CheckpointReply, StepsPage, WireError, WireStep } from "./protocol.js";
 
-/** `refused`: the server is there but did not take it (5xx, 429). `unreachable`: no answer, or not one of Rotor's. */
+/**
+ * `refused`: the server is there but did not take it (5xx, 429). `rejected`: nor will it ever (400, 413, 422), and says why.
+ * `unreachable`: no answer, or not one of Rotor's.
+ */
 export type CheckpointResult =
   | { readonly kind: "reply"; readonly reply: CheckpointReply }
   | { readonly kind: "refused" }
+  | { readonly kind: "rejected"; readonly error: WireError }
   | { readonly kind: "unreachable" };
 
 export type CheckpointPost = (url: string, body: string) => Promise<CheckpointResult>;
@@ -26,6 +30,17 @@ function replyOf(text: string): CheckpointResult {
   }
 }
 
+function rejectionOf(text: string): CheckpointResult {
+  try {
+    const { error } = JSON.parse(text) as { error?: { code?: unknown; message?: unknown } };
+    if (typeof error?.code !== "string" || typeof error.message !== "string") return UNREACHABLE;
+    return { kind: "rejected", error: { name: "InvalidReportError", message: error.message } };
+  } catch {
+    // A proxy's page.
+    return UNREACHABLE;
+  }
+}
+
 /** One POST of a checkpoint. Never throws: no answer is an answer too. */
 export const postCheckpoint: CheckpointPost = async (url, body) => {
   try {
@@ -38,6 +53,7 @@ export const postCheckpoint: CheckpointPost = async (url, body) => {
       repeatable: true,
     });
     if (status === 200 || status === 409) return replyOf(text);
+    if (status === 400 || status === 413 || status === 422) return rejectionOf(text);
     return status >= 500 || status === 429 ? { kind: "refused" } : UNREACHABLE;
   } catch {
     // Refused, lost or timed out: all the same to a run, which then answers with what it has.

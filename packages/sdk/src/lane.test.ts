@@ -155,3 +155,21 @@ test("who has left is told nothing and sends nothing", async () => {
   expect(shape(await post(2))).toEqual([["b", "3"]]);
   expect([a.replies.length, posts.length]).toEqual([0, 2]);
 });
+
+test("a run in a long step shows life though others keep the lane busy", async () => {
+  const { lane, post } = laneWith({ beatMs: 20 });
+  const [quiet, busy] = [passenger("quiet"), passenger("busy")];
+  const seats = [lane.join(quiet.one), lane.join(busy.one)];
+  const until = performance.now() + 1_000;
+  let heard = false;
+  // Every reply is followed by the next report at once: the lane is never idle.
+  for (let n = 1; !heard && performance.now() < until; n++) {
+    seats[1]!.report([sleep(`${n}`)]);
+    const held = await post(n);
+    heard = held.body.runs.some(({ token }) => token === "quiet");
+    held.answer(go(held.body.runs.length));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  for (const seat of seats) seat.leave();
+  expect(heard).toBe(true);
+});

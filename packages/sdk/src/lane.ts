@@ -5,7 +5,7 @@
 
 import type { CheckpointPost } from "./checkpoint.js";
 import { postCheckpoint } from "./checkpoint.js";
-import type { CheckpointReply, Report } from "./protocol.js";
+import type { CheckpointReply, Report, WireError } from "./protocol.js";
 import { PROTOCOL_VERSION } from "./protocol.js";
 import { turn } from "./turn.js";
 
@@ -139,16 +139,30 @@ export function createLane(url: string, settings: Partial<LaneSettings> = {}): L
   };
 
   const exchange = async (entries: readonly Entry[]): Promise<void> => {
-    scheduleBeat();
+    for (const { seat } of entries) seat.inFlight = true;
     const result = await post(url, bodyOf(entries));
     for (const { seat } of entries) seat.inFlight = false;
     if (result.kind === "refused" && entries.every(({ seat }) => seat.refusals < MAX_REFUSALS)) {
       for (const entry of entries) sendAgain(entry);
     } else if (result.kind === "reply" && result.reply.runs.length === entries.length) {
       for (const [index, entry] of entries.entries()) deliver(entry, result.reply.runs[index]!);
+    } else if (result.kind === "rejected" && entries.some(({ sent }) => sent.length > 0)) {
+      await isolate(entries, result.error);
     } else {
       giveUp(entries);
     }
+  };
+
+  /** Somebody's reports are not taken: halves are sent by themselves, until the culprit stands alone. */
+  const isolate = async (entries: readonly Entry[], error: WireError): Promise<void> => {
+    const middle = entries.length >> 1;
+    if (middle === 0) {
+      deliver(entries[0]!, { verdict: "invalid", steps: [], error });
+      return;
+    }
+    for (const { seat } of entries) seat.inFlight = true;
+    await exchange(entries.slice(0, middle));
+    await exchange(entries.slice(middle));
   };
 
   const deliver = (entry: Entry, reply: ReplyOfRun): void => {

@@ -55,6 +55,9 @@ const ASK_AGAIN_MS = 100;
 /** Longer than any delivery needs, shorter than what overflows a timer. */
 const MAX_TIMER_MS = 86_400_000;
 const GRACE_MS = 1_000;
+/** Reports in one answer: the server reads 8 MiB of it, and one report alone may come close to 5. */
+const MAX_ANSWER_BYTES = 7_500_000;
+const MAX_ANSWER_REPORTS = 1_000;
 
 const now = () => performance.now();
 
@@ -288,7 +291,8 @@ class Delivery {
   }
 
   #sendReports(): void {
-    if (this.#detached || this.#outbox.length === 0 || !(this.#urgent || this.#running > 0)) return;
+    if (this.#detached || this.#outbox.length === 0) return;
+    if (!this.#urgent && this.#running === 0 && fitting(this.#outbox).length === this.#outbox.length) return;
     const reports = this.#outbox;
     this.#outbox = [];
     this.#urgent = false;
@@ -300,9 +304,13 @@ class Delivery {
     if (this.#end || this.#running > 0 || this.#open.size === 0) return undefined;
     // A reply may end a wait; an answer given before it would leave that result unseen.
     if (!this.#detached && this.#seat.busy) return undefined;
-    const reports = this.#outbox.map(({ report }) => report);
+    const fits = fitting(this.#outbox);
+    const reports = fits.map(({ report }) => report);
     const known_seq = this.#ledger.knownSeq();
-    if ([...this.#open].some(({ phase }) => phase.at === "ready")) return { status: "yield", reports, known_seq };
+    // What does not fit is asked for again, or run again, by the delivery that follows at once.
+    const isCut = fits.length < this.#outbox.length;
+    if (isCut || [...this.#open].some(({ phase }) => phase.at === "ready"))
+      return { status: "yield", reports, known_seq };
     const diverged = this.#unreached();
     if (!diverged) return { status: "waiting", reports, known_seq };
     if (this.#grace === "over") return diverged;
@@ -395,6 +403,18 @@ class Delivery {
     this.#asked.clear();
     this.#outbox = [];
   }
+}
+
+/** The reports at the beginning that one answer can carry: at least one. */
+function fitting(reports: readonly Outgoing[]): readonly Outgoing[] {
+  let count = 0;
+  let bytes = 0;
+  for (const report of reports) {
+    bytes += report.bytes;
+    if (count > 0 && (bytes > MAX_ANSWER_BYTES || count === MAX_ANSWER_REPORTS)) break;
+    count += 1;
+  }
+  return reports.slice(0, count);
 }
 
 const UNNAMED_REFUSAL: WireError = { name: "Error", message: "the server refused the step without saying why" };

@@ -36,15 +36,19 @@ const MAX_STEPS = 1_000;
 const STEP_TIMEOUT_MS = 600_000;
 const MAX_STEP_TIMEOUT_MS = 43_200_000;
 const MAX_ARGUMENT_BYTES = 1024 * 1024;
+const MAX_SENT_BYTES = 4 * 1024 * 1024;
 
-/** Control characters would break logs and URLs; `#2` at the end is how the second use of an id is stored. */
-const BAD_ID = /\p{Cc}|#\d+$/u;
+/**
+ * Control characters would break logs and URLs, half a surrogate pair comes back as another character; `#2` at the end is how
+ * the second use of an id is stored.
+ */
+const BAD_ID = /[\p{Cc}\p{Cs}]|#\d+$/u;
 
 function checkId(id: unknown): string {
   if (typeof id !== "string" || id === "" || id.length > 256 || BAD_ID.test(id)) {
     const shown = JSON.stringify(typeof id === "string" ? id.slice(0, 60) : id);
     throw new RotorInputError(
-      `Step id ${shown}: use a text of 1 to 256 characters without control characters, not ending in "#" and digits`,
+      `Step id ${shown}: use a text of 1 to 256 characters without control characters or halves of characters, not ending in "#" and digits`,
     );
   }
   return id;
@@ -196,6 +200,8 @@ export function createStep(ask: (call: StepCall) => Promise<unknown>, runId: str
     sendEvent: (id, events) =>
       wait({ kind: "send", immediate: true }, id, () => {
         const list = (Array.isArray(events) ? events : [events]) as readonly EventToSend[];
+        // Each of them is looked at below; together they travel in one report.
+        toJsonText(list, `What step "${id}" sends`, MAX_SENT_BYTES);
         const sent = list.map(({ name, data, id: eventId, ts }) => ({
           name: text(name, `Step "${id}": an event`),
           data: json(data, `The data of event "${name}"`),

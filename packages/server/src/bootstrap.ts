@@ -1,8 +1,9 @@
 /** The first start of a database: its environment, its first workspace, its keys. Later starts check that they agree. */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { DEVELOPMENT_SIGNING_KEY } from "@rotorsh/sdk/protocol";
 import { newSecret } from "@rotorsh/sdk/signature";
 import { type Config, ConfigError, NO_KEYS } from "./config.js";
+import { hashApiKey, workspaceOfKey } from "./core/api-key.js";
 import { newId } from "./core/ids.js";
 import { open, parseKeys, type SealKeys, seal } from "./core/seal.js";
 import { localEncryptionKey } from "./postgres/local-state.js";
@@ -46,10 +47,6 @@ export function sealKeysOf(config: Config): SealKeys {
 /** What a signing key is sealed for: moved to another workspace's row, it does not open. */
 export const sealContext = (workspace: string): string => `signing:${workspace}`;
 
-const KEY = /^rt_ws_([a-z0-9-]{1,40})_([A-Za-z0-9_-]{43})$/;
-
-export const hashApiKey = (key: string): Buffer => createHash("sha256").update(key).digest();
-
 export async function bootstrap(db: Db, options: BootstrapOptions): Promise<Bootstrapped> {
   const environment = await settingOnce(db, "environment", options.environment);
   const tokenSecret = open(
@@ -57,7 +54,7 @@ export async function bootstrap(db: Db, options: BootstrapOptions): Promise<Boot
     await settingOnce(db, "token_secret", seal(options.keys, randomBytes(32).toString("base64"), "token_secret")),
     "token_secret",
   );
-  if (await createWorkspace(db, DEFAULT_WORKSPACE, "Default")) await settingOnce(db, "made_default_workspace", "true");
+  await createWorkspace(db, DEFAULT_WORKSPACE, "Default");
   await ensureSigningKey(db, DEFAULT_WORKSPACE, options);
   if (options.bootstrapKey !== undefined) await ensureApiKey(db, options.bootstrapKey);
   const held = environment !== options.environment || (await readSetting(db, "held")) === "true";
@@ -81,7 +78,7 @@ async function ensureSigningKey(db: Db, workspace: string, { dev, signingKey, ke
 }
 
 async function ensureApiKey(db: Db, key: string): Promise<void> {
-  const [, workspace] = KEY.exec(key) ?? [];
+  const workspace = workspaceOfKey(key);
   if (workspace !== DEFAULT_WORKSPACE) {
     throw new ConfigError(
       `ROTOR_BOOTSTRAP_KEY must look like rt_ws_${DEFAULT_WORKSPACE}_ and 43 characters of base64url (32 random bytes).`,

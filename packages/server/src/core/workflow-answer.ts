@@ -13,13 +13,13 @@ import { z } from "zod";
 import { limits } from "./limits.js";
 
 const wireError: z.ZodType<WireError> = z.object({
-  name: z.string().max(200),
+  name: z.string().max(300),
   message: z.string().transform((text) => text.slice(0, limits.errorMessageLength)),
   stack: z
     .string()
     .transform((text) => text.slice(0, limits.errorStackLength))
     .optional(),
-  code: z.string().max(200).optional(),
+  code: z.string().max(300).optional(),
   get cause(): z.ZodOptional<z.ZodType<WireError>> {
     return wireError.optional();
   },

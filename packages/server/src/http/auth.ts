@@ -2,8 +2,8 @@
  * Who may call: API keys and their scopes. The workspace of a request is that of its key; no header, path or body can
  * name another. Capabilities of single jobs are in `core/token.ts`.
  */
-import { createHash, randomBytes } from "node:crypto";
 import type { Context } from "hono";
+import { hashApiKey, newApiKey, workspaceOfKey } from "../core/api-key.js";
 import { newId } from "../core/ids.js";
 import type { Queryable } from "../store/db.js";
 import { type ApiKey, findApiKey, insertApiKey, type NewApiKey, type Scope } from "../store/workspaces.js";
@@ -15,10 +15,6 @@ export type Caller = { readonly workspace: string; readonly scopes: ReadonlySet<
 
 export const SCOPES = ["read", "write", "approve", "admin", "workspaces"] as const satisfies readonly Scope[];
 
-const KEY = /^rt_ws_([a-z0-9-]{1,40})_([A-Za-z0-9_-]{43})$/;
-
-const hashOf = (key: string): Buffer => createHash("sha256").update(key).digest();
-
 /** A new key: its text, which is shown once, and the row that is kept of it. */
 export function makeApiKey(
   workspace: string,
@@ -26,8 +22,8 @@ export function makeApiKey(
   scopes: readonly Scope[],
   expiresAt: Date | null = null,
 ): { key: string; row: NewApiKey } {
-  const key = `rt_ws_${workspace}_${randomBytes(32).toString("base64url")}`;
-  return { key, row: { id: newId(), workspace, name, hash: hashOf(key), scopes, expiresAt } };
+  const key = newApiKey(workspace);
+  return { key, row: { id: newId(), workspace, name, hash: hashApiKey(key), scopes, expiresAt } };
 }
 
 /** Makes a key and stores its hash. `key` is not to be had again. */
@@ -63,7 +59,7 @@ export function authenticator(engine: Engine): Authenticator {
   const trusted = new Map<string, { readonly caller: Caller; readonly until: number }>();
 
   const lookUp = async (key: string): Promise<Caller | undefined> => {
-    const hash = hashOf(key);
+    const hash = hashApiKey(key);
     const id = hash.toString("base64");
     const known = trusted.get(id);
     if (known !== undefined && known.until > performance.now()) return known.caller;
@@ -82,7 +78,7 @@ export function authenticator(engine: Engine): Authenticator {
     if (header === undefined) return engine.config.dev && isLocal(c) ? LOCAL : undefined;
     // Two headers arrive joined by a comma, which no key holds.
     const key = /^Bearer +(\S+)$/i.exec(header)?.[1];
-    const caller = key !== undefined && KEY.test(key) ? await lookUp(key) : undefined;
+    const caller = key !== undefined && workspaceOfKey(key) !== undefined ? await lookUp(key) : undefined;
     if (caller === undefined) {
       throw unauthorized(
         "This is not a valid API key: it is mistyped, revoked or expired. One header is needed: Authorization: Bearer rt_ws_<workspace>_<secret>.",

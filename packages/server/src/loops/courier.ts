@@ -36,9 +36,17 @@ export async function carry(
   signal: AbortSignal,
 ): Promise<Carried> {
   const secrets = await options.secrets(job.queue.workspace);
-  return job.queue.kind === "callback"
-    ? callback(options, job, secrets, signal)
-    : workflow(options, job, steps, secrets, signal);
+  const startedAt = performance.now();
+  try {
+    return await (job.queue.kind === "callback"
+      ? callback(options, job, secrets, signal)
+      : workflow(options, job, steps, secrets, signal));
+  } catch (error) {
+    // A job that cannot even be put into words: the attempt counts, or it would come back for ever.
+    const message = `It could not be delivered: ${error instanceof Error ? error.message : String(error)}`;
+    const end: End = { kind: "failed", final: false, error: { name: "DeliveryError", message } };
+    return { end, status: null, durationMs: performance.now() - startedAt };
+  }
 }
 
 const nowSeconds = (): number => Math.floor(Date.now() / 1000);

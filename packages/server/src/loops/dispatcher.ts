@@ -72,20 +72,19 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const pauseMs = Math.min(Math.ceil(nextMs), limits.pollMs);
     if (ready.length === 0) return pauseMs;
     const nodeId = lease.nodeId();
-    let taken: Awaited<ReturnType<typeof claim>>;
     try {
-      taken = await claim(db, nodeId, ready, room);
+      const taken = await claim(db, nodeId, ready, room);
+      if (taken.length === 0) return pauseMs;
+      await begin(taken, nodeId);
+      return 0;
     } catch (error) {
       // The claim may have committed: what it took is found and given back.
       reconciledAt = Number.NEGATIVE_INFINITY;
       throw error;
     }
-    if (taken.length === 0) return pauseMs;
-    await begin(taken, nodeId);
-    return 0;
   };
 
-  /** Reads what was claimed and sets it off. Should the reading fail, reconciliation gives it back. */
+  /** Reads what was claimed and sets it off. */
   const begin = async (
     taken: readonly { jobId: string; delivery: number; kind: string }[],
     nodeId: string,
@@ -107,7 +106,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     try {
       for (;;) {
         // A node that was paused wakes here: its jobs may be others' by now.
-        if (!lease.fresh() || lease.nodeId() !== nodeId) return;
+        if (!lease.fresh() || lease.nodeId() !== nodeId) {
+          reconciledAt = Number.NEGATIVE_INFINITY;
+          return;
+        }
         inHand.set(job.jobId, { job, abort });
         const carried = await options.carry(job, steps, abort.signal);
         const settled = await settle(job, carried, nodeId);

@@ -138,9 +138,16 @@ export async function checkpoint(
       state,
       attempt,
       ...(seq === null ? { due_in_ms: Math.ceil(dueInMs ?? 0) } : { seq: Number(seq) }),
+      ...(state === "failed" && errorOf(item.reports, key, attempt)),
     }));
   }
 }
+
+/** A failed step's code gets the same error now as in a replay. */
+const errorOf = (reports: readonly Report[], key: string, attempt: number): Pick<WireStep, "error"> => {
+  const report = reports.find((each) => each.key === key && each.kind === "run" && each.attempt === attempt);
+  return report?.kind === "run" && report.outcome === "failed" ? { error: report.error } : {};
+};
 
 const isResult = (report: Report): boolean => report.kind === "run" && report.outcome !== "retry";
 

@@ -214,7 +214,9 @@ compete(
   },
   {
     "the mark taken away at once": (db) =>
-      mutantDb(db, "checkpoint.renew", (text) => text.replace("job.woken and exists", "false and exists")),
+      mutantDb(db, "checkpoint.renew", (text) =>
+        text.replace("(job.woken or item.ended) and exists", "false and exists"),
+      ),
   },
 );
 
