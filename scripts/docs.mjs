@@ -8,15 +8,29 @@ export function compileDocs() {
   const folder = join(root, "examples/guide/.docs");
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const pages = ["README.md", ...readdirSync(join(root, "docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
+  const pages = [
+    "README.md",
+    ...readdirSync(join(root, "docs"))
+      .filter((name) => name.endsWith(".md"))
+      .map((name) => `docs/${name}`),
+  ];
   let blocks = 0;
   for (const page of pages) {
     for (const [, code] of readFileSync(join(root, page), "utf8").matchAll(/^```ts\n([\s\S]*?)^```/gm)) {
       writeFileSync(join(folder, `${page.replaceAll(/\W/g, "-")}-${++blocks}.ts`), `${code}\nexport {};\n`);
     }
   }
-  const compilerOptions = { noEmit: true, composite: false, declaration: false, incremental: false, tsBuildInfoFile: null };
-  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ extends: "../../../tsconfig.base.json", compilerOptions, include: ["*.ts"] }));
+  const compilerOptions = {
+    noEmit: true,
+    composite: false,
+    declaration: false,
+    incremental: false,
+    tsBuildInfoFile: null,
+  };
+  writeFileSync(
+    join(folder, "tsconfig.json"),
+    JSON.stringify({ extends: "../../../tsconfig.base.json", compilerOptions, include: ["*.ts"] }),
+  );
   run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", folder]);
   rmSync(folder, { recursive: true, force: true });
   return blocks;

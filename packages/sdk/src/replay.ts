@@ -17,6 +17,7 @@
  * 10. Another kind of step under a stored key, or an unfinished stored step that the code no longer asks for: `diverged`.
  */
 
+import { fitting } from "./answer-room.js";
 import type { Asked } from "./asked.js";
 import { runAttempt } from "./attempt.js";
 import type { AnswerBody, End } from "./end.js";
@@ -55,9 +56,6 @@ const ASK_AGAIN_MS = 100;
 /** Longer than any delivery needs, shorter than what overflows a timer. */
 const MAX_TIMER_MS = 86_400_000;
 const GRACE_MS = 1_000;
-/** Reports in one answer: the server reads 8 MiB of it, and one report alone may come close to 5. */
-const MAX_ANSWER_BYTES = 7_500_000;
-const MAX_ANSWER_REPORTS = 1_000;
 
 const now = () => performance.now();
 
@@ -403,18 +401,6 @@ class Delivery {
     this.#asked.clear();
     this.#outbox = [];
   }
-}
-
-/** The reports at the beginning that one answer can carry: at least one. */
-function fitting(reports: readonly Outgoing[]): readonly Outgoing[] {
-  let count = 0;
-  let bytes = 0;
-  for (const report of reports) {
-    bytes += report.bytes;
-    if (count > 0 && (bytes > MAX_ANSWER_BYTES || count === MAX_ANSWER_REPORTS)) break;
-    count += 1;
-  }
-  return reports.slice(0, count);
 }
 
 const UNNAMED_REFUSAL: WireError = { name: "Error", message: "the server refused the step without saying why" };

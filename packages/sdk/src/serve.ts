@@ -43,6 +43,7 @@ const SDK = "rotor-js/0.1.0";
 /** A delivery is at most 1 MiB; this leaves room for servers of later versions. */
 const MAX_BODY_BYTES = 5 * 1024 * 1024;
 const SYNC_TIMEOUT_MS = 30_000;
+const UNTOUCHED = JSON.stringify({ error: { code: "draining", message: "This app is shutting down" } });
 const DEFAULT_BASE_URL = "http://127.0.0.1:7686";
 
 type Keys = { readonly dev: boolean; readonly secrets: readonly string[] };
@@ -157,6 +158,11 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
       graceMs: timing.graceMs,
       drain: hold.signal,
     }).finally(() => holds.delete(hold));
+    const known = steps.reduce((most, { seq = 0 }) => Math.max(most, seq), 0);
+    if (hold.signal.aborted && body.status === "yield" && body.reports.length === 0 && body.known_seq === known) {
+      // Unsigned: as if the delivery had not reached this app, which costs the run no attempt.
+      return UNTOUCHED;
+    }
     const answer = { version: PROTOCOL_VERSION, hash, ...body } as Answer;
     return sign(answer, answerContext(request.run, request.delivery), keys.secrets);
   };

@@ -21,7 +21,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   sync: ["core", "store", "delivery", "http"],
   engine: ["core", "store", "delivery", "loops", "feed", "http", "sync"],
   admin: ["bootstrap", "config", "core", "http", "postgres", "store"],
-  main: ["bootstrap", "config", "core", "delivery", "engine", "feed", "http", "postgres", "store"],
+  main: ["bootstrap", "config", "core", "delivery", "engine", "feed", "http", "loops", "postgres", "store"],
   index: ["admin", "config", "main", "store"],
 };
 

@@ -14,6 +14,7 @@ import { Pools } from "./delivery/pools.js";
 import { createEngine } from "./engine.js";
 import { createFeed } from "./feed.js";
 import { createApp } from "./http/app.js";
+import { createLoop } from "./loops/loop.js";
 import { type Embedded, startEmbedded } from "./postgres/embedded.js";
 import { checkStore } from "./postgres/guard.js";
 import { openDb } from "./store/db.js";
@@ -35,6 +36,8 @@ export type Rotor = {
 export const VERSION = "0.1.0";
 
 const DRAIN_MS = 30_000;
+/** How often the embedded Postgres is looked after: one look at its process. */
+const KEEP_MS = 500;
 /** Signing keys are read anew this often: a rotation overlaps for far longer. */
 const SECRETS_KEPT_MS = 5_000;
 
@@ -56,6 +59,18 @@ export async function startRotor(config: Config): Promise<Rotor> {
       ? await startEmbedded({ dataDir: config.dataDir!, log: (line) => log.info(line) })
       : undefined;
   const closers: (() => Promise<void>)[] = embedded ? [() => embedded.stop()] : [];
+  if (embedded !== undefined) {
+    // Nobody else would: an operator's own Postgres has its supervisor, this one has us.
+    const keeper = createLoop({
+      onError,
+      tick: async () => {
+        if (await embedded.revive()) log.warn("Postgres had died and was started again");
+        return KEEP_MS;
+      },
+    });
+    keeper.start();
+    closers.push(() => keeper.stop());
+  }
   const closeAll = async (): Promise<void> => {
     // What fails to close must not keep the rest, such as our own Postgres, from it.
     for (const close of closers.reverse()) await close().catch(onError);

@@ -122,7 +122,9 @@ test("one URL serves one app, one app has one URL, one function one app", async 
 test("what is no app, or not there, is said so", async () => {
   const page = await serve((_, response) => response.end("<h1>hello</h1>"));
   expect(await ask(page)).toMatchObject({ ok: false, status: 424 });
-  expect(await ask("http://127.0.0.1:9/")).toMatchObject({ ok: false, status: 424 });
+  const gone = await serve(() => undefined);
+  await new Promise((resolve) => servers.pop()?.close(resolve));
+  expect(await ask(gone)).toMatchObject({ ok: false, status: 424 });
   expect(await ask("http://10.0.0.1/")).toMatchObject({ ok: false, status: 422 });
 });
 

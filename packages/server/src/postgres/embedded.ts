@@ -14,6 +14,7 @@ import { canReach, chooseIdentity, type Identity } from "./identity.js";
 import { takeOwnership } from "./owner.js";
 import { findCluster, placeCluster, removeSocketFolder, socketFolder } from "./places.js";
 import { stopPostmaster } from "./postmaster.js";
+import { findProcess } from "./processes.js";
 import { type Site, untilReady } from "./ready.js";
 import { type Transport, urlFor } from "./settings.js";
 
@@ -27,8 +28,10 @@ export type EmbeddedOptions = {
 export type Embedded = {
   /** The database `rotor`, as `pg` reads it. On Windows it contains a password. */
   readonly url: string;
-  /** The main process of Postgres. It outlives us when we are killed, and the next start finds it again. */
+  /** The main process of Postgres as it was started. It outlives us when we are killed, and the next start finds it again. */
   readonly pid: number;
+  /** Starts Postgres again, under the same URL, if it has died; false while it lives. Not after `stop`. */
+  revive(): Promise<boolean>;
   /** Stops Postgres, waits until it is gone and gives the folder free. Calling it again is harmless. */
   stop(): Promise<void>;
 };
@@ -52,11 +55,17 @@ export const startOver = async (
   try {
     const site = await prepareSite(kind, folder, packageDir, log);
     const { postmaster, transport } = await untilReady(site, log);
+    let pid = postmaster.pid;
     ownership.confirm();
     let stopped: Promise<void> | undefined;
     return {
       url: urlFor(transport, DATABASE),
-      pid: postmaster.pid,
+      pid,
+      revive: async () => {
+        if (stopped !== undefined || findProcess(pid) !== undefined) return false;
+        pid = (await untilReady(site, log)).postmaster.pid;
+        return true;
+      },
       stop: () => {
         stopped ??= stopPostmaster(site.cluster, site.binaries).then(() => {
           if (transport.kind === "socket") removeSocketFolder(transport.folder, site.cluster);

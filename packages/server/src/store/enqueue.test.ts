@@ -125,3 +125,14 @@ test("priority is a head start among those that are due, and starts nothing earl
   expect(await claimAll(db, one)).toEqual([]);
   expect((await readJob(db, low.id)).dueInMs).toBeGreaterThan(90_000);
 });
+
+test("a repetition after a lost reply finds its own jobs, with a key and without, and calls neither a duplicate", async () => {
+  const { db } = database;
+  const jobs = [newJob(queue), newJob(queue, { key: "mine" })];
+  const first = await enqueueAll(db, jobs);
+  const before = await storedRows(db);
+  expect(await enqueueAll(db, jobs)).toEqual(first);
+  expect(await storedRows(db)).toEqual(before);
+  const [another] = await enqueueAll(db, [newJob(queue, { key: "mine" })]);
+  expect(another).toMatchObject({ id: jobs[1]!.id, duplicate: true });
+});

@@ -39,7 +39,8 @@ export type Enqueued = {
 /**
  * Inserts payload and job together, unless the key is taken in this queue. A racer's insert waits for the other's commit;
  * who then loses is answered by the statement after this one, whose snapshot sees the winner. In the order of the keys,
- * so that two batches with the same ones do not wait for each other.
+ * so that two batches with the same ones do not wait for each other. A repetition, after the reply to a commit was lost,
+ * finds its own row.
  */
 const insert = sql(
   "enqueue.insert",
@@ -56,7 +57,7 @@ const insert = sql(
             item.headers::jsonb, array(select jsonb_array_elements_text(item.tags::jsonb)), item.event_id, item.replay_of
        from item, clock
       order by item.queue_id, item.key
-     on conflict (queue_id, key) where key is not null do nothing
+     on conflict do nothing
      returning job_id, run_at
    )
    insert into rotor.jobs (id, queue_id, parent_id, state, due_at, max_attempts, timeout_ms)
@@ -70,12 +71,16 @@ const insert = sql(
    returning id, state`,
 );
 
-/** The first jobs under these keys. */
+/** The first jobs under these keys; without one, the job itself. */
 const known = sql(
   "enqueue.known",
   `select item.id as asked, payload.job_id as id, job.state, payload.body is distinct from item.body as differs
      from unnest($1::uuid[], $2::int[], $3::text[], $4::bytea[]) as item (id, queue_id, key, body)
-     join rotor.payloads payload on payload.queue_id = item.queue_id and payload.key = item.key
+    cross join lateral (
+      select job_id, body from rotor.payloads where queue_id = item.queue_id and key = item.key
+      union all
+      select job_id, body from rotor.payloads where item.key is null and job_id = item.id
+    ) payload
      join rotor.jobs job on job.id = payload.job_id`,
 );
 
@@ -116,6 +121,6 @@ export async function enqueue(t: Queryable, jobs: readonly NewJob[]): Promise<En
     if (state !== undefined) return { id: job.id, state, duplicate: false, payloadDiffers: false };
     const other = first.get(job.id);
     if (other === undefined) throw new Error(`Queue ${job.queueId} is gone.`);
-    return { id: other.id, state: other.state, duplicate: true, payloadDiffers: other.differs };
+    return { id: other.id, state: other.state, duplicate: other.id !== job.id, payloadDiffers: other.differs };
   });
 }

@@ -1,0 +1,19 @@
+/** How many reports one answer can carry. What becomes of the others is `replay.ts`. */
+
+import type { Outgoing } from "./lane.js";
+
+/** The server reads 8 MiB of an answer; one report alone may come close to 5. */
+const MAX_BYTES = 7_500_000;
+const MAX_REPORTS = 1_000;
+
+/** The reports at the beginning that fit: at least one. */
+export function fitting(reports: readonly Outgoing[]): readonly Outgoing[] {
+  let count = 0;
+  let bytes = 0;
+  for (const report of reports) {
+    bytes += report.bytes;
+    if (count > 0 && (bytes > MAX_BYTES || count === MAX_REPORTS)) break;
+    count += 1;
+  }
+  return reports.slice(0, count);
+}
