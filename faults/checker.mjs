@@ -21,7 +21,7 @@ const RUNS = {
   signalled: ({ op, word }) => [word, `${op}/after`],
 };
 
-export async function check({ file, database, schema, violations, mostActive, quiesceMs, died }) {
+export async function check({ file, database, schema, violations, mostActive, quiesceMs, died, repliesLost }) {
   const client = readLog(file("client.log"));
   const app = readLog(file("app.log"));
   const faults = windowsOf(existsSync(file("nemesis.log")) ? readLog(file("nemesis.log")) : []);
@@ -90,6 +90,7 @@ export async function check({ file, database, schema, violations, mostActive, qu
         [...groupBy(faults, (fault) => fault.kind)].map(([kind, list]) => [kind, list.length]),
       ),
       executions: app.filter((line) => line.phase === "begin").length,
+      repliesLost,
       doubled: doubled.explained,
       doubledByDatabase: doubled.byDatabase,
       recovered: recoveries.length,
@@ -150,7 +151,7 @@ function windowsOf(log) {
 
 /** After these a node's work may be done again; a restart that is gentle, or a stop shorter than a lease, explains nothing. */
 const NODE_FAULTS = new Set(["kill", "kill all", "pause"]);
-const DATABASE_FAULTS = new Set(["backend", "cut", "freeze"]);
+const DATABASE_FAULTS = new Set(["backend", "cut", "freeze", "lost replies", "break", "silence"]);
 
 /** Which fault met this execution before its result was safe: one of its node, else one of the database, else none. */
 function explain(times, faults, index) {

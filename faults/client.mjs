@@ -30,13 +30,16 @@ export function startClient({ seed, nodes, apiKey, path, everyMs }) {
   const dice = diceOf(seed, "client");
   const bag = KINDS.flatMap((each) => Array.from({ length: each.weight }, () => each));
   let stopping = false;
+  /** From then on what was asked without an answer is not asked again: it may be done, and answer "no" for ever. */
+  let peaceBy = Number.POSITIVE_INFINITY;
   let made = 0;
   const later = new Set();
 
   /** One request, asked again under the same id until it is answered. Undefined: it never was. */
   async function ask(op, what, method, route, body, isRefusal = (status) => status < 500) {
     const until = Date.now() + PATIENCE_MS;
-    for (let tries = 0; Date.now() < until; tries++) {
+    let isUnknown = false;
+    for (let tries = 0; Date.now() < until && !(isUnknown && Date.now() > peaceBy); tries++) {
       log({ phase: "before", op, what, tries });
       const answer = await fetch(dice.pick(nodes) + route, {
         method,
@@ -54,6 +57,7 @@ export function startClient({ seed, nodes, apiKey, path, everyMs }) {
         log({ phase: "refused", op, what, status: answer.status, said: answer.body?.error?.message });
         return undefined;
       }
+      isUnknown ||= answer === undefined || answer.status >= 500;
       await sleep(100);
     }
     log({ phase: "gave up", op, what });
@@ -90,7 +94,7 @@ export function startClient({ seed, nodes, apiKey, path, everyMs }) {
     }
     if (kind === "signalled") {
       await sleep(pauseMs);
-      // Too early is a clean 404; so is too late, when the answer to the first was lost.
+      // Too early is a clean 404; so is too late, when the answer to one before was lost.
       await ask(op, "signal", "POST", `/v1/signals/signal-${op}/complete`, { data: word }, () => false);
     }
   }
@@ -112,6 +116,7 @@ export function startClient({ seed, nodes, apiKey, path, everyMs }) {
     made: () => made,
     async stop() {
       stopping = true;
+      peaceBy = Date.now() + 20_000;
       await workers;
       await Promise.all(later);
     },

@@ -1,8 +1,11 @@
 // What goes wrong in a fault run, and when: drawn from the seed. Each fault is a line in a log, with its begin and end.
 import { appender, diceOf, sleep } from "./log.mjs";
 
+/** Faults that hit one node. */
+const OF_A_NODE = new Set(["kill", "pause", "hiccup", "restart"]);
+
 /** Starts it. `stop` lets the fault in hand end, and resolves when everything is whole again. */
-export function startNemesis({ seed, nodes, database, path }) {
+export function startNemesis({ seed, nodes, database, proxy, path }) {
   const log = appender(path);
   const dice = diceOf(seed, "nemesis");
   let stopping = false;
@@ -76,20 +79,35 @@ export function startNemesis({ seed, nodes, database, path }) {
       await sleep(dice.between(500, 8_000));
       for (const pid of pids) stop(pid, "SIGCONT");
     },
+    /** Commits that happen, and of which nobody hears. */
+    async "lost replies"() {
+      proxy.loseReplies(dice.between(1, 30));
+      await sleep(dice.between(500, 3_000));
+      proxy.heal();
+    },
+    /** A connection that ends in the middle of a message, now and then. */
+    async break() {
+      for (let n = dice.between(1, 10); n > 0; n--) {
+        proxy.breakAfter(dice.between(1, 20_000));
+        await sleep(dice.between(50, 300));
+      }
+      proxy.heal();
+    },
+    /** Postgres neither answers nor refuses. */
+    async silence() {
+      proxy.silence();
+      await sleep(dice.between(200, 9_000));
+      proxy.heal();
+    },
     async cut() {
       for (const pid of await backends())
         if (dice.roll() < 0.5) await database("select pg_terminate_backend($1)", [pid]);
     },
   };
   const bag = [
-    ...Array(4).fill("kill"),
-    "kill all",
-    ...Array(2).fill("pause"),
-    "hiccup",
-    "restart",
-    ...Array(2).fill("backend"),
-    ...Array(2).fill("cut"),
-    "freeze",
+    ...Array(5).fill("kill"),
+    ...["kill all", "pause", "pause", "hiccup", "restart", "backend", "backend", "cut", "freeze"],
+    ...["lost replies", "lost replies", "lost replies", "break", "break", "silence"],
   ];
 
   async function run() {
@@ -97,7 +115,7 @@ export function startNemesis({ seed, nodes, database, path }) {
       await sleep(dice.between(500, 3_500));
       if (stopping) return;
       const kind = dice.pick(bag);
-      const node = ["backend", "cut", "freeze", "kill all"].includes(kind) ? undefined : dice.pick(nodes);
+      const node = OF_A_NODE.has(kind) ? dice.pick(nodes) : undefined;
       log({ phase: "begin", id, kind, node: node?.port });
       await faults[kind](node);
       log({ phase: "end", id, kind, node: node?.port });

@@ -11,8 +11,9 @@ import pg from "pg";
 import { build, install, root } from "../scripts/install.mjs";
 import { check } from "./checker.mjs";
 import { startClient } from "./client.mjs";
-import { sleep } from "./log.mjs";
+import { diceOf, sleep } from "./log.mjs";
 import { startNemesis } from "./nemesis.mjs";
+import { startProxy } from "./proxy.mjs";
 
 /** How long everything may take to come to its end once nothing is broken any more. */
 const QUIESCE_MS = 60_000;
@@ -37,11 +38,12 @@ const file = (name) => join(folder, name);
 console.log(`seed ${values.seed}, ${values.seconds} s, ${values.nodes} nodes; logs in ${folder}`);
 mkdirSync(file("data"));
 const postgres = await startEmbedded({ dataDir: file("data") });
+const proxy = await startProxy(postgres.url, diceOf(values.seed, "proxy"));
 const signingKey = `whsec_${randomBytes(32).toString("base64")}`;
 const apiKey = `rt_ws_default_${randomBytes(32).toString("base64url")}`;
 const environment = {
   ...process.env,
-  DATABASE_URL: postgres.url,
+  DATABASE_URL: proxy.url,
   ROTOR_SCHEMA: SCHEMA,
   ROTOR_ENCRYPTION_KEYS: randomBytes(32).toString("base64"),
   ROTOR_BOOTSTRAP_KEY: apiKey,
@@ -171,7 +173,7 @@ try {
   });
   const nemesis = values.calm
     ? undefined
-    : startNemesis({ seed: values.seed, nodes, database, path: file("nemesis.log") });
+    : startNemesis({ seed: values.seed, nodes, database, proxy, path: file("nemesis.log") });
   await sleep(Number(values.seconds) * 1_000);
   const peaceful = Promise.all([nemesis?.stop(), client.stop()]);
   await peaceful;
@@ -187,12 +189,22 @@ try {
   let text = "";
   for await (const chunk of doctor.stdout) text += chunk;
   const { violations } = JSON.parse(text);
-  verdict = await check({ file, database, schema: SCHEMA, violations, mostActive, quiesceMs, died });
+  verdict = await check({
+    file,
+    database,
+    schema: SCHEMA,
+    violations,
+    mostActive,
+    quiesceMs,
+    died,
+    repliesLost: proxy.repliesLost(),
+  });
 } finally {
   for (const node of nodes) node.signal("SIGCONT");
   await Promise.all(nodes.map((node) => node.kill("SIGTERM")));
   app.disconnect();
   await pool.end();
+  await proxy.stop();
   await postgres.stop();
 }
 for (const problem of verdict.problems) console.log(JSON.stringify(problem));

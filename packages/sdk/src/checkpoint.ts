@@ -51,6 +51,7 @@ export const postCheckpoint: CheckpointPost = async (url, body) => {
       timeoutMs: TIMEOUT_MS,
       // A report that arrives twice is recorded once.
       repeatable: true,
+      apart: true,
     });
     if (status === 200 || status === 409) return replyOf(text);
     if (status === 400 || status === 413 || status === 422) return rejectionOf(text);
@@ -78,7 +79,13 @@ export async function fetchSteps(checkpointUrl: string, token: string, more: str
   for (let cursor = more; cursor !== null; ) {
     const url = `${checkpointUrl}/steps?cursor=${encodeURIComponent(cursor)}`;
     const headers = { authorization: `Bearer ${token}` };
-    const { status, text } = await send(url, { method: "GET", headers, timeoutMs: TIMEOUT_MS, repeatable: true });
+    const { status, text } = await send(url, {
+      method: "GET",
+      headers,
+      timeoutMs: TIMEOUT_MS,
+      repeatable: true,
+      apart: true,
+    });
     if (status !== 200) throw new Error(`The steps of the run could not be read: ${url} answered ${status}`);
     const page = JSON.parse(text) as StepsPage;
     steps.push(...page.steps);

@@ -133,6 +133,8 @@ export type EventReport = {
   readonly timeout_ms: number;
   /** Key of the step whose end begins the look-back (docs/protocol.md, section 4); without it, the run's beginning. */
   readonly after?: string;
+  /** Key of the wait right before this one: where the event that ended it came earlier than that, the look-back begins there. */
+  readonly previous?: string;
   /** Look back this far instead; 0 means only events from now on. */
   readonly since_ms?: number;
 };

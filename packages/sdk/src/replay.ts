@@ -22,32 +22,17 @@ import type { Asked } from "./asked.js";
 import { runAttempt } from "./attempt.js";
 import type { AnswerBody, End } from "./end.js";
 import { answerTo } from "./end.js";
-import type { RotorFunction } from "./function.js";
 import { contextFor } from "./function-context.js";
-import type { Lane, Outgoing, ReplyOfRun, Seat } from "./lane.js";
+import type { Outgoing, ReplyOfRun, Seat } from "./lane.js";
 import { outgoing } from "./lane.js";
 import type { Ledger } from "./ledger.js";
 import { createLedger, errorOf, resultOf } from "./ledger.js";
-import type { DeliveryRequest, Report, WireError, WireStep } from "./protocol.js";
-import type { StepCall } from "./step-call.js";
+import type { Report, WireError, WireStep } from "./protocol.js";
+import type { ReplayOptions } from "./replay-options.js";
+import type { Place, StepCall } from "./step-call.js";
 import { createStep } from "./step-call.js";
 import { turn } from "./turn.js";
 import { warnOnce } from "./warn.js";
-
-export type ReplayOptions = {
-  readonly request: DeliveryRequest;
-  /** All stored steps: those of the request and of its further pages. */
-  readonly steps: readonly WireStep[];
-  readonly handler: RotorFunction["handler"];
-  readonly lane: Lane;
-  readonly env?: unknown;
-  /** No step starts later than this many milliseconds from now. */
-  readonly startWithinMs?: number;
-  /** Aborts when the app shuts down. */
-  readonly drain?: AbortSignal;
-  /** How long code that does not reach a stored wait may still be busy with work of its own (default 1 s). */
-  readonly graceMs?: number;
-};
 
 /** Steps of one run whose code runs at the same time. */
 const PARALLELISM = 100;
@@ -185,12 +170,17 @@ class Delivery {
         asked.phase = { at: "ready" };
       } else {
         asked.phase = { at: "reported" };
-        // A wait looks back to where the step before it could first start: to the end of the step before that one.
-        const after = before === undefined ? undefined : this.#asked.get(before)?.before;
-        this.#report(call.report(key, after), call.immediate);
+        this.#report(call.report(key, this.#placeAfter(before)), call.immediate);
       }
       this.#notify();
     });
+  }
+
+  /** A wait looks back to where the step before it could first start: to the end of the step before that one. */
+  #placeAfter(before: string | undefined): Place {
+    const previous = before === undefined ? undefined : this.#asked.get(before);
+    if (previous?.before === undefined) return {};
+    return { after: previous.before, ...(previous.call.kind === "event" && { previous: previous.key }) };
   }
 
   #tooLate({ id }: StepCall): Promise<never> {

@@ -11,6 +11,9 @@ import { toJsonText } from "./json.js";
 import type { EnqueueReport, EventReport, Json, Report, StepKind } from "./protocol.js";
 import type { JobToEnqueue, RunOptions, Step, StepContext, WaitOptions } from "./step.js";
 
+/** Where in its run a wait stands: what its look-back begins with. See `after` and `previous` in `docs/protocol.md`. */
+export type Place = Pick<EventReport, "after" | "previous">;
+
 /** A step that the code asks for, checked. */
 export type StepCall =
   | {
@@ -27,8 +30,7 @@ export type StepCall =
       readonly id: string;
       /** Finished as soon as the server has it, so nothing is waited for: such a step does not suspend the run. */
       readonly immediate: boolean;
-      /** @param after key of the step whose end begins a wait's look-back. */
-      readonly report: (key: string, after: string | undefined) => Report;
+      readonly report: (key: string, place: Place) => Report;
     };
 
 /** A run beyond this belongs in several: a loop may `invoke` its body, or start its successor. */
@@ -105,8 +107,8 @@ function untilMs(id: string, date: Date | string): number {
   return ms;
 }
 
-function lookBack(since: string | undefined, after: string | undefined): Pick<EventReport, "after" | "since_ms"> {
-  if (since === undefined) return after === undefined ? {} : { after };
+function lookBack(since: string | undefined, place: Place): Place | Pick<EventReport, "since_ms"> {
+  if (since === undefined) return place;
   if (since === "run-start") return {};
   if (since === "now") return { since_ms: 0 };
   return /^\d/.test(since) ? { since_ms: parseDuration(since, { name: "since" }) } : { after: since };
@@ -148,7 +150,7 @@ export function createStep(ask: (call: StepCall) => Promise<unknown>, runId: str
     result.catch(() => {});
     return result;
   };
-  const wait = ({ kind, immediate = false }: Wait, id: string, make: () => (key: string, after?: string) => Report) =>
+  const wait = ({ kind, immediate = false }: Wait, id: string, make: () => (key: string, place: Place) => Report) =>
     asked(() => ({ kind, id: checkId(id), immediate, report: make() }));
 
   return {
@@ -168,13 +170,13 @@ export function createStep(ask: (call: StepCall) => Promise<unknown>, runId: str
         const name = text(nameOfEvent(event), `Step "${id}": event`);
         const timeout_ms = parseDuration(timeout, { name: `Step "${id}": timeout` });
         checkMatch(id, match);
-        return (key, after) => ({
+        return (key, place) => ({
           kind: "event",
           key,
           event: name,
           ...(match !== undefined && { match }),
           timeout_ms,
-          ...lookBack(since, after),
+          ...lookBack(since, place),
         });
       }),
     waitForSignal: (id, { signal, timeout }) =>

@@ -5,10 +5,11 @@ import { request as requestHttps, Agent as SecureAgent } from "node:https";
 import { RotorConnectionError } from "./errors.js";
 import { MAX_RESPONSE_BYTES, type TransportRequest, type TransportResponse } from "./transport.js";
 
-// Beyond some fifty connections to one server nothing is gained.
+// Beyond some fifty connections to one server nothing is gained, but for requests that are held: those have no limit.
 const OPTIONS = { keepAlive: true, maxSockets: 50 };
-const plain = new Agent(OPTIONS);
-const secure = new SecureAgent(OPTIONS);
+const APART = { keepAlive: true };
+const plain = { shared: new Agent(OPTIONS), apart: new Agent(APART) };
+const secure = { shared: new SecureAgent(OPTIONS), apart: new SecureAgent(APART) };
 
 /** Errors of a connection that was never made. */
 const UNREACHABLE = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
@@ -54,7 +55,7 @@ function open(url: string, request: TransportRequest, fresh: boolean): ClientReq
   const outgoing = (isSecure ? requestHttps : requestHttp)(url, {
     method: request.method,
     headers: { ...request.headers, ...length },
-    agent: fresh ? false : isSecure ? secure : plain,
+    agent: fresh ? false : (isSecure ? secure : plain)[request.apart ? "apart" : "shared"],
   });
   return outgoing.end(body);
 }

@@ -175,3 +175,22 @@ describe("connections of node:http", () => {
     expect(most).toBe(50);
   });
 });
+
+test("a checkpoint does not queue behind requests that the server holds", async () => {
+  const held: ServerResponse[] = [];
+  let all = () => {};
+  const full = new Promise<void>((resolve) => (all = resolve));
+  const { url } = await listen((request, response) => {
+    if (request.method === "POST") return void response.end("stored");
+    held.push(response);
+    if (held.length === 50) all();
+  });
+  const polls = Array.from({ length: 60 }, () => node.send(url, { method: "GET", timeoutMs: 20_000 }));
+  await full;
+  expect((await node.send(url, { ...POST, timeoutMs: 2_000, apart: true })).text).toBe("stored");
+  for (let done = 0; done < 60; done++) {
+    while (held.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    held.shift()!.end();
+  }
+  await Promise.all(polls);
+});

@@ -14,6 +14,11 @@ export type TransportRequest = {
   readonly timeoutMs: number;
   /** Carried out twice it does no harm: so it is sent again, once, where a kept connection turns out to be closed. */
   readonly repeatable?: boolean;
+  /**
+   * Never queues for a connection, nor lets others queue behind it: for checkpoints, which keep deliveries alive, and for
+   * requests that the server holds until something happens.
+   */
+  readonly apart?: boolean;
 };
 
 export type TransportResponse = {

@@ -58,6 +58,7 @@ export const adopt = (config: Config, mode: "release" | "cancel-all"): Promise<n
       for (let count = await cancelUnfinished(db); count > 0; count = await cancelUnfinished(db)) cancelled += count;
     }
     await writeSetting(db, "environment", config.environment);
+    await writeSetting(db, "held", "false");
     return cancelled;
   });
 

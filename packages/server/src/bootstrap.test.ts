@@ -6,7 +6,7 @@ import { ConfigError, readConfig } from "./config.js";
 import { parseKeys } from "./core/seal.js";
 import { openDb } from "./store/db.js";
 import { migrate } from "./store/migrate.js";
-import { listSigningKeys } from "./store/workspaces.js";
+import { listSigningKeys, writeSetting } from "./store/workspaces.js";
 import { type TestDatabase, testDatabase } from "./testing-kit/database.js";
 
 let database: TestDatabase;
@@ -75,6 +75,7 @@ test("a database of another environment is held until it is adopted", async () =
     },
     { mode: "start" },
   );
+  await writeSetting(database.db, "held", "true");
   await adopt(config, "release");
   expect(await start({ environment: "staging" })).toMatchObject({ held: false, environment: "staging" });
 });

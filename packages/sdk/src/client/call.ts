@@ -34,6 +34,8 @@ export type CallInput = CallOptions & {
   /** Harmless when carried out twice, so it is tried again. GET, PUT and DELETE always are. */
   readonly repeatable?: boolean;
   readonly timeoutMs?: number;
+  /** The server holds the request for long: see `TransportRequest`. */
+  readonly apart?: boolean;
 };
 
 /** Carries out one call and gives its answer in camelCase; undefined for an empty one. */
@@ -121,6 +123,7 @@ export function createCall(options: RotorOptions): Call {
       signal: input.signal,
       timeoutMs: input.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       repeatable,
+      apart: input.apart,
     };
     for (let tries = 1; ; tries++) {
       try {

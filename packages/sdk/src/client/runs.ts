@@ -66,7 +66,7 @@ export const runsOf = (call: Call) => {
     for (;;) {
       const leftMs = Math.max(0, Math.round(timeoutMs - (performance.now() - startedAt)));
       const waitMs = Math.min(POLL_MS, leftMs);
-      const input = { ...options, query: { wait: formatDuration(waitMs) }, timeoutMs: waitMs + MARGIN_MS };
+      const input = { ...options, query: { wait: formatDuration(waitMs) }, timeoutMs: waitMs + MARGIN_MS, apart: true };
       const run = (await call("GET", `${path(runId)}/result`, input)) as Pick<Run, "state" | "output" | "error">;
       if (run.state === "completed") return run.output as Result;
       if (run.state === "cancelled") throw new WorkflowCancelledError(`Run ${runId} was cancelled`);

@@ -59,6 +59,7 @@ const report: z.ZodType<Report> = z.union([
     match: z.union([z.string(), matchObject]).optional(),
     timeout_ms: delay,
     after: key.optional(),
+    previous: key.optional(),
     since_ms: delay.optional(),
   }),
   z.object({ kind: z.literal("signal"), key, signal: z.string().min(1).max(limits.keyLength), timeout_ms: delay }),

@@ -10,8 +10,9 @@ import { endWaits } from "./resume.js";
 import type { RunContext } from "./run-context.js";
 
 /**
- * Events of this name, oldest first, that this run has not consumed, received since the step named `after` ended, or the
- * run was created. The event that started the run never counts.
+ * Events of this name, oldest first, that this run has not consumed, received since the step named `after` ended, or, if
+ * that was earlier, since the event came that ended the wait before this one, or since the run was created. The event that
+ * started the run never counts.
  */
 const past = sql(
   "look-back.events",
@@ -19,7 +20,7 @@ const past = sql(
      from rotor.events event
     where event.workspace_id = $1 and event.name = $2
       and event.received_at >= case when $5::float8 is null
-            then greatest((select ended_at from rotor.steps where job_id = $3 and key = $4), $6::timestamptz)
+            then greatest((select min(ended_at) from rotor.steps where job_id = $3 and key = any($4::text[])), $6::timestamptz)
             else rotor.clock() - $5 * interval '1 millisecond' end
       and event.id is distinct from $7::uuid
       and not exists (select 1 from rotor.steps used where used.job_id = $3 and used.event_id = event.id)
@@ -37,7 +38,7 @@ export async function lookBack(t: Queryable, run: RunContext, report: EventRepor
     run.workspace,
     report.event,
     run.jobId,
-    report.after ?? null,
+    [report.after, report.previous].filter((key) => key !== undefined),
     report.since_ms ?? null,
     run.createdAt,
     run.eventId,

@@ -19,6 +19,8 @@ export type Faults = {
   readonly checkpoint?: (delivery: Delivered) => CheckpointFault;
   /** How long until a cut, and how late what is late comes. */
   readonly afterMs?: () => number;
+  /** Checkpoints go straight to the server that delivers, whichever it is. */
+  readonly direct?: boolean;
 };
 
 /** A delivery as the app got it. */
@@ -63,12 +65,13 @@ const headersOf = (request: IncomingMessage): [string, string][] =>
 const backoff = sql("faulty-app.backoff", "update rotor.queues set backoff = $1::text::jsonb where kind = 'function'");
 const SHORT = JSON.stringify({ kind: "fixed", factor: 1, minMs: 10, maxMs: 10, jitter: "none", listMs: [] });
 
-/** Serves functions as an app of this name, registered. Deliveries of theirs that failed are tried again after 10 ms. */
+/** Serves functions as an app of this name, registered; with `move`, in place of the one that had this name. Deliveries of theirs that failed are tried again after 10 ms. */
 export async function faultyApp(
   server: TestServer,
   app: string,
   functions: readonly RotorFunction[],
   faults: Faults = {},
+  move = false,
 ): Promise<FaultyApp> {
   const handler = workflowHandler({ functions, app, dev: true });
   const deliveries: Delivered[] = [];
@@ -77,7 +80,8 @@ export async function faultyApp(
   const handle = async (method: string, headers: [string, string][], body: Buffer, via?: number): Promise<Response> => {
     const request = new Request(`${base}/api/rotor`, { method, headers, ...(method !== "GET" && { body }) });
     // A lane of checkpoints of its own for each delivery: what fails for one is not another's.
-    return handler(request, { ROTOR_BASE_URL: via === undefined ? server.baseUrl : `${base}/via/${via}` });
+    const env = { ROTOR_BASE_URL: via === undefined ? server.baseUrl : `${base}/via/${via}` };
+    return handler(request, faults.direct ? undefined : env);
   };
 
   const answer = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -137,7 +141,7 @@ export async function faultyApp(
     done.catch(() => response.destroy());
   });
   const sync = async (): Promise<void> => {
-    await server.rotor.functions.sync({ url: `${base}/api/rotor` });
+    await server.rotor.functions.sync({ url: `${base}/api/rotor`, move });
     await server.db.query(backoff, [SHORT]);
   };
   await sync();

@@ -1,0 +1,20 @@
+/** What one delivery is replayed with. Types only. */
+
+import type { RotorFunction } from "./function.js";
+import type { Lane } from "./lane.js";
+import type { DeliveryRequest, WireStep } from "./protocol.js";
+
+export type ReplayOptions = {
+  readonly request: DeliveryRequest;
+  /** All stored steps: those of the request and of its further pages. */
+  readonly steps: readonly WireStep[];
+  readonly handler: RotorFunction["handler"];
+  readonly lane: Lane;
+  readonly env?: unknown;
+  /** No step starts later than this many milliseconds from now. */
+  readonly startWithinMs?: number;
+  /** Aborts when the app shuts down. */
+  readonly drain?: AbortSignal;
+  /** How long code that does not reach a stored wait may still be busy with work of its own (default 1 s). */
+  readonly graceMs?: number;
+};
