@@ -39,24 +39,24 @@ export function startNemesis({ seed, nodes, database, proxy, path }) {
   }
 
   const faults = {
-    async kill(node) {
+    async kill(node, dice) {
       await node.kill("SIGKILL");
       await sleep(dice.between(100, 3_000));
       await node.start();
     },
-    async "kill all"() {
+    async "kill all"(_, dice) {
       await Promise.all(nodes.map((node) => node.kill("SIGKILL")));
       await sleep(dice.between(100, 2_000));
       await Promise.all(nodes.map((node) => node.start()));
     },
     /** Longer than a lease: it wakes up dead. */
-    async pause(node) {
+    async pause(node, dice) {
       node.signal("SIGSTOP");
       await sleep(dice.between(6_000, 9_000));
       node.signal("SIGCONT");
     },
     /** Shorter than a lease: nobody may notice. */
-    async hiccup(node) {
+    async hiccup(node, dice) {
       node.signal("SIGSTOP");
       await sleep(dice.between(200, 2_500));
       node.signal("SIGCONT");
@@ -66,27 +66,27 @@ export function startNemesis({ seed, nodes, database, proxy, path }) {
       await node.start();
     },
     /** One backend's violent death makes Postgres restart all of them. */
-    async backend() {
+    async backend(_, dice) {
       const pid = dice.pick(await backends());
       if (pid !== undefined) stop(pid, "SIGKILL");
       await sleep(50);
       await untilAnswered();
     },
     /** Connections that swallow what they are told, with whatever locks they hold. */
-    async freeze() {
+    async freeze(_, dice) {
       const pids = await backends();
       for (const pid of pids) stop(pid, "SIGSTOP");
       await sleep(dice.between(500, 8_000));
       for (const pid of pids) stop(pid, "SIGCONT");
     },
     /** Commits that happen, and of which nobody hears. */
-    async "lost replies"() {
+    async "lost replies"(_, dice) {
       proxy.loseReplies(dice.between(1, 30));
       await sleep(dice.between(500, 3_000));
       proxy.heal();
     },
     /** A connection that ends in the middle of a message, now and then. */
-    async break() {
+    async break(_, dice) {
       for (let n = dice.between(1, 10); n > 0; n--) {
         proxy.breakAfter(dice.between(1, 20_000));
         await sleep(dice.between(50, 300));
@@ -94,12 +94,12 @@ export function startNemesis({ seed, nodes, database, proxy, path }) {
       proxy.heal();
     },
     /** Postgres neither answers nor refuses. */
-    async silence() {
+    async silence(_, dice) {
       proxy.silence();
       await sleep(dice.between(200, 9_000));
       proxy.heal();
     },
-    async cut() {
+    async cut(_, dice) {
       for (const pid of await backends())
         if (dice.roll() < 0.5) await database("select pg_terminate_backend($1)", [pid]);
     },
@@ -117,7 +117,8 @@ export function startNemesis({ seed, nodes, database, proxy, path }) {
       const kind = dice.pick(bag);
       const node = OF_A_NODE.has(kind) ? dice.pick(nodes) : undefined;
       log({ phase: "begin", id, kind, node: node?.port });
-      await faults[kind](node);
+      // Dice of its own: how many connections there are must not change what comes after.
+      await faults[kind](node, diceOf(seed, `fault ${id}`));
       log({ phase: "end", id, kind, node: node?.port });
     }
   }

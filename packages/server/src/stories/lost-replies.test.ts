@@ -1,5 +1,7 @@
 /** What a server owes a run whose app did not get its replies, or of which two deliveries speak at once. On the store. */
+import type { Report } from "@rotorsh/sdk/protocol";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import type { End } from "../core/job.js";
 import { AGAIN } from "../store/batch.js";
 import { checkpoint } from "../store/checkpoint.js";
 import { violations } from "../store/invariants.js";
@@ -100,13 +102,18 @@ test("a report that comes again is answered with what is stored, since another m
   expect(again.steps).toMatchObject([{ key: "a", output: "stored" }]);
 });
 
+/** "Not yet", of an app whose code has been given the results up to this one. */
+const seen = (seenSeq: number, reports: readonly Report[] = []): End => ({
+  kind: "waiting",
+  reports,
+  knownSeq: 0,
+  seenSeq,
+});
+
 test("a result whose reply was lost lets the run go on, though another step waits for long", async () => {
   const holder = await activeRun(database.db, queueId);
   await checkpointOne(database.db, holder, [ran("a"), waitFor("w", "never")]);
-  const settled = await settleOne(database.db, holder, {
-    ...notYet([ran("a"), waitFor("w", "never")], 0),
-    seenSeq: 0,
-  });
+  const settled = await settleOne(database.db, holder, seen(0, [ran("a"), waitFor("w", "never")]));
   expect(settled).toMatchObject({ kind: "settled", next: holder.delivery + 1 });
 });
 
@@ -115,7 +122,7 @@ test("so does a sleep whose end was told in a reply that was lost", async () => 
   await checkpointOne(database.db, holder, [{ kind: "sleep", key: "z", delay_ms: 0 }, waitFor("w", "never")]);
   await checkpointOne(database.db, holder, []);
   expect((await readSteps(database.db, holder.jobId)).z).toMatchObject({ state: "completed" });
-  const settled = await settleOne(database.db, holder, { ...notYet([], 0), seenSeq: 0 });
+  const settled = await settleOne(database.db, holder, seen(0));
   expect(settled).toMatchObject({ kind: "settled", next: holder.delivery + 1 });
 });
 
@@ -132,7 +139,7 @@ test("a run whose code has seen all that ended sleeps at once, without another d
   await checkpointOne(database.db, holder, [{ kind: "sleep", key: "z", delay_ms: 0 }]);
   const { steps } = await checkpointOne(database.db, holder, []);
   const seenSeq = steps.at(-1)!.seq!;
-  const end = { ...notYet([waitFor("w", "never")], 0), seenSeq };
+  const end = seen(seenSeq, [waitFor("w", "never")]);
   expect(await settleOne(database.db, holder, end)).toMatchObject({ kind: "settled", next: null, state: "waiting" });
 });
 
