@@ -22,6 +22,8 @@ export const limits = {
   nameLength: 128,
   /** Length of a client's own job or event id: fits an index entry with room to spare. */
   keyLength: 256,
+  /** Of a signal's id: the default is a run's id and a step's. */
+  signalLength: 300,
   tags: 10,
   tagLength: 64,
   /** A CEL expression. Checked before it is parsed. */

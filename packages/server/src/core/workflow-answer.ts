@@ -62,7 +62,7 @@ const report: z.ZodType<Report> = z.union([
     previous: key.optional(),
     since_ms: delay.optional(),
   }),
-  z.object({ kind: z.literal("signal"), key, signal: z.string().min(1).max(limits.keyLength), timeout_ms: delay }),
+  z.object({ kind: z.literal("signal"), key, signal: z.string().min(1).max(limits.signalLength), timeout_ms: delay }),
   z.object({ kind: z.literal("invoke"), key, function: name, data: json, timeout_ms: delay }),
   z.object({
     kind: z.literal("enqueue"),

@@ -51,12 +51,14 @@ const renew = sql(
    update rotor.jobs job
       set woken = (job.woken or item.ended) and exists (select 1 from rotor.steps ended
                                          where ended.job_id = job.id and ended.kind <> 'run' and ended.seq > item.known_seq),
-          rescues = 0, attempt = case when item.progress then 1 else job.attempt end,
+          -- Progress only: a step that kills its node may well have beaten before.
+          rescues = case when item.progress then 0 else job.rescues end,
+          attempt = case when item.progress then 1 else job.attempt end,
           due_at = case when job.due_at < clock.now + $3::int / 2 * interval '1 millisecond'
                         then clock.now + $3::int * interval '1 millisecond' else job.due_at end
      from unnest($1::uuid[], $2::bool[], $4::bigint[], $5::bool[]) as item (id, progress, known_seq, ended), clock
     where job.id = item.id
-      and (job.woken or item.ended or job.rescues > 0 or (item.progress and job.attempt > 1) or job.due_at < clock.now + $3::int / 2 * interval '1 millisecond')`,
+      and (job.woken or item.ended or (item.progress and (job.attempt > 1 or job.rescues > 0)) or job.due_at < clock.now + $3::int / 2 * interval '1 millisecond')`,
 );
 
 /** Writes checkpoints; for a batch writer. `yields` says of a node whether its deliveries shall come to an end. */
