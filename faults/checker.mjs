@@ -151,7 +151,8 @@ function windowsOf(log) {
 
 /** After these a node's work may be done again; a restart that is gentle, or a stop shorter than a lease, explains nothing. */
 const NODE_FAULTS = new Set(["kill", "kill all", "pause"]);
-const DATABASE_FAULTS = new Set(["backend", "cut", "freeze", "lost replies", "break", "silence"]);
+/** These may outlast a lease. What is shorter, and a reply that was lost, explains nothing. */
+const DATABASE_FAULTS = new Set(["freeze", "silence"]);
 
 /** Which fault met this execution before its result was safe: one of its node, else one of the database, else none. */
 function explain(times, faults, index) {

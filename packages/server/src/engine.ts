@@ -18,6 +18,7 @@ import { type Checkpoint, type Checkpointed, checkpoint } from "./store/checkpoi
 import type { Db } from "./store/db.js";
 import { type Enqueued, enqueue, type NewJob } from "./store/enqueue.js";
 import type { LoadedJob } from "./store/load.js";
+import { isDisconnect } from "./store/outage.js";
 import { publish } from "./store/publish.js";
 import { renewAccepted } from "./store/rescue.js";
 import { type Settled, type Settlement, settle } from "./store/settle.js";
@@ -54,11 +55,16 @@ export function createEngine(options: EngineOptions): RunningEngine {
 
   const enqueuer = batchWriter<NewJob, Enqueued>((jobs) => db.transact((t) => enqueue(t, jobs)), {
     size: limits.writeBatch,
+    isEverybodys: isDisconnect,
   });
-  const settler = batchWriter<Settlement, Settled>((items) => settle(db, items), { size: limits.writeBatch });
+  const settler = batchWriter<Settlement, Settled>((items) => settle(db, items), {
+    size: limits.writeBatch,
+    isEverybodys: isDisconnect,
+  });
   const yields = (nodeId: string | null): boolean => draining && nodeId === lease.nodeId();
   const checkpointer = batchWriter<Checkpoint, Checkpointed>((items) => checkpoint(db, items, yields), {
     size: limits.writeBatch,
+    isEverybodys: isDisconnect,
   });
 
   const finishing = new Map<string, Set<() => void>>();

@@ -9,9 +9,10 @@ import { limits } from "../core/limits.js";
 import { readToken } from "../core/token.js";
 import { parseCheckpoint } from "../core/workflow-answer.js";
 import { loadStepsBefore, wireStep } from "../store/load.js";
+import { isUnavailable } from "../store/outage.js";
 import { parseJson, readBytes } from "./body.js";
 import { type Api, openEndpoint } from "./endpoint.js";
-import { invalid, isBadData, isUnavailable, type Log, Refusal } from "./errors.js";
+import { invalid, isBadData, type Log, Refusal } from "./errors.js";
 import { json, seqCursor } from "./schemas.js";
 
 type RunReply = CheckpointReply["runs"][number];

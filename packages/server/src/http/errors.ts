@@ -1,6 +1,8 @@
 /** How the API says no: one envelope, a code for programs and a sentence for people. Which status means what is here. */
+
 import type { Context } from "hono";
 import type { z } from "zod";
+import { isUnavailable } from "../store/outage.js";
 
 export type Status = 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 424 | 500 | 503;
 
@@ -76,30 +78,6 @@ export function answerError(thrown: unknown, c: Context, log: Log): Response {
 
 function envelope(c: Context, { status, code, message, details, headers }: Refusal): Response {
   return c.json({ error: { code, message, ...(details === undefined ? {} : { details }) } }, status, { ...headers });
-}
-
-/** SQLSTATE classes and codes of a server that is away, full, starting or stopping, or of a lock that took too long. */
-const PASSING = /^(08...|53...|57P0[1-5]|57014|55P03|40001|40P01)$/;
-const SOCKET = new Set([
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "EPIPE",
-  "ETIMEDOUT",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "ENOENT",
-  "EHOSTUNREACH",
-]);
-
-/** Whether an error of the store will pass by itself. */
-export function isUnavailable(thrown: unknown): boolean {
-  if (!(thrown instanceof Error)) return false;
-  const code = "code" in thrown && typeof thrown.code === "string" ? thrown.code : "";
-  if (PASSING.test(code) || SOCKET.has(code)) return true;
-  // The driver has no codes for these.
-  return /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error|Client was closed)/.test(
-    thrown.message,
-  );
 }
 
 /** Whether Postgres refused the data itself: SQLSTATE class 22. */

@@ -36,6 +36,9 @@ const upsert = sql(
    returning ${appColumns}`,
 );
 
+/** An app that has another name now keeps its functions and their runs. */
+const rename = sql("apps.rename", "update rotor.apps set name = $2 where id = $1");
+
 const owners = sql(
   "apps.owners",
   `select queue.name, app.name as app, app.url from rotor.queues queue join rotor.apps app on app.id = queue.app_id
@@ -97,12 +100,13 @@ export async function syncApp(
       };
     }
     const elsewhere = apps.find((app) => app.url === url && app.name !== manifest.app);
-    if (elsewhere !== undefined) {
+    if (elsewhere !== undefined && (!move || same !== undefined)) {
       return {
         ok: false,
-        message: `${url} serves the app ${elsewhere.name}; it now calls itself ${manifest.app}. One URL serves one app.`,
+        message: `${url} serves the app ${elsewhere.name}; it now calls itself ${manifest.app}. One URL serves one app: give it its old name, or sync with --move where the new name is free.`,
       };
     }
+    if (elsewhere !== undefined) await t.query(rename, [elsewhere.id, manifest.app]);
     const names = manifest.functions.map((each) => each.id);
     const taken = await t.query<{ name: string; app: string; url: string }>(owners, [workspace, names, manifest.app]);
     if (!move && taken[0] !== undefined) {

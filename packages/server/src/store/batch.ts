@@ -38,7 +38,12 @@ const MAX_TRIES = 1_000;
  */
 export function batchWriter<Item, Result>(
   writeAll: (items: readonly Item[]) => Promise<readonly (Result | typeof AGAIN)[]>,
-  options: { readonly size: number; readonly pause?: () => Promise<void> },
+  options: {
+    readonly size: number;
+    /** Of an error that is no item's, such as a lost connection's: all are told at once, and nothing is halved. */
+    readonly isEverybodys?: (error: unknown) => boolean;
+    readonly pause?: () => Promise<void>;
+  },
 ): BatchWriter<Item, Result> {
   let queue: Entry<Item, Result>[] = [];
   let running: Promise<void> | undefined;
@@ -49,7 +54,10 @@ export function batchWriter<Item, Result>(
     try {
       results = await writeAll(entries.map((entry) => entry.item));
     } catch (error) {
-      if (entries.length === 1) return entries[0]!.reject(error);
+      if (entries.length === 1 || options.isEverybodys?.(error)) {
+        for (const entry of entries) entry.reject(error);
+        return;
+      }
       const middle = entries.length >> 1;
       await attempt(entries.slice(0, middle));
       await attempt(entries.slice(middle));
