@@ -1,9 +1,10 @@
 /** Whether the server lives and can work, and what it gives away: its SDK and its first page. None of it needs a key. */
 import { readFile } from "node:fs/promises";
 import { z } from "@hono/zod-openapi";
+import { isUnavailable } from "../store/outage.js";
 import { readClock } from "../store/schedules.js";
 import { type Api, openEndpoint } from "./endpoint.js";
-import { isUnavailable, Refusal } from "./errors.js";
+import { Refusal } from "./errors.js";
 
 const SDK = new URL("../../assets/sdk.tgz", import.meta.url);
 

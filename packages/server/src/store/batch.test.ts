@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { AGAIN, batchWriter } from "./batch.js";
+import { isDisconnect } from "./outage.js";
 
 /** A writer whose batches end when the test says so. */
 function controlled<Result>(answer: (items: readonly number[]) => readonly (Result | typeof AGAIN)[], size = 100) {
@@ -126,4 +127,19 @@ test("a writer that failed works on", async () => {
   await expect(writer.write(1)).rejects.toThrow("down");
   broken = false;
   expect(await writer.write(2)).toBe(2);
+});
+
+test("a lost connection is everybody's trouble: nobody is asked again alone", async () => {
+  let calls = 0;
+  const lost = Object.assign(new Error("lost"), { code: "ECONNRESET" });
+  const writer = batchWriter<number, number>(
+    async () => {
+      calls++;
+      throw lost;
+    },
+    { size: 100, isEverybodys: isDisconnect },
+  );
+  const results = await Promise.allSettled([1, 2, 3, 4].map((n) => writer.write(n)));
+  expect(results.every((result) => result.status === "rejected" && result.reason === lost)).toBe(true);
+  expect(calls).toBe(1);
 });
