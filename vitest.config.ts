@@ -8,6 +8,8 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     pool: "forks",
+    // Most tests wait for Postgres, sockets and leases rather than compute.
+    maxWorkers: 3,
     globalSetup: ["packages/server/src/testing-kit/global-setup.ts"],
   },
 });
