@@ -67,7 +67,9 @@ const look = sql(
      from clock, unnest($1::uuid[], $2::float8[], $3::bigint[], $4::bigint[]) as item (job_id, duration_ms, known_seq, seen_seq)
     cross join lateral (
       select min(due_at) as due_at,
-             bool_or(greatest(due_at, asked_at) <= clock.now - item.duration_ms * interval '1 millisecond') as was_due
+             bool_or(greatest(due_at, asked_at) <= clock.now - item.duration_ms * interval '1 millisecond'
+                     and not exists (select 1 from unnest($5::uuid[], $6::text[]) as fresh (job_id, key)
+                                      where fresh.job_id = steps.job_id and fresh.key = steps.key)) as was_due
         from rotor.steps where job_id = item.job_id and state = 'waiting') wait`,
 );
 
@@ -199,6 +201,8 @@ async function plan(
       asking.map((item) => item.durationMs),
       asking.map((item) => item.outcome.knownSeq),
       asking.map((item) => item.outcome.seenSeq),
+      recorded.map((step) => step.jobId),
+      recorded.map((step) => step.key),
     ]);
     for (const row of rows) views.set(row.jobId, row);
   }
