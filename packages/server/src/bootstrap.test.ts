@@ -38,7 +38,7 @@ test("a second start finds what the first one made", async () => {
 test("another signing key, or another bootstrap key, stops with what to do", async () => {
   await start();
   await expect(start({ signingKey: signingKey(2) })).rejects.toThrow(
-    /^ROTOR_SIGNING_KEY differs .* `rotor keys rotate`/,
+    /^ROTOR_SIGNING_KEY differs .* Unset the variable/,
   );
   await expect(start({ bootstrapKey: apiKey(2) })).rejects.toThrow(
     /^ROTOR_BOOTSTRAP_KEY differs .* `rotor keys create`/,

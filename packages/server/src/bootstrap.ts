@@ -72,7 +72,7 @@ async function ensureSigningKey(db: Db, workspace: string, { dev, signingKey, ke
   const known = stored.map((row) => open(keys, row.sealed, sealContext(workspace)));
   if (signingKey !== undefined && !known.includes(signingKey)) {
     throw new ConfigError(
-      "ROTOR_SIGNING_KEY differs from the signing key that this database was first started with. Change it with `rotor keys rotate`, or unset the variable.",
+      "ROTOR_SIGNING_KEY differs from the signing key that this database was first started with. Unset the variable, or set it to that key.",
     );
   }
 }

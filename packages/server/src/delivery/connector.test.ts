@@ -16,8 +16,17 @@ let inside: RawServer;
 let pools: Pools | undefined;
 
 beforeEach(async () => {
-  inside = await rawServer((socket) => socket.end(closing), { host: "127.0.0.2" });
-  open = await rawServer((socket) => socket.end(closing), { port: inside.port });
+  for (;;) {
+    inside = await rawServer((socket) => socket.end(closing), { host: "127.0.0.2" });
+    try {
+      open = await rawServer((socket) => socket.end(closing), { port: inside.port });
+      return;
+    } catch (error) {
+      // Free at one address, taken at the other: by a test of another file, for instance.
+      if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
+      await inside.close();
+    }
+  }
 });
 
 afterEach(async () => {
