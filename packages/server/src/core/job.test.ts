@@ -91,3 +91,9 @@ test("reports and what the app knew are handed on, and an error is kept", () => 
   expect(decided("function", 1, { kind: "yield", reports, knownSeq: 4 })).toMatchObject({ reports, knownSeq: 4 });
   expect(decided("function", 1, failed())?.error).toEqual(error);
 });
+
+test("an answer that looks wrong completes its job, with a warning on the attempt", () => {
+  const looksWrong = decided("callback", 1, { kind: "done", output: "<p>", note: "answered with HTML" });
+  expect(looksWrong).toMatchObject({ state: "completed", error: { name: "Warning", message: "answered with HTML" } });
+  expect(decided("callback", 1, { kind: "done", output: "1" })).toMatchObject({ state: "completed", error: null });
+});

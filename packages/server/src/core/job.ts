@@ -110,7 +110,15 @@ export function decide(
 ): Outcome | undefined {
   switch (end.kind) {
     case "done":
-      return { ...plain, outcome: "completed", state: "completed", delayMs: null, output: end.output };
+      return {
+        ...plain,
+        outcome: "completed",
+        state: "completed",
+        delayMs: null,
+        output: end.output,
+        // Kept with the attempt; it is completed all the same.
+        error: end.note === undefined ? null : { name: "Warning", message: end.note },
+      };
     case "accepted":
       return { ...plain, outcome: "accepted", state: "active", delayMs: job.asyncTimeoutMs };
     case "waiting":
