@@ -35,9 +35,20 @@ create table rotor.api_keys (
 create table rotor.signing_keys (
   id           uuid primary key,
   workspace_id text not null references rotor.workspaces (id) on delete cascade,
+  queue_id     int,                             -- a queue's own secret; null: the workspace's
   sealed       text not null,
   created_at   timestamptz not null default rotor.clock(),
   expires_at   timestamptz
+);
+
+-- Values that a queue's URL and headers may name as ${{ secrets.NAME }}; sealed, written and never read back.
+create table rotor.secrets (
+  workspace_id text not null references rotor.workspaces (id) on delete cascade,
+  name         text not null check (name ~ '^[A-Za-z_][A-Za-z0-9_]{0,63}$'),
+  sealed       text not null,
+  created_at   timestamptz not null default rotor.clock(),
+  updated_at   timestamptz not null default rotor.clock(),
+  primary key (workspace_id, name)
 );
 
 -- One row a running server. A row past its lease is dead: whoever deletes it gives its jobs back.
@@ -78,18 +89,52 @@ create table rotor.queues (
   approval_required   boolean not null default false,
   approval_timeout_ms bigint not null,
   standard_webhooks   boolean not null default false,
-  open_at             timestamptz not null default '-infinity', -- not visited before: its endpoint could not be reached
-  trips               int not null default 0,              -- times in a row that it could not be reached
+  strict_concurrency  boolean not null default false,      -- a slot is free only when the endpoint answered, or its limit passed
+  retention           jsonb not null default '{}',         -- by state, in ms; what is not in it follows the system's
+  breaker             jsonb,                               -- { failures, minMs, maxMs }; null: none, but for an app out of reach
+  failures            int not null default 0,              -- of its endpoint in a row, where there is a breaker
+  trips               int not null default 0,              -- times in a row that its breaker opened
+  open_at             timestamptz not null default '-infinity', -- not visited before: its breaker is open
+  rate_limit          int check (rate_limit > 0),          -- deliveries in any rate_period_ms; null: no limit
+  rate_period_ms      bigint check (rate_period_ms > 0),
+  rate_key            text,                                -- CEL: each value has the limit to itself, by a row of `keys`
+  rate_open_at        timestamptz not null default '-infinity', -- not visited before: the limit is used up
+  rate_bucket         bigint,                              -- see core/rate.ts: the part of time that the last count is of
+  rate_counts         int[] not null default '{}',         -- deliveries begun in each of the last parts, the newest last
+  keyed               boolean not null default false,      -- a job with a key was enqueued here: claims look at keys
+  system              text check (system in ('webhook', 'inbox')), -- made by Rotor: not listed, not a user's to change
   paused_at           timestamptz,
   created_at          timestamptz not null default rotor.clock(),
-  unique (workspace_id, kind, name)
+  unique (workspace_id, kind, name),
+  check ((rate_limit is null) = (rate_period_ms is null))
 );
+
+-- What jobs share beyond their queue, and the row to lock for it. `turn`: a concurrency key of the workspace, so many
+-- active jobs at a time over all queues. `rate`: one value of a queue's rate_key.
+create table rotor.keys (
+  id           int generated always as identity primary key,
+  workspace_id text not null references rotor.workspaces (id) on delete cascade,
+  kind         text not null check (kind in ('turn', 'rate')),
+  queue_id     int not null default 0,               -- of a rate key; 0: the workspace's
+  key          text not null,
+  concurrency  int not null default 1 check (concurrency > 0),
+  open_at      timestamptz,                          -- rate: when jobs that it blocks may go on; null: it blocks none
+  rate_bucket  bigint,
+  rate_counts  int[] not null default '{}',
+  created_at   timestamptz not null default rotor.clock(),
+  unique (workspace_id, kind, queue_id, key)
+);
+
+create index keys_open on rotor.keys (open_at) where open_at is not null;
 
 -- The row that moves. Every unfinished job has a due time: stuck for ever is not a state that can be stored.
 create table rotor.jobs (
   id           uuid primary key,
   queue_id     int not null,
   parent_id    uuid,                            -- the run that started it and may wait for it
+  key_id       int,                             -- its concurrency key
+  rate_key_id  int,                             -- its value of the queue's rate_key
+  blocked_on   int,                             -- the key that it waits for: not in the index of what is due
   node_id      uuid,                            -- who delivers it; null while nobody does, or once accepted by a 202
   due_at       timestamptz,                     -- waiting: claim from then; active: its limit; finished: null
   held_at      timestamptz,                     -- a run whose code diverged: only resume or cancel moves it
@@ -100,16 +145,38 @@ create table rotor.jobs (
   max_attempts int,                             -- null: the queue's
   timeout_ms   int,                             -- null: the queue's
   woken        boolean not null default false,  -- a wait ended while it was active
+  keeps_turn   boolean not null default false,  -- key_order strict: between its attempts, too, others of its key wait
+  check (blocked_on is null or state = 'waiting'),
   check (state in ('pending_approval', 'waiting', 'active', 'completed', 'failed', 'cancelled')),
   check ((due_at is null) = (state in ('completed', 'failed', 'cancelled'))),
   check (node_id is null or state = 'active'),
   check (held_at is null or state = 'waiting')
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 
-create index jobs_due on rotor.jobs (queue_id, due_at) where state = 'waiting';
+create index jobs_due on rotor.jobs (queue_id, due_at) where state = 'waiting' and blocked_on is null;
 create index jobs_active on rotor.jobs (queue_id, due_at) where state = 'active';
 -- What waits for a human; tiny, and no other job has an entry.
 create index jobs_patient on rotor.jobs (due_at) where state = 'pending_approval' or held_at is not null;
+
+-- Who has a turn of a key; who may ask for one; who waits for it. Jobs without a key have no entry.
+create index jobs_turns on rotor.jobs (key_id)
+  where key_id is not null and (state = 'active' or (state = 'waiting' and keeps_turn and delivery > 0 and blocked_on is null));
+create index jobs_keyed on rotor.jobs (key_id, due_at) where key_id is not null and state = 'waiting' and blocked_on is null;
+create index jobs_blocked on rotor.jobs (blocked_on, queue_id, due_at) where blocked_on is not null;
+
+-- Slots of a queue with strict_concurrency whose job is not active any more although its endpoint may be at work still:
+-- its node died, its connection broke, it was cancelled. Counted until the delivery's time limit has passed.
+create table rotor.slots (
+  job_id   uuid not null,
+  delivery int not null,
+  queue_id int not null,
+  key_id   int,
+  until    timestamptz not null,
+  primary key (job_id, delivery)
+);
+
+create index slots_queue on rotor.slots (queue_id, until);
+create index slots_key on rotor.slots (key_id, until) where key_id is not null;
 
 -- What was enqueued, inserted once, beside what lists need.
 create table rotor.payloads (
@@ -141,6 +208,7 @@ create table rotor.deliveries (
   duration_ms int not null,
   output      text,
   error       text,
+  detail      text,        -- JSON: heads of request and response, times of the parts of the call
   primary key (job_id, delivery)
 );
 
@@ -224,11 +292,59 @@ create table rotor.schedules (
   timezone     text not null,
   body         bytea not null,
   content_type text not null,
+  overlap      text not null default 'allow' check (overlap in ('allow', 'skip')),
+  catch_up     text not null default 'last' check (catch_up in ('none', 'last', 'all')),
   owned        boolean not null default false,  -- made by a function's cron trigger; goes with it
   paused_at    timestamptz,
   next_at      timestamptz not null,
   last_at      timestamptz,
+  last_job_id  uuid,                            -- what its last tick enqueued
   unique (workspace_id, name)
 );
 
 create index schedules_next on rotor.schedules (next_at) where paused_at is null;
+
+-- The third door: rows that people insert in transactions of their own, moved through the same code soon after.
+create table rotor.inbox (
+  seq          bigint generated always as identity primary key,
+  workspace_id text not null default 'default',
+  kind         text not null,               -- 'job' or 'event'
+  target       text not null,               -- the queue's, or the event's, name
+  id           text,                        -- the job_id, or the event's id
+  payload      json,                        -- json, not jsonb: it keeps its text
+  options      jsonb not null default '{}',
+  inserted_at  timestamptz not null default clock_timestamp()
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_cost_delay = 0);
+
+-- Who wants to be told of what. Its deliveries are jobs of a queue of its own.
+create table rotor.webhooks (
+  id           uuid primary key,
+  workspace_id text not null references rotor.workspaces (id) on delete cascade,
+  name         text not null,
+  queue_id     int not null references rotor.queues (id) on delete cascade,
+  types        text[] not null,             -- '*' for all
+  created_at   timestamptz not null default rotor.clock(),
+  unique (workspace_id, name)
+);
+
+-- What is wrong now, and was told; its row goes when it is told that it recovered.
+create table rotor.alerts (
+  workspace_id text not null references rotor.workspaces (id) on delete cascade,
+  type         text not null,
+  subject      text not null,
+  since        timestamptz not null,
+  primary key (workspace_id, type, subject)
+);
+
+-- Who did what to whom. Only ever appended to; the pruner removes what is older than its retention.
+create table rotor.audit_events (
+  id           uuid primary key,
+  workspace_id text not null,
+  at           timestamptz not null default rotor.clock(),
+  actor        text not null,
+  action       text not null,
+  subject      text not null,
+  details      jsonb not null default '{}'
+);
+
+create index audit_list on rotor.audit_events (workspace_id, id);

@@ -26,6 +26,8 @@ export type Carried = {
   readonly end: End;
   readonly status: number | null;
   readonly durationMs: number;
+  /** JSON text: heads and timing of the call; see `core/detail.ts`. */
+  readonly detail?: string | null;
   readonly hash?: string;
 };
 

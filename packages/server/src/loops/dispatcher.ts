@@ -156,6 +156,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       policy,
       status: carried.status,
       durationMs: carried.durationMs,
+      detail: carried.detail ?? null,
       random: random(),
     };
     for (;;) {

@@ -19,15 +19,17 @@ export type LogEntry = {
   readonly output: string | null;
   /** JSON text. */
   readonly error: string | null;
+  /** JSON text: what of the call itself is kept, for who inspects the attempt; see `core/detail.ts`. */
+  readonly detail?: string | null;
 };
 
 /** The log is written once: a repetition after a lost reply changes nothing. */
 const log = sql(
   "finish.log",
-  `insert into rotor.deliveries (job_id, delivery, attempt, outcome, status, ended_at, duration_ms, output, error)
-   select job_id, delivery, attempt, outcome, status, rotor.clock(), duration_ms, output, error
-     from unnest($1::uuid[], $2::int[], $3::int[], $4::text[], $5::int[], $6::float8[], $7::text[], $8::text[])
-       as item (job_id, delivery, attempt, outcome, status, duration_ms, output, error)
+  `insert into rotor.deliveries (job_id, delivery, attempt, outcome, status, ended_at, duration_ms, output, error, detail)
+   select job_id, delivery, attempt, outcome, status, rotor.clock(), duration_ms, output, error, detail
+     from unnest($1::uuid[], $2::int[], $3::int[], $4::text[], $5::int[], $6::float8[], $7::text[], $8::text[], $9::text[])
+       as item (job_id, delivery, attempt, outcome, status, duration_ms, output, error, detail)
    on conflict (job_id, delivery) do nothing`,
 );
 
@@ -61,6 +63,7 @@ export async function logEnds(
     entries.map((entry) => Math.round(entry.durationMs)),
     entries.map((entry) => entry.output),
     entries.map((entry) => entry.error),
+    entries.map((entry) => entry.detail ?? null),
   ]);
   const finished = entries.filter(
     (entry) => entry.state === "completed" || entry.state === "failed" || entry.state === "cancelled",

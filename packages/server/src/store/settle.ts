@@ -19,6 +19,8 @@ export type Settlement = Pick<Claimed, "jobId" | "delivery" | "attempt"> & {
   readonly parentId: string | null;
   readonly status: number | null;
   readonly durationMs: number;
+  /** See `LogEntry`. */
+  readonly detail?: string | null;
   /** For an answer that is no answer: see `decideWait`. In [0, 1). */
   readonly random: number;
 };
@@ -283,4 +285,5 @@ const entry = ({ item, outcome }: Move): LogEntry => ({
   durationMs: item.durationMs,
   output: outcome.output,
   error: outcome.error === null ? null : JSON.stringify(outcome.error),
+  detail: item.detail ?? null,
 });
