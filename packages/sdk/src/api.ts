@@ -70,6 +70,21 @@ export type Delivery = {
   readonly durationMs: number;
   readonly output?: Untyped;
   readonly error: WireError | null;
+  /** As sent; signatures, capabilities and secrets are replaced by `…`. Missing where nothing was sent. */
+  readonly request?: { readonly url: string; readonly headers: Readonly<Record<string, string>> };
+  /** Missing where no head of an answer came. */
+  readonly response?: { readonly headers: Readonly<Record<string, string>> };
+  /** Where the time went; a part that was not reached is missing. */
+  readonly timing?: {
+    /** From being due to being sent off. */
+    readonly queueMs?: number;
+    /** Until there was a connection. */
+    readonly connectMs?: number;
+    /** Until the answer's head. */
+    readonly waitMs?: number;
+    /** Until its end. */
+    readonly readMs?: number;
+  };
 };
 
 export type Job = {

@@ -50,9 +50,35 @@ test("a request that Rotor did not sign gets 401 and never reaches the function"
   const unsigned = new Request("http://app.test/", { method: "POST", body: "{}" });
   for (const request of [changed, unsigned])
     expect((await callbackHandler({ secret }, reached)(request)).status).toBe(401);
-  expect((await callbackHandler({ secret: undefined }, reached)(delivery("{}"))).status).toBe(401);
   expect((await callbackHandler({ secret }, reached)(new Request("http://app.test/"))).status).toBe(405);
   expect(reached).not.toHaveBeenCalled();
+});
+
+test("an endpoint without a secret says so, rather than that the signature is wrong", async () => {
+  const reached = vi.fn();
+  for (const none of [undefined, "", [undefined], () => undefined]) {
+    const response = await callbackHandler({ secret: none }, reached)(delivery("{}"));
+    expect([response.status, await response.json()]).toMatchObject([500, { error: { code: "no_secret" } }]);
+  }
+  expect(reached).not.toHaveBeenCalled();
+});
+
+test("a body beyond any delivery's size is refused unread", async () => {
+  const response = await callbackHandler({ secret }, vi.fn())(delivery("x".repeat(6 * 1024 * 1024)));
+  expect(response.status).toBe(413);
+});
+
+test("a Response is sent as it is: a 202 for work that ends later, by a POST to the URL that the job brings", async () => {
+  let later: string | undefined;
+  const handler = callbackHandler({ secret }, ({ completeUrl, headers }) => {
+    later = `${headers.get("x-rotor-queue")} ${completeUrl}`;
+    return new Response(null, { status: 202, headers: { "x-rotor-async": "true" } });
+  });
+  const response = await handler(
+    delivery("{}", { "x-rotor-complete-url": "http://rotor.test/complete", "x-rotor-queue": "enrichment" }),
+  );
+  expect([response.status, response.headers.get("x-rotor-async")]).toEqual([202, "true"]);
+  expect(later).toBe("enrichment http://rotor.test/complete");
 });
 
 test("an error is answered with 500 and its message, without its stack", async () => {

@@ -1,5 +1,6 @@
 /** The public surface of `@rotorsh/sdk`, and nothing else. */
 
+export type { RouteHandler } from "./adapters/any.js";
 export { nodeHandler } from "./adapters/node.js";
 export type * from "./api.js";
 export type { Backoff } from "./backoff.js";
@@ -39,7 +40,7 @@ export {
   type RotorFunction,
 } from "./function.js";
 export type { Jsonify } from "./json.js";
-export { type ServeOptions, serveWorkflow } from "./mount.js";
+export { type ServableApp, type ServeOptions, serveWorkflow } from "./mount.js";
 export type { Json, MatchObject } from "./protocol.js";
 export { type WorkflowHandler, type WorkflowOptions, workflowHandler } from "./serve.js";
 export {

@@ -1,12 +1,10 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { Hono } from "hono";
 import { afterEach, expect, test, vi } from "vitest";
 import { nodeHandler } from "./adapters/node.js";
 import type { RotorFunction } from "./function.js";
 import { createFunction } from "./function.js";
-import { serveWorkflow } from "./mount.js";
 import type { Manifest } from "./protocol.js";
 import { answerContext, DEVELOPMENT_SIGNING_KEY, manifestContext } from "./protocol.js";
 import { workflowHandler } from "./serve.js";
@@ -196,15 +194,6 @@ test("the app's own ROTOR_BASE_URL is where checkpoints go", async () => {
   vi.stubEnv("ROTOR_BASE_URL", new URL(peer.url).origin);
   peer.url = "http://rotor.invalid/v1/checkpoints";
   expect(await peer.deliver(peer.create("one"))).toMatchObject({ status: "completed", output: 1 });
-});
-
-test("serveWorkflow mounts on Hono, and only there", async () => {
-  const app = new Hono();
-  serveWorkflow(app, { functions: [hello], signingKey: KEY });
-  const signature = { "x-rotor-signature": signRotor("", KEY, now()), "x-rotor-nonce": NONCE };
-  expect((await app.request("/api/rotor", { headers: signature })).status).toBe(200);
-  expect((await app.request("/api/rotor")).status).toBe(401);
-  expect(() => serveWorkflow({} as Hono, { functions: [hello] })).toThrow("serveWorkflow mounts on a Hono app");
 });
 
 type Parsed = { rawBody?: unknown; body?: unknown };

@@ -2,6 +2,7 @@
 
 import { sha256Hex } from "#hmac";
 import { send } from "#transport";
+import { FETCH_REMEDY, rawBodyMissing } from "./adapters/fetch.js";
 import type { AnswerTiming } from "./answer.js";
 import { ANSWER_TIMING, refusal, responseTo, signedResponse } from "./answer.js";
 import { fetchSteps, reachableUrl } from "./checkpoint.js";
@@ -15,7 +16,7 @@ import { laneTo } from "./lane.js";
 import type { Answer, DeliveryRequest, FunctionManifest, Manifest } from "./protocol.js";
 import { answerContext, DEVELOPMENT_SIGNING_KEY, headers, manifestContext, PROTOCOL_VERSION } from "./protocol.js";
 import { replay } from "./replay.js";
-import { readBody } from "./request-body.js";
+import { MAX_BODY_BYTES, readBody } from "./request-body.js";
 import { signAnswer, verifyRotorSignature } from "./signature.js";
 
 export type WorkflowOptions = {
@@ -40,8 +41,6 @@ export type WorkflowHandler = {
 };
 
 const SDK = "rotor-js/0.1.0";
-/** A delivery is at most 1 MiB; this leaves room for servers of later versions. */
-const MAX_BODY_BYTES = 5 * 1024 * 1024;
 const SYNC_TIMEOUT_MS = 30_000;
 const UNTOUCHED = JSON.stringify({ error: { code: "draining", message: "This app is shutting down" } });
 const DEFAULT_BASE_URL = "http://127.0.0.1:7686";
@@ -193,6 +192,7 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
         return refusal(405, "method_not_allowed", "GET, PUT and POST are what a Rotor app answers");
       }
       const keys = keysFor(options, env);
+      if (request.bodyUsed) return rawBodyMissing(FETCH_REMEDY);
       const body = request.method === "GET" ? new Uint8Array() : await readBody(request, MAX_BODY_BYTES);
       if (!body) return refusal(413, "body_too_large", `A delivery is at most ${MAX_BODY_BYTES} bytes`);
       if (!verifyRotorSignature(body, request.headers.get(headers.signature), keys.secrets)) {

@@ -31,16 +31,6 @@ create table rotor.api_keys (
   revoked_at   timestamptz
 );
 
--- Signing keys of a workspace, sealed. More than one is active while a rotation overlaps.
-create table rotor.signing_keys (
-  id           uuid primary key,
-  workspace_id text not null references rotor.workspaces (id) on delete cascade,
-  queue_id     int,                             -- a queue's own secret; null: the workspace's
-  sealed       text not null,
-  created_at   timestamptz not null default rotor.clock(),
-  expires_at   timestamptz
-);
-
 -- Values that a queue's URL and headers may name as ${{ secrets.NAME }}; sealed, written and never read back.
 create table rotor.secrets (
   workspace_id text not null references rotor.workspaces (id) on delete cascade,
@@ -108,6 +98,20 @@ create table rotor.queues (
   unique (workspace_id, kind, name),
   check ((rate_limit is null) = (rate_period_ms is null))
 );
+
+-- Signing keys of a workspace, or of one queue, sealed. More than one is active while a rotation overlaps. Ended ones stay:
+-- a server that is started with one of them must know it as old, not take it for a stranger's.
+create table rotor.signing_keys (
+  id           uuid primary key,
+  workspace_id text not null references rotor.workspaces (id) on delete cascade,
+  queue_id     int references rotor.queues (id) on delete cascade, -- a queue's own secret; null: the workspace's
+  sealed       text not null,
+  created_at   timestamptz not null default rotor.clock(),
+  expires_at   timestamptz                                         -- signs until then
+);
+
+create index signing_keys_owner on rotor.signing_keys (workspace_id);
+create index signing_keys_queue on rotor.signing_keys (queue_id) where queue_id is not null;
 
 -- What jobs share beyond their queue, and the row to lock for it. `turn`: a concurrency key of the workspace, so many
 -- active jobs at a time over all queues. `rate`: one value of a queue's rate_key.
@@ -178,6 +182,9 @@ create table rotor.slots (
 create index slots_queue on rotor.slots (queue_id, until);
 create index slots_key on rotor.slots (key_id, until) where key_id is not null;
 
+-- The dead letters. No other job has an entry, so that it costs nothing but when one fails.
+create index jobs_failed on rotor.jobs (queue_id, id) where state = 'failed';
+
 -- What was enqueued, inserted once, beside what lists need.
 create table rotor.payloads (
   job_id       uuid primary key,
@@ -191,7 +198,7 @@ create table rotor.payloads (
   tags         text[],
   event_id     uuid,                  -- the event that started this run
   replay_of    uuid
-);
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_scale_factor = 0.05);
 
 create unique index payloads_key on rotor.payloads (queue_id, key) where key is not null;
 create index payloads_list on rotor.payloads (queue_id, job_id);
@@ -210,7 +217,7 @@ create table rotor.deliveries (
   error       text,
   detail      text,        -- JSON: heads of request and response, times of the parts of the call
   primary key (job_id, delivery)
-);
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_scale_factor = 0.05);
 
 create sequence rotor.step_seq;
 
@@ -266,7 +273,7 @@ create table rotor.events (
   received_at  timestamptz not null,  -- read under the name's lock: time order is commit order for a name
   cursor       text,                  -- last waiting step seen
   due_at       timestamptz            -- not null: effects are left
-);
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_scale_factor = 0.05);
 
 create unique index events_key on rotor.events (workspace_id, key);
 create index events_name on rotor.events (workspace_id, name, received_at);
@@ -299,6 +306,11 @@ create table rotor.schedules (
   next_at      timestamptz not null,
   last_at      timestamptz,
   last_job_id  uuid,                            -- what its last tick enqueued
+  -- Ticks that enqueued nothing, and the last of them: the job before was not finished; catch_up did not make up for it.
+  skipped      int not null default 0,
+  skipped_at   timestamptz,
+  missed       int not null default 0,
+  missed_at    timestamptz,
   unique (workspace_id, name)
 );
 
@@ -313,7 +325,10 @@ create table rotor.inbox (
   id           text,                        -- the job_id, or the event's id
   payload      json,                        -- json, not jsonb: it keeps its text
   options      jsonb not null default '{}',
-  inserted_at  timestamptz not null default clock_timestamp()
+  inserted_at  timestamptz not null default clock_timestamp(),
+  -- As much as the HTTP API takes. Whoever inserts more is told by his own statement, while he still has it in hand.
+  constraint inbox_payload_of_1_mib check (octet_length(payload::text) <= 1048576),
+  constraint inbox_row_of_64_kib check (octet_length(workspace_id || kind || target || coalesce(id, '') || options::text) <= 65536)
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_cost_delay = 0);
 
 -- Who wants to be told of what. Its deliveries are jobs of a queue of its own.
@@ -336,6 +351,25 @@ create table rotor.alerts (
   primary key (workspace_id, type, subject)
 );
 
+-- Jobs that a person said yes to; a no is in the log. Goes with its job.
+create table rotor.approvals (
+  job_id       uuid primary key references rotor.jobs (id) on delete cascade,
+  workspace_id text not null,
+  reason       text,
+  decided_at   timestamptz not null
+);
+
+create index approvals_list on rotor.approvals (workspace_id, job_id);
+
+-- How deliveries of a queue went, by minute, as its nodes saw it; kept for minutes, and only where a webhook is told.
+create table rotor.tallies (
+  queue_id int not null references rotor.queues (id) on delete cascade,
+  at       timestamptz not null,
+  ended    int not null,
+  failed   int not null,
+  primary key (queue_id, at)
+);
+
 -- Who did what to whom. Only ever appended to; the pruner removes what is older than its retention.
 create table rotor.audit_events (
   id           uuid primary key,
@@ -348,3 +382,16 @@ create table rotor.audit_events (
 );
 
 create index audit_list on rotor.audit_events (workspace_id, id);
+
+-- How far the pruner is: one row for each thing that is swept from its oldest row on, again and again. Whoever takes a step
+-- holds its row, so that any number of nodes share the work.
+create table rotor.sweeps (
+  what     text not null check (what in ('jobs', 'events', 'audit', 'keys', 'rest')),
+  queue_id int not null default 0,       -- of jobs
+  cursor   uuid,                         -- the last row looked at; null: from the start
+  began_at timestamptz,                  -- of the sweep under way
+  next_at  timestamptz not null default '-infinity',
+  primary key (what, queue_id)
+);
+
+insert into rotor.sweeps (what) values ('rest'), ('events'), ('audit');

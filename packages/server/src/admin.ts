@@ -6,6 +6,7 @@ import { startEmbedded } from "./postgres/embedded.js";
 import { checkStore } from "./postgres/guard.js";
 import { cancelUnfinished } from "./store/control.js";
 import { type Db, openDb } from "./store/db.js";
+import { ensureProducer } from "./store/inbox-role.js";
 import { type Violation, violations } from "./store/invariants.js";
 import { migrate as migrateDb } from "./store/migrate.js";
 import { type Scope, writeSetting } from "./store/workspaces.js";
@@ -29,7 +30,13 @@ export async function withStore<T>(config: Config, work: (db: Db) => Promise<T>)
 }
 
 /** Applies what is missing; answers the names of what it applied. */
-export const migrate = (config: Config): Promise<string[]> => withStore(config, migrateDb);
+export const migrate = (config: Config): Promise<string[]> =>
+  withStore(config, async (db) => {
+    const applied = await migrateDb(db);
+    // Where it may not, a start says what to run.
+    await ensureProducer(db);
+    return applied;
+  });
 
 /** A new API key, shown once. The database is brought up to date and bootstrapped first, so that this may be the first command. */
 export const makeKey = (

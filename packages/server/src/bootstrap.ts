@@ -8,15 +8,9 @@ import { newId } from "./core/ids.js";
 import { open, parseKeys, type SealKeys, seal } from "./core/seal.js";
 import { localEncryptionKey } from "./postgres/local-state.js";
 import type { Db } from "./store/db.js";
-import {
-  createWorkspace,
-  findApiKey,
-  insertApiKeyOnce,
-  insertSigningKey,
-  listSigningKeys,
-  readSetting,
-  settingOnce,
-} from "./store/workspaces.js";
+import { signingContext } from "./store/keyring.js";
+import { insertSigningKey, pastSigningKeys } from "./store/signing-keys.js";
+import { createWorkspace, findApiKey, insertApiKeyOnce, isHeld, settingOnce } from "./store/workspaces.js";
 
 export type BootstrapOptions = {
   readonly environment: string;
@@ -44,9 +38,6 @@ export function sealKeysOf(config: Config): SealKeys {
   return parseKeys(localEncryptionKey(config.dataDir));
 }
 
-/** What a signing key is sealed for: moved to another workspace's row, it does not open. */
-export const sealContext = (workspace: string): string => `signing:${workspace}`;
-
 export async function bootstrap(db: Db, options: BootstrapOptions): Promise<Bootstrapped> {
   const environment = await settingOnce(db, "environment", options.environment);
   const tokenSecret = open(
@@ -57,22 +48,24 @@ export async function bootstrap(db: Db, options: BootstrapOptions): Promise<Boot
   await createWorkspace(db, DEFAULT_WORKSPACE, "Default");
   await ensureSigningKey(db, DEFAULT_WORKSPACE, options);
   if (options.bootstrapKey !== undefined) await ensureApiKey(db, options.bootstrapKey);
-  const held = environment !== options.environment || (await readSetting(db, "held")) === "true";
-  return { tokenSecret, held, environment };
+  return { tokenSecret, held: await isHeld(db, options.environment), environment };
 }
 
 /** Two nodes that start at once may both insert; the newest active one signs, and both verify. */
 async function ensureSigningKey(db: Db, workspace: string, { dev, signingKey, keys }: BootstrapOptions): Promise<void> {
   const wanted = signingKey ?? (dev ? DEVELOPMENT_SIGNING_KEY : undefined);
-  const stored = await listSigningKeys(db, workspace);
+  const context = signingContext(workspace, null);
+  const stored = await pastSigningKeys(db, workspace);
   if (stored.length === 0) {
-    await insertSigningKey(db, newId(), workspace, seal(keys, wanted ?? newSecret(), sealContext(workspace)));
+    const sealed = seal(keys, wanted ?? newSecret(), context);
+    await insertSigningKey(db, { id: newId(), workspace, queueId: null, sealed });
     return;
   }
-  const known = stored.map((row) => open(keys, row.sealed, sealContext(workspace)));
-  if (signingKey !== undefined && !known.includes(signingKey)) {
+  // One that was rotated away is no other one: a server that still names it must come up again after a crash.
+  const isKnown = signingKey === undefined || stored.some((row) => open(keys, row.sealed, context) === signingKey);
+  if (!isKnown) {
     throw new ConfigError(
-      "ROTOR_SIGNING_KEY differs from the signing key that this database was first started with. Unset the variable, or set it to that key.",
+      "ROTOR_SIGNING_KEY differs from the signing key of this database. Unset the variable, or set it to that key. To change the key, run `rotor keys rotate`: the old one stays good meanwhile.",
     );
   }
 }

@@ -1,5 +1,6 @@
 /** The environment, read once into one frozen object. Nothing else reads `process.env`. */
 import { hostname } from "node:os";
+import { readRetention, type SystemRetention } from "./core/retention.js";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -22,6 +23,8 @@ export type Config = {
   readonly encryptionKeys: string | undefined;
   readonly logLevel: string;
   readonly nodeLabel: string;
+  /** How long finished things are kept. */
+  readonly retention: SystemRetention;
 };
 
 /** A setting that cannot be; the message says what to write. */
@@ -81,7 +84,16 @@ export function readConfig(env: Environment, options: ConfigOptions): Config {
     encryptionKeys,
     logLevel: env.ROTOR_LOG_LEVEL || "info",
     nodeLabel: env.ROTOR_NODE_ID || hostname(),
+    retention: retention(env.ROTOR_RETENTION),
   });
+}
+
+function retention(text = ""): SystemRetention {
+  try {
+    return readRetention(text);
+  } catch (error) {
+    throw new ConfigError(`ROTOR_RETENTION: ${(error as Error).message}.`);
+  }
 }
 
 function number(name: string, text: string | undefined, fallback: number, min: number, max: number): number {

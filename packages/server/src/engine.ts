@@ -2,24 +2,32 @@
 
 import { decide, type End, FINISHED } from "./core/job.js";
 import { limits } from "./core/limits.js";
+import type { SystemRetention } from "./core/retention.js";
 import type { Policy } from "./delivery/guard.js";
 import type { Pools } from "./delivery/pools.js";
 import type { Feed } from "./feed.js";
 import type { Engine } from "./http/engine.js";
+import { readInboxRow } from "./http/inbox-row.js";
+import { createAdoption } from "./loops/adoption.js";
 import { type Carried, carry } from "./loops/courier.js";
 import { createDispatcher } from "./loops/dispatcher.js";
+import { createInbox } from "./loops/inbox.js";
+import { createKeeper } from "./loops/keeper.js";
 import { createLease } from "./loops/lease.js";
+import { createPruner } from "./loops/pruner.js";
 import { createRescuer } from "./loops/rescuer.js";
 import { createScheduler } from "./loops/scheduler.js";
 import { createWaker } from "./loops/waker.js";
+import { createWatcher } from "./loops/watcher.js";
 import { listApps } from "./store/apps.js";
 import { batchWriter } from "./store/batch.js";
 import { type Checkpoint, type Checkpointed, checkpoint } from "./store/checkpoint.js";
 import type { Db } from "./store/db.js";
 import { type Enqueued, enqueue, type NewJob } from "./store/enqueue.js";
+import type { Keyring } from "./store/keyring.js";
 import type { LoadedJob } from "./store/load.js";
 import { isDisconnect } from "./store/outage.js";
-import { publish } from "./store/publish.js";
+import { type NewEvent, type Published, publish } from "./store/publish.js";
 import { renewAccepted } from "./store/rescue.js";
 import { type Settled, type Settlement, settle } from "./store/settle.js";
 import { readHeldJob } from "./store/views.js";
@@ -31,11 +39,14 @@ export type EngineOptions = {
   readonly policy: Policy;
   readonly feed: Feed;
   readonly tokenSecret: string;
-  readonly secrets: (workspace: string) => Promise<readonly string[]>;
+  readonly keyring: Keyring;
+  /** At the start; while it is, the engine looks whether the database was adopted. */
   readonly held: boolean;
+  /** The server's, which the database is to belong to. */
+  readonly environment: string;
   readonly nodeLabel: string;
+  readonly retention: SystemRetention;
   readonly config: Engine["config"];
-  readonly createWorkspace: Engine["createWorkspace"];
   readonly onError: (error: unknown) => void;
 };
 
@@ -51,7 +62,8 @@ const FINISH_POLL_MS = 500;
 export function createEngine(options: EngineOptions): RunningEngine {
   const { db, pools, feed, onError } = options;
   let draining = false;
-  const held = (): boolean => options.held;
+  const { keyring } = options;
+  const secrets = (workspace: string, queueId?: number) => keyring.signing(workspace, queueId);
 
   const enqueuer = batchWriter<NewJob, Enqueued>((jobs) => db.transact((t) => enqueue(t, jobs)), {
     size: limits.writeBatch,
@@ -82,6 +94,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
 
   const onSettled = (job: LoadedJob, settled: Settled, carried: Carried): void => {
     if (settled.kind === "settled") {
+      watcher.note(job.queue.id, settled.outcome);
       if ((FINISHED as readonly string[]).includes(settled.state)) tellFinished(job.jobId);
       if (settled.resumed.length > 0) waker.tell();
     }
@@ -108,12 +121,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     if (appId === null || resyncing.has(appId)) return;
     resyncing.add(appId);
     try {
-      const result = await sync(
-        { db, pools, dev: options.config.dev, secrets: options.secrets },
-        workspace,
-        url,
-        false,
-      );
+      const result = await sync({ db, pools, dev: options.config.dev, secrets }, workspace, url, false);
       if (!result.ok) onError(new Error(result.message));
     } catch (error) {
       onError(error);
@@ -122,16 +130,41 @@ export function createEngine(options: EngineOptions): RunningEngine {
     }
   };
 
+  /** Apps may have changed while nobody looked. */
+  const syncApps = async (): Promise<void> => {
+    for (const app of await listApps(db, null)) {
+      void sync({ db, pools, dev: options.config.dev, secrets }, app.workspace, app.url, false).catch(onError);
+    }
+  };
+
+  const adoption = createAdoption({
+    db,
+    environment: options.environment,
+    held: options.held,
+    async onAdopted() {
+      wake();
+      await syncApps();
+    },
+    onError,
+  });
+  const { held } = adoption;
   const dispatcher = createDispatcher({
     db,
     lease,
     settler,
     held,
     onSettled,
+    onBlocked: () => keeper.wake(),
     onError,
     carry: (job, steps, signal) =>
       carry(
-        { pools, publicUrl: options.config.publicUrl, tokenSecret: options.tokenSecret, secrets: options.secrets },
+        {
+          pools,
+          publicUrl: options.config.publicUrl,
+          tokenSecret: options.tokenSecret,
+          secrets,
+          secretValues: keyring.secretValues,
+        },
         job,
         steps,
         signal,
@@ -139,38 +172,54 @@ export function createEngine(options: EngineOptions): RunningEngine {
   });
   const rescuer = createRescuer({ db, lease, held, onRescued: wake, onError });
   const scheduler = createScheduler({ db, held, onDue: wake, onError });
+  const pruner = createPruner({ db, retention: options.retention, held, onError });
+  const watcher = createWatcher({ db, held, onTold: wake, onError });
+  const keeper = createKeeper({ db, held, onOpened: wake, onError });
+
+  const tellPublished = (event: NewEvent, { id, runs, resumed, duplicate }: Published): void =>
+    feed.publish({
+      workspace: event.workspace,
+      type: "event",
+      event: event.name,
+      id,
+      duplicate,
+      runs: runs.map((run) => run.id),
+      resumed,
+    });
+  const inbox = createInbox({
+    db,
+    held,
+    read: readInboxRow,
+    onMoved({ events }) {
+      wake();
+      for (const { event, published } of events) tellPublished(event, published);
+    },
+    onError,
+  });
 
   const engine: Engine = {
     db,
     config: options.config,
     policy: options.policy,
     tokenSecret: options.tokenSecret,
+    keyring,
     feed,
     async enqueue(job) {
       const result = await enqueuer.write(job);
-      if (!result.duplicate) wake();
+      if (!result.duplicate || result.replaced) wake();
+      if (result.blocked) keeper.wake();
       return result;
     },
     async enqueueAll(jobs) {
       const results = await db.transact((t) => enqueue(t, jobs));
       wake();
+      if (results.some((result) => result.blocked)) keeper.wake();
       return results;
     },
     async publish(events) {
       const results = await publish(db, events);
       if (results.some((each) => each.runs.length > 0 || each.resumed.length > 0)) wake();
-      for (const [index, event] of events.entries()) {
-        const { id, runs, resumed, duplicate } = results[index]!;
-        feed.publish({
-          workspace: event.workspace,
-          type: "event",
-          event: event.name,
-          id,
-          duplicate,
-          runs: runs.map((run) => run.id),
-          resumed,
-        });
-      }
+      for (const [index, event] of events.entries()) tellPublished(event, results[index]!);
       return results;
     },
     async checkpoint(item) {
@@ -226,11 +275,10 @@ export function createEngine(options: EngineOptions): RunningEngine {
     },
     heartbeat: (jobId, delivery) => renewAccepted(db, jobId, delivery),
     sync: async (workspace, url, move) => {
-      const result = await sync({ db, pools, dev: options.config.dev, secrets: options.secrets }, workspace, url, move);
+      const result = await sync({ db, pools, dev: options.config.dev, secrets }, workspace, url, move);
       if (result.ok) wake();
       return result;
     },
-    createWorkspace: options.createWorkspace,
     wake,
     async finished(jobId, ms, signal) {
       const until = performance.now() + ms;
@@ -268,21 +316,24 @@ export function createEngine(options: EngineOptions): RunningEngine {
     async start() {
       await lease.start();
       await waker.start();
-      for (const loop of [dispatcher.loop, rescuer, scheduler]) loop.start();
-      // Apps may have changed while nobody looked. They are not ours to speak to while the database is another's.
-      if (held()) return;
-      for (const app of await listApps(db, null)) {
-        void sync(
-          { db, pools, dev: options.config.dev, secrets: options.secrets },
-          app.workspace,
-          app.url,
-          false,
-        ).catch(onError);
-      }
+      adoption.start();
+      // What went wrong while no server ran is seen before it is made good.
+      await watcher.tick().catch(onError);
+      for (const loop of [dispatcher.loop, rescuer, watcher, scheduler, keeper, inbox, pruner]) loop.start();
+      // They are not ours to speak to while the database is another's.
+      if (!held()) await syncApps();
     },
     async stop(drainMs) {
       draining = true;
-      await Promise.all([rescuer.stop(), scheduler.stop()]);
+      await Promise.all([
+        adoption.stop(),
+        watcher.stop(),
+        rescuer.stop(),
+        scheduler.stop(),
+        keeper.stop(),
+        inbox.stop(),
+        pruner.stop(),
+      ]);
       await dispatcher.drain(drainMs);
       await Promise.all([enqueuer.idle(), settler.idle(), checkpointer.idle()]);
       await waker.stop();

@@ -2,15 +2,13 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
-import { newSecret } from "@rotorsh/sdk/signature";
 import { pino } from "pino";
-import { bootstrap, sealContext, sealKeysOf } from "./bootstrap.js";
+import { bootstrap, sealKeysOf } from "./bootstrap.js";
 import { type Config, ConfigError } from "./config.js";
-import { newId } from "./core/ids.js";
 import { limits } from "./core/limits.js";
-import { open, seal } from "./core/seal.js";
-import { parsePolicy } from "./delivery/guard.js";
-import { Pools } from "./delivery/pools.js";
+import { type Policy, parsePolicy } from "./delivery/guard.js";
+import { ownPostgres, ownService } from "./delivery/own-services.js";
+import { Pools, type PoolsOptions } from "./delivery/pools.js";
 import { createEngine } from "./engine.js";
 import { createFeed } from "./feed.js";
 import { createApp } from "./http/app.js";
@@ -18,8 +16,9 @@ import { createLoop } from "./loops/loop.js";
 import { type Embedded, startEmbedded } from "./postgres/embedded.js";
 import { checkStore } from "./postgres/guard.js";
 import { openDb } from "./store/db.js";
+import { ensureProducer } from "./store/inbox-role.js";
+import { createKeyring } from "./store/keyring.js";
 import { migrate } from "./store/migrate.js";
-import { createWorkspace, insertSigningKey, listSigningKeys } from "./store/workspaces.js";
 
 export type Rotor = {
   /** Where it listens: `http://127.0.0.1:7686`. */
@@ -38,11 +37,12 @@ export const VERSION = "0.1.0";
 const DRAIN_MS = 30_000;
 /** How often the embedded Postgres is looked after: one look at its process. */
 const KEEP_MS = 500;
-/** Signing keys are read anew this often: a rotation overlaps for far longer. */
-const SECRETS_KEPT_MS = 5_000;
+
+/** How deliveries see the world, where that is not the operating system's business: the names, the certificates. */
+export type Outside = Pick<PoolsOptions, "resolve" | "ca">;
 
 /** Starts a server. Throws a ConfigError, or what stands in the way of its store, with a sentence that says what to do. */
-export async function startRotor(config: Config): Promise<Rotor> {
+export async function startRotor(config: Config, outside: Outside = {}): Promise<Rotor> {
   const log = pino(
     {
       level: config.logLevel,
@@ -87,6 +87,8 @@ export async function startRotor(config: Config): Promise<Rotor> {
     }
     const applied = await migrate(db);
     if (applied.length > 0) log.info({ applied }, "migrated");
+    const toRun = await ensureProducer(db);
+    if (toRun !== undefined) log.info(toRun);
     const { tokenSecret, held, environment } = await bootstrap(db, {
       environment: config.environment,
       dev: config.mode === "dev",
@@ -95,8 +97,14 @@ export async function startRotor(config: Config): Promise<Rotor> {
       keys,
     });
 
-    const policy = parsePolicy(config.allowPrivateUrls);
-    const pools = new Pools({ policy, connections: 50 });
+    const own = ownPostgres(config.databaseUrl ?? embedded!.url);
+    const policy: Policy = { ...parsePolicy(config.allowPrivateUrls), own };
+    const pools = new Pools({
+      policy,
+      connections: 50,
+      ...outside,
+      onBlocked: (reason) => log.warn({ reason }, "no connection is made for a delivery"),
+    });
     closers.push(() => pools.close());
     const feed = createFeed();
     const store = embedded
@@ -106,31 +114,21 @@ export async function startRotor(config: Config): Promise<Rotor> {
     await listen(http, config.port, config.host);
     closers.push(() => closeServer(http));
     const { port } = http.address() as AddressInfo;
+    own.push(ownService(config.host, port));
     const url = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${port}`;
 
-    const kept = new Map<string, { readonly at: number; readonly secrets: readonly string[] }>();
-    const secrets = async (workspace: string): Promise<readonly string[]> => {
-      const known = kept.get(workspace);
-      if (known !== undefined && performance.now() - known.at < SECRETS_KEPT_MS) return known.secrets;
-      const read = (await listSigningKeys(db, workspace)).map((row) => open(keys, row.sealed, sealContext(workspace)));
-      kept.set(workspace, { at: performance.now(), secrets: read });
-      return read;
-    };
     const { engine, start, stop } = createEngine({
       db,
       pools,
       policy,
       feed,
       tokenSecret,
-      secrets,
+      keyring: createKeyring(db, keys),
       held,
+      environment: config.environment,
       nodeLabel: config.nodeLabel,
+      retention: config.retention,
       config: { dev: config.mode === "dev", publicUrl: config.publicUrl ?? url, environment, version: VERSION, store },
-      createWorkspace: async (id, name) => {
-        if (!(await createWorkspace(db, id, name))) return false;
-        await insertSigningKey(db, newId(), id, seal(keys, newSecret(), sealContext(id)));
-        return true;
-      },
       onError,
     });
     const app = createApp(engine, { log });

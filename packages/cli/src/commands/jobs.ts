@@ -1,6 +1,6 @@
 /** `rotor jobs …`: jobs of a callback queue. Failed ones are in `dlq.ts` too. */
 
-import type { Duration, Enqueued, Job, JobFilter } from "@rotorsh/sdk";
+import type { Delivery, Duration, Enqueued, Job, JobFilter } from "@rotorsh/sdk";
 import type { Command } from "commander";
 import { delay, duration, readJson, several, wholeNumber } from "../arguments.js";
 import { group, type JsonOption, leaf, listLeaf, type PageOptions, show, showPage } from "../command.js";
@@ -33,7 +33,31 @@ function jobLines({ deliveries = [], ...job }: Job): string {
     ["MS", (delivery) => delivery.durationMs],
     ["ERROR", (delivery) => delivery.error?.message],
   ]);
-  return deliveries.length === 0 ? fields(job) : `${fields(job)}\n\n${log}`;
+  const last = deliveries.at(-1);
+  if (last === undefined) return fields(job);
+  return [fields(job), log, callLines(last)].filter((part) => part !== "").join("\n\n");
+}
+
+/** The call of one delivery, as HTTP writes it; nothing where none was made. */
+export function callLines({ delivery, status, request, response, timing = {} }: Delivery): string {
+  if (request === undefined) return "";
+  const head = (headers: Readonly<Record<string, string>>): string[] =>
+    Object.entries(headers).map(([name, value]) => `  ${clean(name)}: ${clean(value)}`);
+  const parts = [
+    ["queue", timing.queueMs],
+    ["connect", timing.connectMs],
+    ["wait", timing.waitMs],
+    ["read", timing.readMs],
+  ].filter(([, ms]) => ms !== undefined);
+  const answer =
+    response === undefined ? ["  no answer came"] : [`  ${status ?? "broken off"}`, ...head(response.headers)];
+  return [
+    `Delivery ${delivery}: POST ${clean(request.url)}`,
+    ...head(request.headers),
+    "Answer:",
+    ...answer,
+    `Time: ${parts.map(([name, ms]) => `${name} ${ms} ms`).join(", ")}`,
+  ].join("\n");
 }
 
 function addEnqueue(jobs: Command, context: Context): void {

@@ -2,58 +2,60 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { refusal } from "../answer.js";
-import type { WorkflowHandler } from "../serve.js";
+import { type FetchHandler, rawBodyMissing } from "./fetch.js";
+import { type BodyHolder, rawBodyOf } from "./raw-body.js";
 
-/** A body that something before this handler has read already. */
-type MaybeRead = IncomingMessage & { readonly rawBody?: unknown; readonly body?: unknown };
+/** One request as Node and the frameworks on it hand it on. */
+export type NodeCall = {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Where the framework leaves bodies (default: on `request`). */
+  readonly holder?: BodyHolder;
+  /** What its user writes so that the bytes are kept. */
+  readonly remedy: string;
+};
 
-const RAW_BODY_MISSING =
-  "The body was parsed before this handler saw it, and a signature covers its exact bytes. Keep them: mount this handler " +
-  "before the parser, or with Express write app.use(express.json({ verify: (req, _res, buf) => { req.rawBody = buf; } }))";
+const NODE_REMEDY =
+  "Mount this handler before the parser, or keep the bytes as request.rawBody: with Express " +
+  "app.use(express.json({ verify: (req, _res, buf) => { req.rawBody = buf } })); in a Next.js page " +
+  "export const config = { api: { bodyParser: false } }";
 
-const isBytes = (value: unknown): value is Uint8Array | string =>
-  typeof value === "string" || value instanceof Uint8Array;
-
-function streamOf(request: IncomingMessage): ReadableStream<Uint8Array> {
-  const chunks = request[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
-  return new ReadableStream({
-    async pull(stream) {
-      const { done, value } = await chunks.next();
-      if (done) stream.close();
-      else stream.enqueue(new Uint8Array(value));
-    },
-    async cancel() {
-      await chunks.return?.();
-    },
-  });
-}
-
-/** The first of `rawBody`, a body of bytes or text, the unread stream; undefined when only a parsed body is left. */
-function bodyOf(request: MaybeRead): Uint8Array | string | ReadableStream<Uint8Array> | undefined {
-  if (isBytes(request.rawBody)) return request.rawBody;
-  if (isBytes(request.body)) return request.body;
-  return request.readableDidRead || (request.complete && request.body !== undefined) ? undefined : streamOf(request);
-}
-
+/** A client may send any text as Host; one that makes no URL is not worth an exception. */
 function urlOf(request: IncomingMessage): string {
   const encrypted = "encrypted" in request.socket && request.socket.encrypted === true;
   const path = (request as { originalUrl?: string }).originalUrl ?? request.url ?? "/";
-  return `${encrypted ? "https" : "http"}://${request.headers.host ?? "localhost"}${path}`;
+  const url = (host: string) => `${encrypted ? "https" : "http"}://${host}${path}`;
+  const asked = url(request.headers.host ?? "localhost");
+  return URL.canParse(asked) ? asked : url("localhost");
 }
 
-function toRequest(request: MaybeRead): Request | undefined {
+/** Aborts when the one who asked has gone before the answer was written. */
+function signalOf(response: ServerResponse): AbortSignal {
+  const controller = new AbortController();
+  response.once("close", () => {
+    if (!response.writableFinished) controller.abort();
+  });
+  return controller.signal;
+}
+
+/** Undefined when only a parsed body is left of it. */
+function toRequest({ request, response, holder }: NodeCall): Request | undefined {
   const method = request.method ?? "GET";
   const headers = new Headers();
   for (const [name, value] of Object.entries(request.headers)) {
     if (value !== undefined && !name.startsWith(":"))
       headers.set(name, Array.isArray(value) ? value.join(", ") : value);
   }
-  if (method === "GET" || method === "HEAD") return new Request(urlOf(request), { method, headers });
-  const body = bodyOf(request);
-  return body === undefined ? undefined : new Request(urlOf(request), { method, headers, body, duplex: "half" });
+  const plain = { method, headers, signal: signalOf(response) };
+  if (method !== "POST") return new Request(urlOf(request), plain);
+  const body = rawBodyOf(request, holder);
+  // TypeScript's own types of Request do not know `duplex`, nor that bytes are a body.
+  return body && new Request(urlOf(request), { ...plain, body, duplex: "half" } as RequestInit);
 }
 
-async function write(response: Response, to: ServerResponse): Promise<void> {
+async function write(response: Response, { request, response: to }: NodeCall): Promise<void> {
+  // What is left of an unread body would be taken for the next request.
+  if (!request.complete) to.setHeader("connection", "close");
   to.writeHead(response.status, Object.fromEntries(response.headers));
   const reader = response.body?.getReader();
   if (!reader) {
@@ -72,12 +74,27 @@ async function write(response: Response, to: ServerResponse): Promise<void> {
   to.end();
 }
 
+async function answerOf(handler: FetchHandler, call: NodeCall): Promise<Response> {
+  let asked: Request | undefined;
+  try {
+    asked = toRequest(call);
+  } catch (error) {
+    // A method or header that `Request` does not take: nothing of Rotor's. Thrown on, it would end the process.
+    return refusal(400, "bad_request", String(error));
+  }
+  if (!asked) return rawBodyMissing(call.remedy);
+  return handler(asked).catch((error: unknown) => refusal(500, "internal", String(error)));
+}
+
+/** Has the handler answer a call of Node or of a framework on it. Never rejects. */
+export async function answerNode(handler: FetchHandler, call: NodeCall): Promise<void> {
+  const answer = await answerOf(handler, call);
+  // The connection was lost while the answer was written: there is nobody left to tell.
+  await write(answer, call).catch(() => call.response.destroy());
+}
+
 /** A listener for `http.createServer`, and for frameworks that hand on Node's own request and response. */
 export const nodeHandler =
-  (handler: WorkflowHandler) =>
-  async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const asked = toRequest(request);
-    const answer = asked ? await handler(asked) : refusal(500, "raw_body_missing", RAW_BODY_MISSING);
-    // The connection was lost while the answer was written: there is nobody left to tell.
-    await write(answer, response).catch(() => response.destroy());
-  };
+  (handler: FetchHandler) =>
+  (request: IncomingMessage, response: ServerResponse): Promise<void> =>
+    answerNode(handler, { request, response, remedy: NODE_REMEDY });

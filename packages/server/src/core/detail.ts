@@ -1,21 +1,127 @@
 /**
  * What of a call is kept with its attempt, for the person who asks why it failed: both heads, and where the time went.
- * Never a secret, never a body.
+ * Never a secret, never a body, never more than `limits.detailBytes`.
  */
+import { limits } from "./limits.js";
+import { isTemplated, redact } from "./templates.js";
+
+export type Headers = Readonly<Record<string, string>>;
 
 /** Of one delivery. Times are in milliseconds; a part that was not reached is left out. */
 export type Detail = {
   /** As sent; the values of signatures, capabilities and of headers that hold secrets are replaced by `…`. */
-  readonly request?: { readonly url: string; readonly headers: Readonly<Record<string, string>> };
-  readonly response?: { readonly headers: Readonly<Record<string, string>> };
+  readonly request?: { readonly url: string; readonly headers: Headers };
+  readonly response?: { readonly headers: Headers };
   readonly timing?: {
     /** From being due to being claimed and sent off. */
     readonly queueMs?: number;
-    /** Until there was a connection: 0 for one that was kept alive. */
+    /** Until there was a connection: nearly 0 for one that was kept alive. */
     readonly connectMs?: number;
-    /** From the request's last byte to the answer's head. */
+    /** From the request's first byte to the answer's head. */
     readonly waitMs?: number;
     /** Of the answer's body. */
     readonly readMs?: number;
   };
 };
+
+/** A call as `detailText` is told of it. */
+export type Call = {
+  /** As configured: a template in it stands as it was written. */
+  readonly url: string;
+  /** All that was sent. */
+  readonly sent: Headers;
+  /** The user's own among them as configured, templates not filled in. They are shown in place of what was sent. */
+  readonly configured: Headers;
+  /** Capabilities among what was sent; kept nowhere, in what the other side said neither. */
+  readonly tokens: readonly string[];
+  /** Values of secrets that templates became; kept nowhere, in no usual form. */
+  readonly values: readonly string[];
+  readonly response: Headers | undefined;
+  readonly timing: NonNullable<Detail["timing"]>;
+};
+
+/** The JSON text of a call's `Detail`. */
+export function detailText({ url, sent, configured, tokens, values, response, timing }: Call): string {
+  // By its name in lower case, as it is sent.
+  const own = new Map(Object.entries(configured).map(([name, value]) => [name.toLowerCase(), value]));
+  const telling = [...tokens, ...tellingValues(sent)].filter((text) => text.length >= SHORTEST_SECRET);
+  const hide: Hide = (text) => {
+    let left = text;
+    for (const secret of telling) if (left.includes(secret)) left = left.replaceAll(secret, HIDDEN);
+    return values.length === 0 ? left : redact(left, values);
+  };
+  const shownUrl = cut(hide(withoutQuerySecrets(url)), URL_LENGTH);
+  const room = limits.detailBytes - ROOM_FOR_THE_REST - bytesInJson(shownUrl);
+  const asked = shown(sent, (name, value) => own.get(name) ?? value, hide, room / 2);
+  const answered = response && shown(response, (_name, value) => value, hide, room - asked.bytes);
+  const detail: Detail = {
+    request: { url: shownUrl, headers: asked.headers },
+    ...(answered === undefined ? {} : { response: { headers: answered.headers } }),
+    timing: Object.fromEntries(Object.entries(timing).map(([part, ms]) => [part, Math.round(ms * 10) / 10])),
+  };
+  return JSON.stringify(detail);
+}
+
+/** For names of members, punctuation and times. */
+const ROOM_FOR_THE_REST = 300;
+
+/** Of the shown URL: enough to know it by, and to leave room for headers. */
+const URL_LENGTH = 1_000;
+
+/** To hide every `a` because a token is `a` would hide the answer, and not the token. */
+const SHORTEST_SECRET = 6;
+
+const HIDDEN = "…";
+
+/** Names of headers and of members of a query whose values open doors. */
+const SECRET_NAME =
+  /auth(?!enticate)|token|secret|signature|password|passwd|cookie|credential|session|(?:^|[-_])(?:api-?)?key$|^sig$/i;
+
+/** A text without what must not be kept. */
+type Hide = (text: string) => string;
+
+function shown(
+  headers: Headers,
+  shownOf: (name: string, value: string) => string,
+  hide: Hide,
+  room: number,
+): { headers: Headers; bytes: number } {
+  const kept: [string, string][] = [];
+  let bytes = 0;
+  for (const [name, sent] of Object.entries(headers)) {
+    if (kept.length === limits.detailHeaders) break;
+    const shownName = cut(hide(name), limits.detailValueLength);
+    const value = shownValue(name, shownOf(name, sent), hide);
+    const more = bytesInJson(shownName) + bytesInJson(value) + ":,".length;
+    if (bytes + more > room) continue;
+    bytes += more;
+    kept.push([shownName, value]);
+  }
+  return { headers: Object.fromEntries(kept), bytes };
+}
+
+/** Of a text with its quotes. Plain ones, which nearly all are, need no second look. */
+const bytesInJson = (text: string): number =>
+  /^[ !#-[\]-~]*$/.test(text) ? text.length + 2 : Buffer.byteLength(JSON.stringify(text));
+
+/** What an answer might repeat. */
+const tellingValues = (sent: Headers): string[] =>
+  Object.entries(sent)
+    .filter(([name]) => SECRET_NAME.test(name))
+    .map(([, value]) => value);
+
+function shownValue(name: string, value: string, hide: Hide): string {
+  // A template says which secret is meant, and not what it is.
+  if (SECRET_NAME.test(name) && !isTemplated(value)) return HIDDEN;
+  // Hidden before it is cut, or half a secret would be left.
+  return cut(hide(value), limits.detailValueLength);
+}
+
+const cut = (text: string, length: number): string =>
+  text.length > length ? `${text.slice(0, length - 1)}${HIDDEN}` : text;
+
+/** A URL with the values of telling members of its query replaced. */
+const withoutQuerySecrets = (url: string): string =>
+  url.replace(/([?&])([^=&#]*)=([^&#]*)/g, (whole, mark: string, name: string, value: string) =>
+    SECRET_NAME.test(name) && !isTemplated(value) ? `${mark}${name}=${HIDDEN}` : whole,
+  );

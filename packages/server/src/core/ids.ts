@@ -31,3 +31,12 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** True of a canonical lower-case UUID of any version. */
 export const isId = (text: string): boolean => UUID.test(text);
+
+/** The last millisecond that an id can be of. */
+const LAST_MS = 2 ** 48 - 1;
+
+/** The least id of a millisecond: ids made before it are less, those made from then on are not. */
+export function firstIdAt(ms: number): string {
+  const hex = Math.min(Math.max(0, Math.floor(ms)), LAST_MS).toString(16).padStart(12, "0");
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`;
+}

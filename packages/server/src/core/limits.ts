@@ -35,10 +35,34 @@ export const limits = {
   priority: 100,
   maxAttempts: 1_000,
   concurrency: 100_000,
+  /** Of a rate limit: more in a period is no limit that anybody would notice. */
+  rate: 1_000_000,
+  /** A rate's period: below, its parts are shorter than the time between two claims; above, a quota belongs elsewhere. */
+  ratePeriodMinMs: 100,
+  ratePeriodMaxMs: 31 * day,
+  /** Failures in a row before a breaker opens; and how long it may be open. */
+  breakerFailures: 1_000,
+  breakerPauseMinMs: 100,
+  breakerPauseMaxMs: hour,
   /** Of one delivery. Half a day is a batch job; longer work answers 202 and reports back. */
   timeoutMs: 12 * hour,
   asyncTimeoutMs: 7 * day,
   listPage: 1_000,
+
+  /** Secrets of a workspace: all of them are read where one is used. */
+  secrets: 1_000,
+  /** What is shorter is no secret, and could not be told from other text where it must not be shown. */
+  secretMinLength: 8,
+  /** The headers of a delivery have 8 KiB together. */
+  secretLength: 4 * KiB,
+  /** Older signing keys of one owner that sign along: each makes the signature's header longer by 70 bytes. */
+  signingKeys: 4,
+  /** A rotated key goes on for this long at most. */
+  overlapMs: 30 * day,
+  /** A key is trusted for this long without asking the database: a revoked one works no longer than that. */
+  keyTrustedMs: 5 * second,
+  /** Jobs that one step of a deletion takes with all that belongs to them. */
+  deletedTogether: 1_000,
 
   // --- what is kept --------------------------------------------------------------------------------------------------
   /** Of a callback's answer; the rest is cut. Enough for a result, too little for a page of HTML. */
@@ -51,15 +75,47 @@ export const limits = {
   errorMessageLength: 8 * KiB,
   errorStackLength: 16 * KiB,
 
+  /** Of an attempt's heads and timing: what explains a failure, for less than a row's page each. */
+  detailHeaders: 50,
+  detailValueLength: 200,
+  detailBytes: 8 * KiB,
+
+  /** Of finished jobs: whoever awaits a result holds a request for up to a minute, and must find the job after it. */
+  retentionMinMs: minute,
+  retentionMaxMs: 3_650 * day,
+  /** The shortest that the rest may be kept. */
+  leastKeptMs: {
+    /** A node that lost the reply to a settle finds its log row again. */
+    attempt: hour,
+    /** Of events, and of jobs with a client's id, whatever their queue says: what is sent again within a day is known. */
+    id: day,
+    audit: day,
+  },
+  /** Revoked and expired API keys are shown for this long. */
+  endedKeyMs: 30 * day,
+  /** Rows that one step of the pruner looks at, and may delete, in one transaction: some ten milliseconds. */
+  pruned: 500,
+  /** Failed jobs that one statement looks at for a filter: some tens of milliseconds. */
+  failuresLooked: 5_000,
+  /** One request about dead letters looks this long for more, then it answers with what it has and a cursor. */
+  deadLettersMs: 10 * second,
+
   // --- deliveries ----------------------------------------------------------------------------------------------------
   /** Deliveries in hand on one node. A delivery costs a socket and some kilobytes while it lasts. */
   inFlight: 1_000,
+  /** Of these, those of one workspace: whatever one does, a fifth is left for the others. */
+  inFlightPerWorkspace: 800,
   /** Jobs of one queue taken by one claim, so that a deep queue does not hold up the others. */
   claim: 200,
   /** Between two claims of a busy node: long enough to batch, too short to be felt. */
   claimGapMs: 3,
   /** Queues visited by one look. */
   queuesPerLook: 1_000,
+  /** A URL to deliver to, as written and as sent. Common proxies refuse more. */
+  urlLength: 2_048,
+  /** A queue's or a job's own headers, and their bytes; with Rotor's they fit what common servers accept for all. */
+  headers: 50,
+  headersBytes: 8 * KiB,
   /** Of a workflow delivery's request body: what proxies commonly allow. */
   deliveryBytes: MiB,
   /** A workflow delivery lives this long past its last sign of life. */
@@ -98,6 +154,54 @@ export const limits = {
   eventLeaves: 1_000,
   /** Stored events that a new wait looks back over. */
   lookBack: 10_000,
+
+  // --- the inbox -----------------------------------------------------------------------------------------------------
+  /** How often a node without rows to move looks for some: one look at the first entry of an index, 7 times a second. */
+  inboxPollMs: 150,
+  /** Rows moved by one commit, and what they may weigh in this process's memory. */
+  inboxRows: 1_000,
+  inboxBytes: 16 * MiB,
+  /** Of a row's payload, by a constraint of its table, too. */
+  inboxPayloadBytes: MiB,
+
+  // --- webhooks ------------------------------------------------------------------------------------------------------
+  /** Of a workspace: each thing that happens is written once for each that wants it. */
+  webhooks: 20,
+  /** Deliveries to one webhook at a time, the time of each, and its attempts: about two hours, as of any queue. */
+  webhookConcurrency: 10,
+  webhookTimeoutMs: 15 * second,
+  webhookAttempts: 10,
+  /** How long a node takes it for granted that it knows which types any webhook wants. */
+  webhooksKeptMs: second,
+  /** Of an error's message in an event: the whole of it is with the job. */
+  lifecycleMessageLength: KiB,
+  /** Between two looks for what is wrong: an alert may come this much later. A look takes at most a twentieth of the time. */
+  watchMs: 2 * second,
+  /** A queue whose oldest due job has waited this long is late. */
+  queueLateMs: 5 * minute,
+  /** A schedule whose tick is overdue by this much has missed it. */
+  scheduleMissedMs: minute,
+  /** Of a queue's deliveries of so many minutes past: with at least so many, half of them failed, it is failing. */
+  failingMs: 5 * minute,
+  failingDeliveries: 10,
+  /** The same queue's trouble is told again after this long. */
+  queueErrorMs: hour,
+  /** Jobs that are blocked, or wait for a person, and that one look goes through; of more, every queue may have some. */
+  watchJobs: 10_000,
+
+  // --- schedules -----------------------------------------------------------------------------------------------------
+  /** Fires shown with a schedule: enough to see whether the expression means what was meant. */
+  shownFires: 5,
+  /** Missed ticks that a schedule with `catch_up: "all"` makes up for: four days of an hourly one. More is a flood. */
+  catchUp: 100,
+  /** A tick of a schedule with `catch_up: "none"` may come this late: a restart or the loss of a node takes less. */
+  tickGraceMs: minute,
+  /** Missed ticks are counted up to here at once; of one every second, longer outages cost more than the figure is worth. */
+  missedCounted: 1_000,
+  /** Schedules that one transaction ticks. */
+  ticks: 100,
+  /** Payloads that one transaction of ticks enqueues: what a node holds in memory meanwhile. */
+  tickBytes: 16 * MiB,
 
   // --- connections ---------------------------------------------------------------------------------------------------
   connections: 12,

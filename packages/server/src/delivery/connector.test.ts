@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { guardedConnector, type Resolve } from "./connector.js";
 import { type DeliveryResult, deliver } from "./deliver.js";
 import { type Policy, parsePolicy, publicOnly } from "./guard.js";
+import { ownService } from "./own-services.js";
 import { Pools, type PoolsOptions } from "./pools.js";
 import { goodTestCertificate, goodTestKey } from "./testing-kit/certificate.js";
 import { type RawServer, rawServer } from "./testing-kit/raw-server.js";
@@ -41,8 +42,20 @@ const post = (url: string, policy: Policy, more: Partial<PoolsOptions> = {}): Pr
   return deliver(pools, { url, headers: {}, body: "{}", timeoutMs: 2_000, maxBodyBytes: 1_024 });
 };
 
+/** What the operator's log is told. */
+let told: string[] = [];
+const onBlocked = (reason: string): void => void told.push(reason);
+
+/** What an attempt says of a blocked address, and of a closed port. */
+const refused = (host: string) => ({
+  kind: "unreached",
+  reason: "refused",
+  message: `${host} refused the connection, or has an address that ROTOR_ALLOW_PRIVATE_URLS does not open to deliveries`,
+});
+
 beforeEach(() => {
   pools = undefined;
+  told = [];
 });
 
 const answering = (...answers: readonly (readonly string[])[]): Resolve & { asked: string[] } => {
@@ -73,9 +86,11 @@ describe("a name", () => {
     ["text that is no address", ["127.2"]],
     ["a public address, by http", ["8.8.8.8"]],
   ])("that resolves to %s is never connected to", async (_name, addresses) => {
-    const result = await post(`http://app.test:${open.port}/`, onlyOpen, { resolve: answering(addresses) });
-    expect(result).toMatchObject({ kind: "unreached", reason: "blocked" });
-    if (result.kind === "unreached") expect(result.message).toContain(`app.test resolves to ${addresses.at(-1)}`);
+    const resolve = answering(addresses);
+    expect(await post(`http://app.test:${open.port}/`, onlyOpen, { resolve, onBlocked })).toMatchObject(
+      refused("app.test"),
+    );
+    expect(told).toEqual([expect.stringContaining(`app.test resolves to ${addresses.at(-1)}`)]);
     expect([open.hits(), inside.hits()]).toEqual([0, 0]);
   });
 
@@ -83,7 +98,7 @@ describe("a name", () => {
     const resolve = answering(["127.0.0.1"], ["127.0.0.2"]);
     const url = `http://rebind.test:${open.port}/`;
     expect(await post(url, onlyOpen, { resolve })).toMatchObject({ kind: "answered" });
-    expect(await post(url, onlyOpen)).toMatchObject({ kind: "unreached", reason: "blocked" });
+    expect(await post(url, onlyOpen)).toMatchObject(refused("rebind.test"));
     expect([open.hits(), inside.hits()]).toEqual([1, 0]);
   });
 
@@ -149,21 +164,20 @@ describe("a literal address", () => {
   it.each(["http://127.0.0.2", "http://0x7f000002", "http://[::ffff:127.0.0.2]"])(
     "%s is never connected to",
     async (origin) => {
-      expect(await post(`${origin}:${inside.port}/`, onlyOpen)).toMatchObject({ kind: "unreached", reason: "blocked" });
+      expect(await post(`${origin}:${inside.port}/`, onlyOpen, { onBlocked })).toMatchObject({ reason: "refused" });
+      expect(told).toEqual([expect.stringContaining("is a loopback address")]);
       expect(inside.hits()).toBe(0);
     },
   );
 
   it("is checked by the connector itself, too, which Node's lookup is not asked about", async () => {
-    const options = { policy: onlyOpen, resolve: answering([]), connectTimeoutMs: 1_000 };
+    const options = { policy: onlyOpen, resolve: answering([]), connectTimeoutMs: 1_000, onBlocked };
     const target = { protocol: "http:", hostname: "127.0.0.2", port: String(inside.port) };
     const failure = await new Promise((done) =>
-      guardedConnector("http:", options)(target, (...[error]) => done(error)),
+      guardedConnector(new URL(inside.url), options)(target, (...[error]) => done(error)),
     );
-    expect(failure).toMatchObject({
-      reason: "blocked",
-      message: expect.stringContaining("127.0.0.2 is a loopback address"),
-    });
+    expect(failure).toMatchObject({ reason: "refused", message: refused("127.0.0.2").message });
+    expect(told).toEqual([expect.stringContaining("127.0.0.2 is a loopback address")]);
     expect(inside.hits()).toBe(0);
   });
 
@@ -174,6 +188,32 @@ describe("a literal address", () => {
     expect(await post(redirecting.url, onlyOpen)).toMatchObject({ kind: "answered", status: 307 });
     expect(inside.hits()).toBe(0);
     await redirecting.close();
+  });
+});
+
+describe("a port of our own", () => {
+  it("is never connected to, though its address is open, by name or number", async () => {
+    const policy = { ...onlyOpen, own: [ownService("127.0.0.1", open.port)] };
+    const resolve = answering(["127.0.0.1"]);
+    for (const host of ["127.0.0.1", "app.test", "localhost", "[::ffff:127.0.0.1]"]) {
+      told = [];
+      await pools?.close();
+      pools = undefined;
+      expect(await post(`http://${host}:${open.port}/`, policy, { resolve, onBlocked })).toMatchObject({
+        reason: "refused",
+      });
+      expect(told).toEqual([expect.stringContaining("is this server itself, or its database")]);
+    }
+    expect(open.hits()).toBe(0);
+  });
+
+  it("says as much as one at which nobody listens", async () => {
+    const blocked = await post(`http://127.0.0.2:${inside.port}/`, onlyOpen);
+    pools = undefined;
+    await inside.close();
+    const closed = await post(`http://127.0.0.2:${inside.port}/`, parsePolicy("loopback"));
+    expect({ ...closed, durationMs: 0 }).toEqual({ ...blocked, durationMs: 0 });
+    inside = await rawServer((socket) => socket.end(closing), { host: "127.0.0.2" });
   });
 });
 

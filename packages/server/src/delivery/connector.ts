@@ -6,13 +6,20 @@
 import { lookup as systemLookup } from "node:dns/promises";
 import { isIP, type LookupFunction } from "node:net";
 import { buildConnector } from "undici";
-import { type Policy, type Protocol, refusalOfHost } from "./guard.js";
+import { type Policy, type Protocol, portOf, refusalOfHost } from "./guard.js";
 
 /** All addresses of a name, as IP literals. Rejects if it has none. */
 export type Resolve = (host: string) => Promise<readonly string[]>;
 
-/** Why no connection came about. */
+/**
+ * Why no connection came about. `refused`: nobody accepts connections there, or the guard lets none out, and nothing
+ * tells which. `blocked`: the request itself cannot be sent.
+ */
 export type UnreachedReason = "dns" | "refused" | "tls" | "blocked" | "connect-timeout";
+
+/** What is said of a closed port and of an address that the guard refuses alike, so that nobody scans ports with us. */
+export const refusedBy = (host: string): string =>
+  `${host} refused the connection, or has an address that ROTOR_ALLOW_PRIVATE_URLS does not open to deliveries`;
 
 /** No connection, so nothing of a request has left. */
 export class ConnectFailure extends Error {
@@ -32,6 +39,8 @@ export type ConnectorOptions = {
   readonly connectTimeoutMs: number;
   /** Certificates to trust in place of the system's, PEM. */
   readonly ca?: string | undefined;
+  /** Told the guard's own sentence, for the operator's log: no attempt shows it. */
+  readonly onBlocked?: ((reason: string) => void) | undefined;
 };
 
 /** Addresses of one name that are tried; a name with more is only judged by the rest. */
@@ -58,17 +67,24 @@ export function shared(resolve: Resolve): Resolve {
   };
 }
 
-/** What undici calls for each new connection to an origin of this scheme. Its errors are `ConnectFailure`s. */
-export function guardedConnector(protocol: Protocol, options: ConnectorOptions): buildConnector.connector {
+/** What undici calls for each new connection to this origin. Its errors are `ConnectFailure`s. */
+export function guardedConnector(origin: URL, options: ConnectorOptions): buildConnector.connector {
   const { policy, resolve, connectTimeoutMs, ca } = options;
+  const protocol: Protocol = origin.protocol === "https:" ? "https:" : "http:";
+  const port = portOf(origin);
+
+  const blocked = (host: string, refusal: string): ConnectFailure => {
+    options.onBlocked?.(refusal);
+    return new ConnectFailure("refused", refusedBy(host));
+  };
 
   const addressesOf = async (host: string): Promise<readonly string[]> => {
     const addresses = await resolve(host).catch((cause: unknown) => {
       throw new ConnectFailure("dns", `${host} could not be resolved: ${messageOf(cause)}`, { cause });
     });
     if (addresses.length === 0) throw new ConnectFailure("dns", `${host} has no address`);
-    const refusal = refusalOfHost(host, addresses, protocol, policy);
-    if (refusal !== undefined) throw new ConnectFailure("blocked", refusal);
+    const refusal = refusalOfHost(host, addresses, protocol, policy, port);
+    if (refusal !== undefined) throw blocked(host, refusal);
     return addresses;
   };
 
@@ -97,11 +113,10 @@ export function guardedConnector(protocol: Protocol, options: ConnectorOptions):
 
   return (target, callback) => {
     // Node does not ask `lookup` about a literal.
-    const refusal = isIP(target.hostname)
-      ? refusalOfHost(target.hostname, [target.hostname], protocol, policy)
-      : undefined;
+    const host = target.hostname;
+    const refusal = isIP(host) === 0 ? undefined : refusalOfHost(host, [host], protocol, policy, port);
     if (refusal !== undefined) {
-      process.nextTick(callback, new ConnectFailure("blocked", refusal), null);
+      process.nextTick(callback, blocked(host, refusal), null);
       return;
     }
     connect(target, (...[error, socket]) => {
@@ -119,8 +134,9 @@ function asFailure(error: Error, host: string, protocol: Protocol): ConnectFailu
     new ConnectFailure(reason, `${host} ${what}: ${messageOf(cause)}`, { cause: error });
   if (cause.code === "UND_ERR_CONNECT_TIMEOUT" || cause.code === "ETIMEDOUT")
     return failure("connect-timeout", "did not answer");
-  if (cause.syscall === "connect") return failure("refused", "refused the connection");
-  return protocol === "https:" ? failure("tls", "could not agree on TLS") : failure("refused", "closed the connection");
+  if (cause.syscall === "connect" || protocol === "http:")
+    return new ConnectFailure("refused", refusedBy(host.replace(/:\d+$/, "")), { cause: error });
+  return failure("tls", "could not agree on TLS");
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -47,8 +47,27 @@ type Fate =
   /** Ended by `signal` or by closing the pools; it may have been processed. */
   | { readonly kind: "aborted" };
 
+/** Where the time went, in milliseconds by a monotonic clock; a part that was not reached is left out. */
+export type CallTiming = {
+  /** Until there was a connection, the wait for a free one included. */
+  readonly connectMs?: number;
+  /** From the request's first byte to the answer's head. */
+  readonly waitMs?: number;
+  /** Of the answer's body. */
+  readonly readMs?: number;
+};
+
+/** What is known of a call however it ended. */
+type Known = {
+  readonly timing: CallTiming;
+  /** The head of the answer, whole or broken off, if it came so far. */
+  readonly head: { readonly status: number; readonly headers: Readonly<Record<string, string>> } | undefined;
+};
+
 /** `durationMs` is by a monotonic clock, from the call to this value. */
-export type DeliveryResult = Fate & { readonly durationMs: number };
+export type DeliveryResult = Fate & Known & { readonly durationMs: number };
+
+const nothingKnown: Known = { timing: {}, head: undefined };
 
 /** Headers of an answer that are kept: its bytes are bounded, but an empty header has few. */
 const keptHeaders = 100;
@@ -60,10 +79,11 @@ const maxInterimAnswers = 1_000;
 export function deliver(pools: Pools, request: HttpRequest): Promise<DeliveryResult> {
   const startedAt = performance.now();
   return new Promise((resolve) => {
-    const settle = (fate: Fate): void => resolve({ ...fate, durationMs: performance.now() - startedAt });
+    const settle = (fate: Fate, known: Known = nothingKnown): void =>
+      resolve({ ...fate, ...known, durationMs: performance.now() - startedAt });
     const target = pools.target(request.url);
     if (pools.closed || request.signal?.aborted) settle({ kind: "aborted" });
-    else if (!target.ok) settle({ kind: "unreached", reason: "blocked", message: target.reason });
+    else if (!target.ok) settle({ kind: "unreached", reason: target.why, message: target.reason });
     else new Call(pools.lane(target.origin, request.workspace), target, request, settle).begin();
   });
 }
@@ -74,7 +94,7 @@ class Call implements Dispatcher.DispatchHandler, Entrant {
   readonly #lane: Lane;
   readonly #options: Dispatcher.DispatchOptions;
   readonly #request: HttpRequest;
-  readonly #settle: (fate: Fate) => void;
+  readonly #settle: (fate: Fate, known: Known) => void;
   readonly #body: BoundedBody;
   #ended = false;
   /** Present from the moment that the request is written. */
@@ -84,10 +104,18 @@ class Call implements Dispatcher.DispatchHandler, Entrant {
   #interimAnswers = 0;
   #status = 0;
   #headers: Readonly<Record<string, string>> = {};
+  #begunAt = 0;
+  #sentAt = 0;
+  #headAt = 0;
   #total: NodeJS.Timeout | undefined;
   #idle: NodeJS.Timeout | undefined;
 
-  constructor(lane: Lane, target: Target & { ok: true }, request: HttpRequest, settle: (fate: Fate) => void) {
+  constructor(
+    lane: Lane,
+    target: Target & { ok: true },
+    request: HttpRequest,
+    settle: (fate: Fate, known: Known) => void,
+  ) {
     this.#lane = lane;
     this.#request = request;
     this.#settle = settle;
@@ -102,6 +130,7 @@ class Call implements Dispatcher.DispatchHandler, Entrant {
   }
 
   begin(): void {
+    this.#begunAt = performance.now();
     this.#total = setTimeout(() => this.#onTotalLimit(), this.#request.timeoutMs);
     this.#request.signal?.addEventListener("abort", this.abort);
     this.#lane.enter(this);
@@ -119,6 +148,7 @@ class Call implements Dispatcher.DispatchHandler, Entrant {
     // connection; `controller.abort` would break one that others can use.
     if (this.#ended) throw new Error("the request ended before it was sent");
     this.#controller = controller;
+    this.#sentAt = performance.now();
     const { idleTimeoutMs } = this.#request;
     if (idleTimeoutMs !== undefined) {
       this.#idle = setTimeout(() => this.#end({ kind: "timed-out", limit: "idle" }), idleTimeoutMs);
@@ -140,6 +170,7 @@ class Call implements Dispatcher.DispatchHandler, Entrant {
       return;
     }
     this.#status = status;
+    this.#headAt = performance.now();
     const entries = Object.entries(headers).slice(0, keptHeaders);
     this.#headers = Object.fromEntries(
       entries.map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : (value ?? "")]),
@@ -205,7 +236,15 @@ class Call implements Dispatcher.DispatchHandler, Entrant {
     // Whatever has not come to its end is dropped with its connection; after a whole answer this does nothing.
     const complete = fate.kind === "answered" && !fate.truncated;
     if (!complete) this.#controller?.abort(new Error(fate.kind));
-    this.#settle(fate);
+    this.#settle(fate, this.#known());
     this.#lane.leave(this);
+  }
+
+  #known(): Known {
+    if (this.#controller === undefined) return nothingKnown;
+    const connectMs = this.#sentAt - this.#begunAt;
+    if (this.#status === 0) return { timing: { connectMs }, head: undefined };
+    const timing = { connectMs, waitMs: this.#headAt - this.#sentAt, readMs: performance.now() - this.#headAt };
+    return { timing, head: { status: this.#status, headers: this.#headers } };
   }
 }

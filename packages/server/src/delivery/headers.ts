@@ -1,13 +1,10 @@
 /** Which headers a user may add to the deliveries of a queue. The ones that Rotor sets itself are in `request.ts`. */
+import { limits } from "../core/limits.js";
 
 /** `headers` has lower-case names; `reason` is a sentence for whoever wrote them. */
 export type HeadersCheck =
   | { readonly ok: true; readonly headers: Record<string, string> }
   | { readonly ok: false; readonly reason: string };
-
-/** A queue's own headers; with Rotor's they stay far under the 8 KiB for all of them that common servers accept. */
-const maxHeaders = 50;
-const maxHeadersBytes = 8 * 1_024;
 
 /** They frame the message, steer the connection, or carry what Rotor alone may say. */
 const forbiddenNames: ReadonlySet<string> = new Set([
@@ -40,12 +37,13 @@ const value = /^[\t\x20-\x7e]*$/;
  */
 export function checkHeaders(record: Readonly<Record<string, string>>): HeadersCheck {
   const entries = Object.entries(record).map(([name, text]) => [name.toLowerCase(), text] as const);
-  if (entries.length > maxHeaders) return refuse(`there are ${entries.length} headers; the limit is ${maxHeaders}`);
+  if (entries.length > limits.headers)
+    return refuse(`there are ${entries.length} headers; the limit is ${limits.headers}`);
   let bytes = 0;
   const seen = new Set<string>();
   for (const [name, text] of entries) {
     bytes += name.length + text.length + 4;
-    if (bytes > maxHeadersBytes) return refuse(`the headers have more than ${maxHeadersBytes} bytes together`);
+    if (bytes > limits.headersBytes) return refuse(`the headers have more than ${limits.headersBytes} bytes together`);
     if (!token.test(name)) return refuse(`${JSON.stringify(name.slice(0, 80))} is not a header name`);
     if (isForbiddenHeader(name)) return refuse(`the header ${name} cannot be set: Rotor or the connection needs it`);
     if (seen.has(name)) return refuse(`the header ${name} is given twice`);

@@ -4,8 +4,8 @@
  */
 
 import { Pool } from "undici";
-import { guardedConnector, type Resolve, shared, systemResolve } from "./connector.js";
-import { checkUrl, type Policy, type Protocol } from "./guard.js";
+import { guardedConnector, type Resolve, refusedBy, shared, systemResolve } from "./connector.js";
+import { checkUrl, hostOf, type Policy } from "./guard.js";
 import { Lane } from "./lane.js";
 
 export type PoolsOptions = {
@@ -24,12 +24,14 @@ export type PoolsOptions = {
   readonly keepAliveMs?: number;
   /** Certificates to trust in place of the system's, PEM. */
   readonly ca?: string | undefined;
+  /** Told why the guard let no connection out, at most once a second (nobody). */
+  readonly onBlocked?: ((reason: string) => void) | undefined;
 };
 
-/** A place to deliver to, checked and taken apart. */
+/** A place to deliver to, checked and taken apart. `refused` says no more than of a closed port. */
 export type Target =
   | { readonly ok: true; readonly origin: string; readonly path: string }
-  | { readonly ok: false; readonly reason: string };
+  | { readonly ok: false; readonly why: "refused" | "blocked"; readonly reason: string };
 
 /** Of an answer, names and values together; what Node's own server and most proxies allow is 16 KiB. */
 const maxHeaderSize = 32 * 1_024;
@@ -39,6 +41,7 @@ const knownTargets = 2_000;
 
 export class Pools {
   readonly #options: Required<Omit<PoolsOptions, "ca">> & Pick<PoolsOptions, "ca">;
+  #toldAt = Number.NEGATIVE_INFINITY;
   /** By workspace and origin, least recently used first. */
   readonly #lanes = new Map<string, Lane>();
   readonly #targets = new Map<string, Target>();
@@ -54,6 +57,12 @@ export class Pools {
       keepAliveMs: 3_000,
       ...options,
       resolve: shared(options.resolve ?? systemResolve),
+      onBlocked: (reason) => {
+        // A queue with a blocked URL and a thousand jobs is one line of the log, not a thousand.
+        if (performance.now() - this.#toldAt < 1_000) return;
+        this.#toldAt = performance.now();
+        options.onBlocked?.(reason);
+      },
     };
   }
 
@@ -68,7 +77,10 @@ export class Pools {
     const check = checkUrl(url, this.#options.policy);
     const target: Target = check.ok
       ? { ok: true, origin: check.url.origin, path: check.url.pathname + check.url.search }
-      : check;
+      : check.what === "form"
+        ? { ok: false, why: "blocked", reason: check.reason }
+        : { ok: false, why: "refused", reason: refusedBy(hostOf(new URL(url))) };
+    if (!check.ok) this.#options.onBlocked?.(check.reason);
     const [oldest] = this.#targets.keys();
     if (oldest !== undefined && this.#targets.size >= knownTargets) this.#targets.delete(oldest);
     this.#targets.set(url, target);
@@ -107,8 +119,7 @@ export class Pools {
       void lane.close();
     }
     const { connections, patienceMs, keepAliveMs } = this.#options;
-    const protocol: Protocol = origin.startsWith("https:") ? "https:" : "http:";
-    const connect = guardedConnector(protocol, this.#options);
+    const connect = guardedConnector(new URL(origin), this.#options);
     const open = (size: number): Pool =>
       new Pool(origin, {
         connections: size,

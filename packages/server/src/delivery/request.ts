@@ -5,7 +5,7 @@
 
 import { createHmac, randomBytes } from "node:crypto";
 import { headers as names } from "@rotorsh/sdk/protocol";
-import { signRotor } from "@rotorsh/sdk/signature";
+import { signRotor, signRotorWebhook } from "@rotorsh/sdk/signature";
 import { isForbiddenHeader } from "./headers.js";
 
 /** What `deliver` needs beside a URL and limits. */
@@ -33,19 +33,18 @@ export type CallbackRequest = {
   readonly nowSeconds: number;
   /** Whether to sign as standardwebhooks.com says, too. */
   readonly standardWebhooks?: boolean;
+  /** Of whoever enqueued it, passed on as it is; where there is none, or it is none, one is made. */
+  readonly traceparent?: string | undefined;
 };
 
 /** The delivery of a callback job. Throws an error of the SDK if there is no secret. */
 export function callbackRequest(request: CallbackRequest): SignedRequest<Uint8Array> {
   const { body, secrets, nowSeconds, jobId } = request;
-  const own = Object.entries(request.queueHeaders)
-    .map(([name, value]) => [name.toLowerCase(), value] as const)
-    .filter(([name]) => !isForbiddenHeader(name));
-  const ownHeaders = Object.fromEntries(own);
+  const own = ownHeaders(request.queueHeaders);
   const headers: Record<string, string> = {
     "user-agent": userAgent,
-    ...ownHeaders,
-    "content-type": request.contentType ?? ownHeaders["content-type"] ?? "application/json",
+    ...own,
+    "content-type": request.contentType ?? own["content-type"] ?? "application/json",
     [names.signature]: signRotor(body, secrets, nowSeconds),
     [names.jobId]: jobId,
     [names.queue]: request.queue,
@@ -53,7 +52,7 @@ export function callbackRequest(request: CallbackRequest): SignedRequest<Uint8Ar
     [names.maxAttempts]: String(request.maxAttempts),
     [names.scheduledAt]: request.scheduledAt,
     [names.completeUrl]: request.completeUrl,
-    traceparent: newTraceparent(jobId),
+    traceparent: isTraceparent(request.traceparent) ? request.traceparent : newTraceparent(jobId),
   };
   if (request.standardWebhooks) Object.assign(headers, standardWebhookHeaders(jobId, body, secrets, nowSeconds));
   return { headers, body };
@@ -81,6 +80,31 @@ export function workflowRequest(request: WorkflowRequest): SignedRequest<string>
   return { headers, body };
 }
 
+export type WebhookRequest = Pick<CallbackRequest, "jobId" | "body" | "queueHeaders" | "secrets" | "nowSeconds">;
+
+/** The delivery of a lifecycle event to a webhook. Throws an error of the SDK if there is no secret. */
+export function webhookRequest(request: WebhookRequest): SignedRequest<Uint8Array> {
+  const { body, secrets, nowSeconds, jobId } = request;
+  const headers = {
+    "user-agent": userAgent,
+    ...ownHeaders(request.queueHeaders),
+    "content-type": "application/json",
+    "rotor-webhook-id": jobId,
+    "rotor-webhook-timestamp": String(nowSeconds),
+    "rotor-webhook-signature": signRotorWebhook(jobId, body, secrets, nowSeconds),
+    traceparent: newTraceparent(jobId),
+  };
+  return { headers, body };
+}
+
+/** A queue's headers, but for those that only Rotor may set, whoever stored them. */
+const ownHeaders = (headers: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(headers)
+      .map(([name, value]) => [name.toLowerCase(), value] as const)
+      .filter(([name]) => !isForbiddenHeader(name)),
+  );
+
 /**
  * A W3C traceparent of version 00. An id that is a UUID is the trace, so all attempts of a job, or deliveries of a run,
  * are seen together; the parent is new each time. Marked as sampled: the app's own settings shall decide, and most
@@ -91,6 +115,10 @@ export function newTraceparent(id?: string): string {
   const trace = /^(?!0{32})[0-9a-f]{32}$/.test(hex) ? hex : randomHex(16);
   return `00-${trace}-${randomHex(8)}-01`;
 }
+
+/** Whether a header is a W3C traceparent that names a trace and a span. */
+export const isTraceparent = (text: string | undefined): text is string =>
+  text !== undefined && /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/.test(text);
 
 const userAgent = "Rotor";
 

@@ -2,8 +2,10 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { accepted } from "./accepted.js";
 import { approvals } from "./approvals.js";
+import { auditTrail } from "./audit.js";
 import { authenticator } from "./auth.js";
 import { checkpoints } from "./checkpoints.js";
+import { concurrencyKeys } from "./concurrency-keys.js";
 import { deadLetters } from "./dead-letters.js";
 import type { Api } from "./endpoint.js";
 import type { Engine } from "./engine.js";
@@ -18,7 +20,9 @@ import { queueIds } from "./queue-ids.js";
 import { queues } from "./queues.js";
 import { runs } from "./runs.js";
 import { schedules } from "./schedules.js";
+import { secrets } from "./secrets.js";
 import { signals } from "./signals.js";
+import { signingKeys } from "./signing-keys.js";
 import { stream } from "./stream.js";
 import { workspaces } from "./workspaces.js";
 
@@ -52,6 +56,7 @@ export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono
   queues(api, ids.forget);
   jobs(api, ids);
   accepted(api);
+  concurrencyKeys(api);
   deadLetters(api);
   schedules(api);
   functions(api, listeners);
@@ -60,8 +65,11 @@ export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono
   events(api, listeners);
   signals(api);
   approvals(api);
+  secrets(api);
   keys(api);
+  signingKeys(api);
   workspaces(api);
+  auditTrail(api);
   stream(api);
   health(api);
 

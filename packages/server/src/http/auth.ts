@@ -5,13 +5,19 @@
 import type { Context } from "hono";
 import { hashApiKey, newApiKey, workspaceOfKey } from "../core/api-key.js";
 import { newId } from "../core/ids.js";
+import { limits } from "../core/limits.js";
 import type { Queryable } from "../store/db.js";
 import { type ApiKey, findApiKey, insertApiKey, type NewApiKey, type Scope } from "../store/workspaces.js";
 import type { Engine } from "./engine.js";
 import { Refusal } from "./errors.js";
 
 /** Who calls, and what he may. */
-export type Caller = { readonly workspace: string; readonly scopes: ReadonlySet<Scope> };
+export type Caller = {
+  readonly workspace: string;
+  readonly scopes: ReadonlySet<Scope>;
+  /** Who it is in the audit: `key:<id> <name>`, or `local`. */
+  readonly actor: string;
+};
 
 export const SCOPES = ["read", "write", "approve", "admin", "workspaces"] as const satisfies readonly Scope[];
 
@@ -39,11 +45,9 @@ export async function createApiKey(
 }
 
 /** Whether a caller may. `admin` may all within its workspace; what other workspaces there are is not within it. */
-export const allows = (caller: Caller, scope: Scope): boolean =>
+export const allows = (caller: Pick<Caller, "scopes">, scope: Scope): boolean =>
   caller.scopes.has(scope) || (scope !== "workspaces" && caller.scopes.has("admin"));
 
-/** For this long a key is trusted without asking the database: a revoked key works no longer than that. */
-const TRUSTED_MS = 5_000;
 const TRUSTED_KEYS = 1_000;
 
 export type Authenticator = {
@@ -66,10 +70,14 @@ export function authenticator(engine: Engine): Authenticator {
     trusted.delete(id);
     const row = await findApiKey(engine.db, hash);
     if (row === undefined) return undefined;
-    const caller: Caller = { workspace: row.workspace, scopes: new Set(row.scopes) };
+    const caller: Caller = {
+      workspace: row.workspace,
+      scopes: new Set(row.scopes),
+      actor: `key:${row.id} ${row.name}`,
+    };
     if (trusted.size >= TRUSTED_KEYS) trusted.delete(trusted.keys().next().value!);
     // A key that is about to expire must not be trusted for longer.
-    if (row.expiresAt === null) trusted.set(id, { caller, until: performance.now() + TRUSTED_MS });
+    if (row.expiresAt === null) trusted.set(id, { caller, until: performance.now() + limits.keyTrustedMs });
     return caller;
   };
 
@@ -112,7 +120,7 @@ export function authenticator(engine: Engine): Authenticator {
 const unauthorized = (message: string): Refusal =>
   new Refusal(401, "unauthorized", message, { headers: { "www-authenticate": "Bearer" } });
 
-const LOCAL: Caller = { workspace: "default", scopes: new Set(SCOPES) };
+const LOCAL: Caller = { workspace: "default", scopes: new Set(SCOPES), actor: "local" };
 
 const LOOPBACK_HOST = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?$/i;
 const LOOPBACK_ADDRESS = /^(?:127\.|::1$|::ffff:127\.)/;

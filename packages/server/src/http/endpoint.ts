@@ -5,6 +5,7 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { limits } from "../core/limits.js";
+import { audit, type NewAuditEvent } from "../store/audit.js";
 import type { Scope } from "../store/workspaces.js";
 import type { Authenticator, Caller } from "./auth.js";
 import { mayBeJson, parseJson, readBytes } from "./body.js";
@@ -24,6 +25,8 @@ export type Spec<P, Q, B> = {
   readonly summary: string;
   /** Group in the document. */
   readonly tag: string;
+  /** What the audit calls it, such as `queue.update`; of every route that changes what is configured, or decides. */
+  readonly audit?: string;
   readonly params?: z.ZodObject & z.ZodType<P>;
   readonly query?: z.ZodObject & z.ZodType<Q>;
   /** JSON; unknown keys are refused by the schema. A missing body is taken for `{}`. */
@@ -58,8 +61,42 @@ export function endpoint<P, Q, B>(
   document(api, spec, [{ key: [scope] }]);
   mount(api, spec, async (c) => {
     const caller = await api.auth.authenticate(c, scope);
-    return handle({ ...(await check(c, spec)), ...caller });
+    const call = await check(c, spec);
+    const response = await handle({ ...call, ...caller });
+    if (spec.audit !== undefined && response.ok && !isDryRun(call.body))
+      await audit(api.engine.db, await auditEventOf(spec.audit, call, caller, response));
+    return response;
   });
+}
+
+const isDryRun = (body: unknown): boolean => isObject(body) && body.dry_run === true;
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** What the audit keeps of a call: the names of what was given, none of its values but the subject's own name. */
+async function auditEventOf(
+  action: string,
+  call: Call<unknown, unknown, unknown>,
+  { workspace, actor }: Caller,
+  response: Response,
+): Promise<NewAuditEvent> {
+  const body = isObject(call.body) ? call.body : {};
+  const params = isObject(call.params) ? call.params : {};
+  const isJson = response.headers.get("content-type")?.startsWith("application/json") === true;
+  const answer: unknown = isJson ? await response.clone().json() : undefined;
+  const made = isObject(answer) ? answer : {};
+  const subject = [params.name, params.id, body.name, body.id, made.name, made.id, body.queue].find(
+    (each) => typeof each === "string",
+  );
+  const fields = Object.keys(body);
+  return {
+    workspace,
+    actor,
+    action,
+    subject: typeof subject === "string" ? subject : "",
+    details: fields.length === 0 ? {} : { fields },
+  };
 }
 
 /** A route without a key: it is open, or asks for a capability itself. */

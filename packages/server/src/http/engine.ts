@@ -4,6 +4,7 @@ import type { Policy as UrlPolicy } from "../delivery/guard.js";
 import type { Checkpoint, Checkpointed } from "../store/checkpoint.js";
 import type { Db } from "../store/db.js";
 import type { Enqueued, NewJob } from "../store/enqueue.js";
+import type { Keyring } from "../store/keyring.js";
 import type { NewEvent, Published } from "../store/publish.js";
 
 export type Engine = {
@@ -21,6 +22,8 @@ export type Engine = {
   readonly policy: UrlPolicy;
   /** Signs the capabilities of `core/token.ts`. */
   readonly tokenSecret: string;
+  /** Signing keys and secrets. */
+  readonly keyring: Keyring;
   /** One job; shares a commit with other callers'. */
   enqueue(job: NewJob): Promise<Enqueued>;
   /** All or nothing, in one transaction. */
@@ -33,8 +36,6 @@ export type Engine = {
   heartbeat(jobId: string, delivery: number): Promise<boolean>;
   /** Asks the app at this address for its functions and stores them. */
   sync(workspace: string, url: string, move: boolean): Promise<SyncResult>;
-  /** Makes a workspace with a signing key. False: the id is taken. */
-  createWorkspace(id: string, name: string): Promise<boolean>;
   /** Something may be due now. */
   wake(): void;
   /** Resolves when this job is finished, when the time is over, or when the signal aborts; the caller then reads. */

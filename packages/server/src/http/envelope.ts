@@ -6,6 +6,8 @@ import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
+import { isTraceparent } from "../delivery/request.js";
+import type { Changes } from "../store/change.js";
 import type { NewJob } from "../store/enqueue.js";
 import { mayBeJson, membersOnce, parseJson, readBytes } from "./body.js";
 import { invalid, Refusal, refusalOfSchema } from "./errors.js";
@@ -27,21 +29,71 @@ const options = {
   tags: tags.optional(),
   ...attempts,
   timeout: duration({ minMs: 1, maxMs: limits.timeoutMs }).optional(),
-  on_duplicate: z
-    .enum(["ignore", "reject"])
+  concurrency_key: key
     .optional()
-    .openapi({ description: "Where a job of this id exists: answer with it (the default), or fail with 409." }),
+    .openapi({ description: "One active job a key at a time, over all queues; or what the key's limit says." }),
+  key_order: z
+    .enum(["started", "strict"])
+    .optional()
+    .openapi({
+      description: "strict: others of its key wait while it is between two attempts, too. Default: started.",
+    }),
+  on_duplicate: z.enum(["ignore", "replace", "reject"]).optional().openapi({
+    description:
+      "Where a job of this id exists: answer with it (the default), put this one in its place while it waits, or fail with 409.",
+  }),
 };
 
 const DELAY_AND_RUN_AT = "delay and run_at both say when: write one of them";
 const once = (given: { delay?: unknown; run_at?: unknown }): boolean =>
   given.delay === undefined || given.run_at === undefined;
 
+const KEY_ORDER = "key_order says how jobs of a concurrency_key follow each other: write that, too";
+const ordered = (given: { concurrency_key?: unknown; key_order?: unknown }): boolean =>
+  given.key_order === undefined || typeof given.concurrency_key === "string";
+
 export const envelope = z
   .strictObject({ payload: json, ...options, headers: z.record(z.string(), z.string()).optional() })
   .refine(notBoth, NOT_BOTH)
   .refine(once, DELAY_AND_RUN_AT)
+  .refine(ordered, KEY_ORDER)
   .openapi("NewJob");
+
+/** What of a job that waits may be changed. */
+export const jobChanges = z
+  .strictObject({
+    payload: json.optional(),
+    delay: options.delay,
+    run_at: options.run_at,
+    priority: options.priority,
+    tags: options.tags,
+    ...attempts,
+    timeout: options.timeout,
+    headers: z.record(z.string(), z.string()).optional(),
+    concurrency_key: key.nullable().optional().openapi({ description: "null: none any more." }),
+    key_order: options.key_order,
+  })
+  .refine(notBoth, NOT_BOTH)
+  .refine(once, DELAY_AND_RUN_AT)
+  .refine((given) => Object.values(given).some((value) => value !== undefined), "say what shall change")
+  .refine(ordered, KEY_ORDER)
+  .openapi("JobChanges");
+
+/** What a job's change asks for. The payload keeps its text. */
+export function readChanges(given: z.infer<typeof jobChanges>, text: string): Changes {
+  return {
+    ...(given.payload === undefined ? {} : { body: payloadIn(text, 0), contentType: "application/json" }),
+    delayMs: given.delay,
+    runAt: given.run_at,
+    priority: given.priority,
+    maxAttempts: maxAttemptsOf(given),
+    timeoutMs: given.timeout,
+    headers: given.headers === undefined ? undefined : headersOf(given.headers, "headers"),
+    tags: given.tags,
+    concurrencyKey: given.concurrency_key,
+    keyOrder: given.key_order,
+  };
+}
 
 export const batch = z
   .strictObject({ jobs: z.array(envelope).min(1, "a batch holds at least one job").max(limits.batch) })
@@ -65,6 +117,9 @@ const wanted = (given: Options, body: Buffer, contentType: string, path: string)
     timeoutMs: given.timeout,
     headers: given.headers === undefined ? undefined : headersOf(given.headers, `${path}headers`),
     tags: given.tags,
+    concurrencyKey: given.concurrency_key,
+    keyOrder: given.key_order,
+    replaces: given.on_duplicate === "replace",
   },
   rejectDuplicate: given.on_duplicate === "reject",
 });
@@ -75,6 +130,16 @@ export function readBatch({ jobs }: z.infer<typeof batch>, text: string): Wanted
   return jobs.map((given, index) =>
     wanted(given, payloadIn(text, spans[index]!.start), "application/json", `jobs.${index}.`),
   );
+}
+
+/**
+ * A job whose payload stands apart from its options: a row of the inbox.
+ * @throws Refusal 422 for options that an envelope may not have.
+ */
+export function readApart(given: Readonly<Record<string, unknown>>, payload: Buffer): Wanted {
+  const checked = envelope.safeParse({ ...given, payload: null });
+  if (!checked.success) throw refusalOfSchema(checked.error, "options");
+  return wanted(checked.data, payload, "application/json", "options.");
 }
 
 function payloadIn(text: string, from: number): Buffer {
@@ -109,7 +174,11 @@ export async function readEnqueue(c: Context): Promise<Wanted> {
   return wanted(checked.data, payloadIn(body.text, 0), "application/json", "");
 }
 
-const headerShape = z.strictObject(options).refine(notBoth, NOT_BOTH).refine(once, DELAY_AND_RUN_AT);
+const headerShape = z
+  .strictObject(options)
+  .refine(notBoth, NOT_BOTH)
+  .refine(once, DELAY_AND_RUN_AT)
+  .refine(ordered, KEY_ORDER);
 
 /** Numbers are written in digits there; a delay may be. */
 const NUMERIC = new Set(["priority", "max_attempts", "retries", "delay"]);
@@ -138,4 +207,11 @@ function headerOptions(c: Context): { raw: boolean; options: Record<string, stri
   if (raw !== undefined && raw !== "true" && raw !== "false")
     throw invalid("x-rotor-raw", "write true, or leave it out");
   return { raw: raw === "true", options: found };
+}
+
+/** The jobs as part of the caller's trace, where the request names one: their deliveries pass it on. */
+export function inTraceOf(c: Context, all: readonly Wanted[]): readonly Wanted[] {
+  const traceparent = c.req.header("traceparent");
+  if (!isTraceparent(traceparent)) return all;
+  return all.map((each) => ({ ...each, job: { ...each.job, headers: { ...each.job.headers, traceparent } } }));
 }

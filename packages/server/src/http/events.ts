@@ -17,7 +17,7 @@ import { eventName, filterText, json, key, listOf, page, time } from "./schemas.
 /** Fewer milliseconds than these are a date in seconds: this is March 1973. */
 const SECONDS_BELOW = 100_000_000_000;
 
-const newEvent = z
+export const newEvent = z
   .strictObject({
     name: eventName,
     data: json.optional(),

@@ -1,5 +1,6 @@
 /** How jobs, runs, deliveries and steps look in answers. Where they come from is `store/views.ts`. */
 import { z } from "@hono/zod-openapi";
+import type { Detail } from "../core/detail.js";
 import { limits } from "../core/limits.js";
 import type { DeliveryView, JobView, StepView } from "../store/views.js";
 import { mayBeJson } from "./body.js";
@@ -43,6 +44,9 @@ export function readStateFilter(text: z.infer<typeof stateFilter>): {
   return { state: text === "approval" ? "pending_approval" : "waiting", keep: (job) => job.reason === text };
 }
 
+const heads = z.record(z.string(), z.string());
+const ms = z.number().optional();
+
 export const deliveryJson = z
   .object({
     delivery: z.number().int(),
@@ -53,6 +57,15 @@ export const deliveryJson = z
     duration_ms: z.number(),
     output: json.optional(),
     error: error.nullable(),
+    request: z
+      .object({ url: z.string(), headers: heads })
+      .optional()
+      .openapi({ description: "As sent; signatures, capabilities and secrets are replaced by `…`." }),
+    response: z.object({ headers: heads }).optional(),
+    timing: z.object({ queue_ms: ms, connect_ms: ms, wait_ms: ms, read_ms: ms }).optional().openapi({
+      description:
+        "Where the time went: from being due to being sent off, until there was a connection, until the answer's head, until its end. A part that was not reached is left out.",
+    }),
   })
   .openapi("Delivery");
 
@@ -185,7 +198,17 @@ export const deliveryView = (delivery: DeliveryView): z.infer<typeof deliveryJso
   duration_ms: delivery.durationMs,
   ...(delivery.output === null ? {} : { output: readable(delivery.output) }),
   error: errorOf(delivery.error),
+  ...callOf(delivery.detail),
 });
+
+/** What is known of the call itself. */
+function callOf(text: string | null): Pick<z.infer<typeof deliveryJson>, "request" | "response" | "timing"> {
+  if (text === null) return {};
+  const { timing, ...heads } = JSON.parse(text) as Detail;
+  if (timing === undefined) return heads;
+  const { queueMs, connectMs, waitMs, readMs } = timing;
+  return { ...heads, timing: { queue_ms: queueMs, connect_ms: connectMs, wait_ms: waitMs, read_ms: readMs } };
+}
 
 /** The event that a run was started by. */
 export const eventOf = (run: JobView): z.infer<typeof runJson>["event"] => JSON.parse(run.body.toString("utf8"));

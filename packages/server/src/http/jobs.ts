@@ -1,6 +1,7 @@
 /** Jobs of callback queues over HTTP: enqueued, read, cancelled, retried. How they end by a capability is in `accepted.ts`. */
 import { z } from "@hono/zod-openapi";
 import { isId } from "../core/ids.js";
+import { changeJob } from "../store/change.js";
 import { cancel, retry } from "../store/control.js";
 import type { Queryable } from "../store/db.js";
 import { type Enqueued, enqueue, type NewJob } from "../store/enqueue.js";
@@ -8,7 +9,16 @@ import { getQueue } from "../store/queues.js";
 import { type JobFilter, type JobView, listDeliveries, listJobs } from "../store/views.js";
 import { type Api, endpoint } from "./endpoint.js";
 import type { Engine } from "./engine.js";
-import { batch, envelope, readBatch, readEnqueue, type Wanted } from "./envelope.js";
+import {
+  batch,
+  envelope,
+  inTraceOf,
+  jobChanges,
+  readBatch,
+  readChanges,
+  readEnqueue,
+  type Wanted,
+} from "./envelope.js";
 import { conflict, notFound } from "./errors.js";
 import { jobJson, jobView, readStateFilter, stateFilter } from "./job-views.js";
 import { pageOfJobs } from "./paging.js";
@@ -21,6 +31,10 @@ const enqueuedJson = z
     queue: z.string(),
     state: z.string(),
     duplicate: z.boolean().openapi({ description: "A job of this job_id was there already; nothing was enqueued." }),
+    replaced: z
+      .boolean()
+      .optional()
+      .openapi({ description: "Of a duplicate with on_duplicate=replace: it waited, and is now what was sent." }),
     payload_differs: z
       .boolean()
       .optional()
@@ -33,7 +47,7 @@ const enqueuedView = (queue: string, result: Enqueued): z.infer<typeof enqueuedJ
   queue,
   state: result.state,
   duplicate: result.duplicate,
-  ...(result.duplicate ? { payload_differs: result.payloadDiffers } : {}),
+  ...(result.duplicate ? { payload_differs: result.payloadDiffers, replaced: result.replaced } : {}),
 });
 
 /**
@@ -111,7 +125,9 @@ export function jobs(api: Api, ids: QueueIds): void {
     },
     async ({ c, workspace, params: { name } }) => {
       const wanted = await readEnqueue(c);
-      const [result] = await ids.use(workspace, name, (queueId) => enqueueWanted(engine, queueId, [wanted]));
+      const [result] = await ids.use(workspace, name, (queueId) =>
+        enqueueWanted(engine, queueId, inTraceOf(c, [wanted])),
+      );
       return c.json(enqueuedView(name, result!), result!.duplicate ? 200 : 201);
     },
   );
@@ -129,7 +145,7 @@ export function jobs(api: Api, ids: QueueIds): void {
       answers: { 201: ["All are durable; in the order sent.", z.object({ jobs: z.array(enqueuedJson) })] },
     },
     async ({ c, workspace, params: { name }, body, text }) => {
-      const wanted = readBatch(body, text);
+      const wanted = inTraceOf(c, readBatch(body, text));
       const results = await ids.use(workspace, name, (queueId) => enqueueWanted(engine, queueId, wanted));
       return c.json({ jobs: results.map((result) => enqueuedView(name, result)) }, 201);
     },
@@ -203,6 +219,29 @@ export function jobs(api: Api, ids: QueueIds): void {
       // Cancelled before, or by somebody else just now: what was asked for is so.
       if (job.state !== "cancelled") throw conflict(`The job is ${job.state} already.`, { state: job.state });
       return c.json(jobView(job));
+    },
+  );
+
+  endpoint(
+    api,
+    "write",
+    {
+      method: "patch",
+      path,
+      summary: "Change a job while it waits",
+      tag,
+      params: oneJob,
+      body: jobChanges,
+      answers: { 200: ["The job as it is now; a new payload or due time gives it all its attempts again.", jobJson] },
+    },
+    async ({ c, workspace, params, body, text }) => {
+      const { id } = await find(workspace, params);
+      if (!(await changeJob(db, id, readChanges(body, text)))) {
+        const { state } = await find(workspace, { ...params, id });
+        throw conflict(`Only a job that waits can be changed; this one is ${state}.`, { state });
+      }
+      engine.wake();
+      return c.json(jobView(await find(workspace, { ...params, id })));
     },
   );
 

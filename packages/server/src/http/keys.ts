@@ -3,10 +3,10 @@ import { z } from "@hono/zod-openapi";
 import { isId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
 import { readClock } from "../store/schedules.js";
-import { type ApiKey, listApiKeys, revokeApiKey } from "../store/workspaces.js";
-import { allows, createApiKey, SCOPES } from "./auth.js";
+import { type ApiKey, getApiKey, listApiKeys, revokeApiKey, rotateApiKey, type Scope } from "../store/workspaces.js";
+import { allows, type Caller, createApiKey, makeApiKey, SCOPES } from "./auth.js";
 import { type Api, endpoint } from "./endpoint.js";
-import { notFound, Refusal } from "./errors.js";
+import { conflict, notFound, Refusal } from "./errors.js";
 import { duration, isPlain, listOf, time } from "./schemas.js";
 
 const scopesShape = z
@@ -47,6 +47,24 @@ const newKey = z
   })
   .openapi("NewApiKey");
 
+/** What was made before goes on for this long, unless the caller says otherwise. */
+export const OVERLAP_MS = 86_400_000;
+
+export const overlap = duration({ maxMs: limits.overlapMs })
+  .optional()
+  .openapi({ example: "24h", description: 'How long the old one goes on. Default "24h"; "0s" ends it at once.' });
+
+const rotation = z.strictObject({ overlap }).openapi("Rotation");
+
+/** @throws Refusal 403 where a key would be given more than its maker has. */
+function checkScopes(caller: Pick<Caller, "scopes">, scopes: readonly Scope[]): void {
+  const beyond = scopes.find((scope) => !allows(caller, scope));
+  if (beyond === undefined) return;
+  throw new Refusal(403, "forbidden", `A key cannot give the scope "${beyond}", which it lacks itself.`, {
+    details: { scope: beyond },
+  });
+}
+
 const tag = "keys";
 
 /** Hangs the routes of keys. */
@@ -74,16 +92,13 @@ export function keys(api: Api): void {
       path: "/v1/keys",
       summary: "Make a key",
       tag,
+      audit: "key.create",
       body: newKey,
       answers: { 201: ["The key, shown this once.", keyJson.extend({ key: z.string() })] },
     },
     async ({ c, workspace, scopes: own, body }) => {
       const scopes = body.scopes ?? ["read", "write"];
-      const beyond = scopes.find((scope) => !allows({ workspace, scopes: own }, scope));
-      if (beyond !== undefined)
-        throw new Refusal(403, "forbidden", `A key cannot give the scope "${beyond}", which it lacks itself.`, {
-          details: { scope: beyond },
-        });
+      checkScopes({ scopes: own }, scopes);
       const expiresAt =
         body.expires_in === undefined ? null : new Date((await readClock(db)).getTime() + body.expires_in);
       const { key, row } = await createApiKey(db, workspace, body.name ?? "key", scopes, expiresAt);
@@ -95,10 +110,36 @@ export function keys(api: Api): void {
     api,
     "admin",
     {
+      method: "post",
+      path: "/v1/keys/{id}/rotate",
+      summary: "Make a key in place of another, with its name, scopes and length of life",
+      tag,
+      audit: "key.rotate",
+      params: z.object({ id: z.string() }),
+      body: rotation,
+      answers: { 201: ["The new key, shown this once.", keyJson.extend({ key: z.string() })] },
+    },
+    async ({ c, workspace, scopes: own, params: { id }, body }) => {
+      const before = isId(id) ? await getApiKey(db, workspace, id) : undefined;
+      if (before === undefined) throw notFound("key", id);
+      checkScopes({ scopes: own }, before.scopes);
+      const { key, row } = makeApiKey(workspace, before.name, before.scopes);
+      const made = await rotateApiKey(db, workspace, id, row, body.overlap ?? OVERLAP_MS);
+      if (made === undefined) throw conflict("The key has ended already. Make another one with POST /v1/keys.");
+      api.auth.forget();
+      return c.json({ ...keyView(made), key }, 201);
+    },
+  );
+
+  endpoint(
+    api,
+    "admin",
+    {
       method: "delete",
       path: "/v1/keys/{id}",
       summary: "Revoke a key; it works at most 5 seconds longer",
       tag,
+      audit: "key.revoke",
       params: z.object({ id: z.string() }),
       answers: { 204: ["It is revoked."] },
     },

@@ -8,13 +8,16 @@ import {
   listQueues,
   pauseQueue,
   type Queue,
+  type QueueSettings,
   updateQueue,
 } from "../store/queues.js";
 import { type Api, endpoint } from "./endpoint.js";
 import { conflict, notFound } from "./errors.js";
 import { pageOf } from "./paging.js";
 import { changes, creation, queueJson, queueView, settingsOf } from "./queue-settings.js";
+import { checkTemplates } from "./queue-templates.js";
 import { listOf, name, page } from "./schemas.js";
+import { setQueueSecret } from "./signing-keys.js";
 
 const tag = "queues";
 const params = z.object({ name: z.string() });
@@ -28,6 +31,18 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
     const queue = await getQueue(db, workspace, "callback", queueName);
     if (queue === undefined) throw notFound("queue", queueName);
     return queue;
+  };
+
+  /** @throws Refusal 422 for what cannot be delivered to, or with. */
+  const settingsFor = async (workspace: string, current: QueueSettings, given: z.infer<typeof changes>) => {
+    await checkTemplates(engine, workspace, given);
+    return settingsOf(engine, current, given);
+  };
+  /** The queue, signing as it was asked to. */
+  const signing = async (queue: Queue, secret: string | null | undefined): Promise<Queue> => {
+    if (secret === undefined) return queue;
+    await setQueueSecret(engine, queue.workspace, queue.id, secret);
+    return { ...queue, hasSecret: secret !== null };
   };
 
   endpoint(
@@ -64,10 +79,10 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
       answers: { 201: ["The queue.", queueJson] },
     },
     async ({ c, workspace, body: { name: queueName, ...given } }) => {
-      const queue = await createQueue(db, workspace, queueName, settingsOf(engine, DEFAULT_QUEUE, given));
+      const queue = await createQueue(db, workspace, queueName, await settingsFor(workspace, DEFAULT_QUEUE, given));
       if (queue === undefined)
         throw conflict(`A queue named ${queueName} exists: PUT /v1/queues/${queueName} changes it.`);
-      return c.json(queueView(queue), 201);
+      return c.json(queueView(await signing(queue, given.secret)), 201);
     },
   );
 
@@ -94,14 +109,14 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
       const current = await getQueue(db, workspace, "callback", queueName);
       const made =
         current === undefined
-          ? await createQueue(db, workspace, queueName, settingsOf(engine, DEFAULT_QUEUE, body))
+          ? await createQueue(db, workspace, queueName, await settingsFor(workspace, DEFAULT_QUEUE, body))
           : undefined;
-      if (made !== undefined) return c.json(queueView(made), 201);
+      if (made !== undefined) return c.json(queueView(await signing(made, body.secret)), 201);
       const before = current ?? (await find(workspace, queueName));
-      const changed = await updateQueue(db, workspace, queueName, settingsOf(engine, before, body));
+      const changed = await updateQueue(db, workspace, queueName, await settingsFor(workspace, before, body));
       if (changed === undefined) throw notFound("queue", queueName);
       engine.wake();
-      return c.json(queueView(changed), 200);
+      return c.json(queueView(await signing(changed, body.secret)), 200);
     },
   );
 
@@ -110,11 +125,11 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
     "write",
     { method: "patch", path: "/v1/queues/{name}", summary: "Change a queue", tag, params, body: changes, answers: one },
     async ({ c, workspace, params: { name: queueName }, body }) => {
-      const settings = settingsOf(engine, await find(workspace, queueName), body);
+      const settings = await settingsFor(workspace, await find(workspace, queueName), body);
       const changed = await updateQueue(db, workspace, queueName, settings);
       if (changed === undefined) throw notFound("queue", queueName);
       engine.wake();
-      return c.json(queueView(changed));
+      return c.json(queueView(await signing(changed, body.secret)));
     },
   );
 

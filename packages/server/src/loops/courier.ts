@@ -9,16 +9,20 @@ import { parseAnswer } from "../core/workflow-answer.js";
 import { workflowBody } from "../core/workflow-body.js";
 import { type DeliveryResult, deliver } from "../delivery/deliver.js";
 import type { Pools } from "../delivery/pools.js";
-import { callbackRequest, workflowRequest } from "../delivery/request.js";
+import { callbackRequest, webhookRequest, workflowRequest } from "../delivery/request.js";
 import type { LoadedJob, StepRow } from "../store/load.js";
+import { fillQueue, secretsNeeded, withoutValues } from "./filling.js";
+import { keptOf } from "./kept.js";
 
 /** What a courier needs of its server. */
 export type CourierOptions = {
   readonly pools: Pools;
   readonly publicUrl: string;
   readonly tokenSecret: string;
-  /** Active signing secrets of a workspace, the newest first. */
-  readonly secrets: (workspace: string) => Promise<readonly string[]>;
+  /** What signs a queue's deliveries, the newest first. */
+  readonly secrets: (workspace: string, queueId: number) => Promise<readonly string[]>;
+  /** Of these names, the secrets that there are, for templates. */
+  readonly secretValues: (workspace: string, names: readonly string[]) => Promise<ReadonlyMap<string, string>>;
 };
 
 /** The end of one call. `hash` is the app's list of functions as it is now, where the app said so. */
@@ -29,6 +33,8 @@ export type Carried = {
   /** JSON text: heads and timing of the call; see `core/detail.ts`. */
   readonly detail?: string | null;
   readonly hash?: string;
+  /** It was posted, and no answer came before its limit: its endpoint may be at work still. */
+  readonly unanswered?: boolean;
 };
 
 export async function carry(
@@ -37,11 +43,16 @@ export async function carry(
   steps: readonly StepRow[],
   signal: AbortSignal,
 ): Promise<Carried> {
-  const secrets = await options.secrets(job.queue.workspace);
+  const { workspace, id } = job.queue;
+  // Not within what follows: a database that is away is no failure of the job.
+  const [secrets, values] = await Promise.all([
+    options.secrets(workspace, id),
+    options.secretValues(workspace, secretsNeeded(job)),
+  ]);
   const startedAt = performance.now();
   try {
     return await (job.queue.kind === "callback"
-      ? callback(options, job, secrets, signal)
+      ? callback(options, job, secrets, values, signal)
       : workflow(options, job, steps, secrets, signal));
   } catch (error) {
     // A job that cannot even be put into words: the attempt counts, or it would come back for ever.
@@ -57,34 +68,52 @@ async function callback(
   options: CourierOptions,
   job: LoadedJob,
   secrets: readonly string[],
+  values: ReadonlyMap<string, string>,
   signal: AbortSignal,
 ): Promise<Carried> {
+  const filled = fillQueue(job.queue, values);
+  if (!filled.ok) return { end: { kind: "failed", final: false, error: filled.error }, status: null, durationMs: 0 };
   const token = makeToken(options.tokenSecret, "complete", { jobId: job.jobId, delivery: job.delivery });
-  const request = callbackRequest({
+  const isWebhook = job.queue.system === "webhook";
+  const common = {
     jobId: job.jobId,
-    queue: job.queue.name,
-    attempt: job.attempt,
-    maxAttempts: job.maxAttempts,
-    scheduledAt: job.runAt.toISOString(),
     body: job.body,
-    contentType: job.contentType,
-    queueHeaders: job.headers,
-    completeUrl: `${options.publicUrl}/v1/jobs/${job.jobId}/complete?token=${token}`,
+    queueHeaders: { ...filled.headers, ...job.headers },
     secrets,
     nowSeconds: nowSeconds(),
-    standardWebhooks: job.queue.standardWebhooks,
-  });
-  const result = await deliver(options.pools, {
-    url: job.queue.url,
+  };
+  const request = isWebhook
+    ? webhookRequest(common)
+    : callbackRequest({
+        ...common,
+        queue: job.queue.name,
+        attempt: job.attempt,
+        maxAttempts: job.maxAttempts,
+        scheduledAt: job.runAt.toISOString(),
+        contentType: job.contentType,
+        completeUrl: `${options.publicUrl}/v1/jobs/${job.jobId}/complete?token=${token}`,
+        standardWebhooks: job.queue.standardWebhooks,
+        traceparent: job.headers.traceparent,
+      });
+  const came = await deliver(options.pools, {
+    url: filled.url,
     ...request,
     timeoutMs: job.timeoutMs,
     maxBodyBytes: limits.callbackOutputBytes,
     workspace: job.queue.workspace,
     signal,
   });
-  if (result.kind === "answered")
-    return { end: readCallbackAnswer(result, Date.now()), status: result.status, durationMs: result.durationMs };
-  return { end: unanswered(result, job.timeoutMs), status: null, durationMs: result.durationMs };
+  const result = withoutValues(came, filled.values);
+  const configured = { ...job.queue.headers, ...job.headers };
+  const kept = keptOf(job, { sent: request.headers, configured, tokens: [token], values: filled.values }, result);
+  if (result.kind === "answered") {
+    const end = readCallbackAnswer(result, Date.now());
+    // A webhook was given no way to report back: whatever 2xx it answers, it has heard.
+    const heard = isWebhook && end.kind === "accepted";
+    return { ...kept, end: heard ? { kind: "done", output: null } : end, status: result.status };
+  }
+  const lingers = result.kind === "lost" || result.kind === "aborted";
+  return { ...kept, end: unanswered(result, job.timeoutMs), status: null, unanswered: lingers };
 }
 
 async function workflow(
@@ -120,9 +149,9 @@ async function workflow(
     signal,
   });
   const knownSeq = Number(steps.findLast((step) => step.seq !== null)?.seq ?? 0);
-  if (result.kind !== "answered")
-    return { end: unanswered(result, limits.runSilenceMs), status: null, durationMs: result.durationMs };
-  const base = { status: result.status, durationMs: result.durationMs };
+  const kept = keptOf(job, { sent: request.headers, configured: {}, tokens: [token], values: [] }, result);
+  if (result.kind !== "answered") return { ...kept, end: unanswered(result, limits.runSilenceMs), status: null };
+  const base = { ...kept, status: result.status };
   if (result.status === 413) return { ...base, end: { kind: "diverged", error: tooLarge(steps) } };
   const signed =
     result.status === 200 ? verifyAnswer(result.body, answerContext(job.jobId, job.delivery), [...secrets]) : undefined;

@@ -2,13 +2,14 @@
  * Claims due jobs, has them carried, settles how that ended. One tick: one look, one claim. What is in hand is in memory
  * too, and compared to the database every few seconds, since the reply to a claim may be lost.
  */
-import { decide } from "../core/job.js";
+import { decide, type End } from "../core/job.js";
 import { limits } from "../core/limits.js";
+import { inTurn } from "../core/turns.js";
 import type { AGAIN, BatchWriter } from "../store/batch.js";
-import { claim, lookForDue } from "../store/claim.js";
+import { claim, type Due, lookForDue } from "../store/claim.js";
 import type { Db } from "../store/db.js";
 import { type LoadedJob, loadJobs, loadSteps, type StepRow } from "../store/load.js";
-import { resetQueue, tripQueue } from "../store/queues.js";
+import { failQueue, resetQueue, tripQueue } from "../store/queues.js";
 import { heldBy, release } from "../store/rescue.js";
 import type { Settled, Settlement } from "../store/settle.js";
 import type { Carried } from "./courier.js";
@@ -20,6 +21,8 @@ export type DispatcherOptions = {
   readonly lease: Lease;
   readonly settler: BatchWriter<Settlement, Exclude<Settled, typeof AGAIN>>;
   readonly carry: (job: LoadedJob, steps: readonly StepRow[], signal: AbortSignal) => Promise<Carried>;
+  /** Jobs were found that wait for a key now. */
+  readonly onBlocked: () => void;
   /** Nothing is claimed while this says so: a database of another environment. */
   readonly held: () => boolean;
   readonly onSettled: (job: LoadedJob, settled: Settled, carried: Carried) => void;
@@ -42,6 +45,10 @@ type InHand = { readonly job: LoadedJob; readonly abort: AbortController };
 /** The end of a delivery that did not begin. */
 const RELEASED: Carried = { end: { kind: "released" }, status: null, durationMs: 0 };
 
+/** A failure that says something of the endpoint and not of the job: it was not reached, took too long, or is unwell. */
+const isEndpoints = (end: End, status: number | null): boolean =>
+  end.kind === "unreached" || (end.kind === "failed" && (status === null || status >= 500 || status === 429));
+
 /** How often a settlement is tried again while the database does not answer. */
 const SETTLE_RETRY_MS = 250;
 
@@ -55,6 +62,19 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   let emptied: (() => void) | undefined;
   let reconciledAt = performance.now();
   let claimedAt = Number.NEGATIVE_INFINITY;
+  /** When queues and workspaces were last visited, counted in claims; and where the last look ended. */
+  const visits = { queues: new Map<number, number>(), workspaces: new Map<string, number>() };
+  let ticks = 0;
+  let lookedAt = 0;
+
+  /** Without the queues whose workspace holds its share of this node already: some room is left for the others. */
+  const withinShares = (ready: readonly Due[]): Due[] => {
+    // A map that grew with queues long gone would be the only thing here that does.
+    if (visits.queues.size > 10 * limits.queuesPerLook) visits.queues.clear();
+    const held = new Map<string, number>();
+    for (const { job } of inHand.values()) held.set(job.queue.workspace, (held.get(job.queue.workspace) ?? 0) + 1);
+    return ready.filter((queue) => (held.get(queue.workspace) ?? 0) < limits.inFlightPerWorkspace);
+  };
 
   const tick = async (): Promise<number> => {
     if (draining || options.held()) return limits.pollMs;
@@ -66,15 +86,29 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const gapMs = limits.claimGapMs - (performance.now() - claimedAt);
     if (inHand.size > 0 && gapMs > 0) return Math.ceil(gapMs);
     claimedAt = performance.now();
-    const due = await lookForDue(db);
-    const ready = due.filter((queue) => queue.dueInMs <= 0).map((queue) => queue.queueId);
+    const due = await lookForDue(db, lookedAt);
+    const ready = due.filter((queue) => queue.dueInMs <= 0);
+    // Of more queues than one look tells, it goes on with the others next time.
+    lookedAt = ready.length < limits.queuesPerLook ? 0 : ready.at(-1)!.queueId;
     const nextMs = due.find((queue) => queue.dueInMs > 0)?.dueInMs ?? limits.pollMs;
     const pauseMs = Math.min(Math.ceil(nextMs), limits.pollMs);
-    if (ready.length === 0) return pauseMs;
+    const visited = inTurn(withinShares(ready), visits, room);
+    if (visited.length === 0) return pauseMs;
+    ticks++;
+    for (const { queueId, workspace } of visited) {
+      visits.queues.set(queueId, ticks);
+      visits.workspaces.set(workspace, ticks);
+    }
     const nodeId = lease.nodeId();
     try {
-      const taken = await claim(db, nodeId, ready, room);
-      if (taken.length === 0) return pauseMs;
+      const { taken, blocked } = await claim(
+        db,
+        nodeId,
+        visited.map((queue) => queue.queueId),
+        room,
+      );
+      if (blocked > 0) options.onBlocked();
+      if (taken.length === 0) return blocked > 0 ? 0 : pauseMs;
       await begin(taken, nodeId);
       return 0;
     } catch (error) {
@@ -117,7 +151,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         options.onSettled(job, settled, carried);
         if (settled.kind !== "settled" || settled.next === null) return;
         // Progress, and something to do at once: the next delivery without a claim.
-        job = { ...job, delivery: settled.next, attempt: 1 };
+        job = { ...job, delivery: settled.next, attempt: 1, queuedMs: 0 };
         if (draining) {
           // We are on our way out: another node goes on with it.
           await settle(job, RELEASED, nodeId);
@@ -157,6 +191,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       status: carried.status,
       durationMs: carried.durationMs,
       detail: carried.detail ?? null,
+      lingers: job.queue.strict && carried.unanswered === true,
       random: random(),
     };
     for (;;) {
@@ -173,13 +208,19 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   };
 
   /** Keeps the breaker of the job's queue; an app that was away for too long fails its run after all. */
-  const reached = async (job: LoadedJob, { end }: Carried): Promise<Carried["end"]> => {
+  const reached = async (job: LoadedJob, carried: Carried): Promise<Carried["end"]> => {
+    const { end } = carried;
     try {
+      if (job.queue.kind === "callback") {
+        if (job.queue.breaker === null || end.kind === "released") return end;
+        if (isEndpoints(end, carried.status)) await failQueue(db, job.queue.id, job.queue.trips > 0);
+        else if (job.queue.failures > 0 || job.queue.trips > 0) await resetQueue(db, job.queue.id, null);
+        return end;
+      }
       if (end.kind !== "unreached") {
         if (job.queue.trips > 0 && end.kind !== "released") await resetQueue(db, job.queue.id, job.queue.appId);
         return end;
       }
-      if (job.queue.kind === "callback") return end;
       const sinceMs = await tripQueue(db, job.queue.id, job.queue.appId);
       return sinceMs > limits.unreachableMs ? { kind: "failed", final: true, error: end.error } : end;
     } catch (error) {

@@ -1,84 +1,169 @@
 /**
  * claim: waiting → active. Due jobs of queues that are open and have room, for one node. The queue row is locked by a
- * statement of its own, so that the one which counts sees every claim before it.
+ * statement of its own, so that the one which counts sees every claim before it. Jobs that share a key with others take
+ * one round more, in `claim-keyed.ts`.
  */
 import { limits } from "../core/limits.js";
+import { type RateCounts, type RateRoom, roomAt, spend } from "../core/rate.js";
+import type { Ready } from "../core/turns.js";
+import { claimKeyed } from "./claim-keyed.js";
 import { type Db, type Queryable, sql } from "./db.js";
 import { endDueWaits } from "./resume.js";
+import { type Claim, ROOM, TAKE, TAKEN, type Taken } from "./take.js";
+
+export type { Claim, Taken } from "./take.js";
 
 /** A queue with something due, now or later. */
-export type Due = { readonly queueId: number; readonly kind: "callback" | "function"; readonly dueInMs: number };
+export type Due = Ready & { readonly kind: "callback" | "function"; readonly dueInMs: number };
 
-/** For each queue that may be visited, when its first job is due; the most urgent first. */
+/**
+ * For each queue that may be visited, when its first job is due. A queue without room is not visited, whatever is due in
+ * it: counting stops at its limit. What is due now comes first, from another queue on each time, so that of more queues
+ * than one look tells each has its turn.
+ */
 const look = sql(
   "claim.look",
-  `select queue.id as "queueId", queue.kind,
-          (extract(epoch from greatest(first.due_at, queue.open_at) - rotor.clock()) * 1000)::float8 as "dueInMs"
-     from rotor.queues queue
-    cross join lateral (select due_at from rotor.jobs where queue_id = queue.id and state = 'waiting' order by due_at limit 1) first
+  `with clock as materialized (select rotor.clock() as now)
+   select queue.id as "queueId", queue.workspace_id as workspace, queue.kind,
+          (extract(epoch from greatest(first.due_at, queue.open_at, queue.rate_open_at) - clock.now) * 1000)::float8 as "dueInMs"
+     from clock, rotor.queues queue
+    cross join lateral (
+      select due_at from rotor.jobs where queue_id = queue.id and state = 'waiting' and blocked_on is null order by due_at limit 1) first
     where queue.paused_at is null and queue.url is not null
-    order by greatest(first.due_at, queue.open_at)
+      and (queue.concurrency is null or queue.concurrency > (
+        select count(*) from (select 1 from rotor.jobs where queue_id = queue.id and state = 'active' limit queue.concurrency) active))
+    order by greatest(first.due_at, queue.open_at, queue.rate_open_at, clock.now), queue.id <= $2::int, queue.id
     limit $1`,
 );
 
-export const lookForDue = (db: Queryable): Promise<Due[]> => db.query<Due>(look, [limits.queuesPerLook]);
+/** Looks at all queues; `after` is the queue from which on those with due work are told first. */
+export const lookForDue = (db: Queryable, after = 0): Promise<Due[]> =>
+  db.query<Due>(look, [limits.queuesPerLook, after]);
+
+/** A queue that this transaction has locked. */
+export type LockedQueue = RateCounts & {
+  readonly id: number;
+  readonly limit: number | null;
+  readonly periodMs: number | null;
+  readonly keyed: boolean;
+  /** Its rate limit is one for each value of a key. */
+  readonly byKey: boolean;
+  /** Its breaker was open and nothing has answered since: one job goes first. */
+  readonly probing: boolean;
+  readonly nowMs: number;
+};
 
 /** Locks queues that no other node claims from at this moment; theirs are visited by them. */
 const lockQueues = sql(
   "claim.lock",
-  "select id from rotor.queues where id = any($1::int[]) order by id for no key update skip locked",
+  `select id, rate_limit as "limit", rate_period_ms::float8 as "periodMs", rate_key is not null as "byKey", keyed,
+          kind = 'callback' and trips > 0 as probing, rate_bucket::float8 as bucket, rate_counts as counts,
+          (extract(epoch from rotor.clock()) * 1000)::float8 as "nowMs"
+     from rotor.queues where id = any($1::int[]) order by id for no key update skip locked`,
 );
 
-/**
- * Takes due jobs, of each queue at most its room and the cap. Counts active rows under the queue's lock: nothing is
- * stored that could leak. The array keeps the planner from joining its way through the table.
- */
+/** Takes due jobs, of each queue at most its room. The array keeps the planner from joining its way through the table. */
 const take = sql(
   "claim.take",
   `with clock as materialized (select rotor.clock() as now),
-   room as (
-     select queue.id, least($2::int, coalesce(queue.concurrency - active.count, $2::int)) as room
-       from clock, rotor.queues queue
-      cross join lateral (select count(*)::int as count from rotor.jobs where queue_id = queue.id and state = 'active') active
-      where queue.id = any($1::int[]) and queue.open_at <= clock.now and queue.paused_at is null and queue.url is not null
-   ),
+   room as (${ROOM}),
    due as (
      select job.id
        from room
       cross join lateral (
         select id from rotor.jobs
-         where queue_id = room.id and state = 'waiting' and held_at is null and due_at <= (select now from clock)
+         where queue_id = room.id and state = 'waiting' and blocked_on is null and held_at is null and due_at <= (select now from clock)
          order by due_at
-         limit greatest(room.room, 0)
+         limit room.room
            for no key update skip locked) job
-      limit $4
+      limit $5
    )
    update rotor.jobs job
-      set state = 'active', attempt = job.attempt + 1, delivery = job.delivery + 1, woken = false, node_id = $3,
-          due_at = clock.now + case when queue.kind = 'function' then $5::int else coalesce(job.timeout_ms, queue.timeout_ms) end * interval '1 millisecond'
+      ${TAKE}
      from rotor.queues queue, clock
     where job.id = any (array(select id from due)) and job.state = 'waiting' and queue.id = job.queue_id
-   returning job.id as "jobId", job.queue_id as "queueId", queue.kind, job.delivery`,
+   ${TAKEN}`,
 );
 
-export type Taken = {
-  readonly jobId: string;
-  readonly queueId: number;
-  readonly kind: "callback" | "function";
-  readonly delivery: number;
-};
+const NOTHING: Claim = { taken: [], blocked: 0 };
 
-/** Claims up to `room` jobs from these queues. Due waits of the claimed runs are recorded as ended in the same commit. */
-export async function claim(db: Db, nodeId: string, queueIds: readonly number[], room: number): Promise<Taken[]> {
+/** What began is counted, and where the limit is used up the queue is not visited until there is room again. */
+const count = sql(
+  "claim.count",
+  `update rotor.queues queue
+      set rate_bucket = item.bucket, rate_counts = array(select jsonb_array_elements_text(item.counts::jsonb)::int),
+          rate_open_at = case when item.open_in_ms > 0 then rotor.clock() + item.open_in_ms * interval '1 millisecond' else '-infinity' end
+     from unnest($1::int[], $2::float8[], $3::text[], $4::float8[]) as item (id, bucket, counts, open_in_ms)
+    where queue.id = item.id`,
+);
+
+/** A probe is on its way: until it has answered, or for as long as the breaker was open last, none follows it. */
+const probe = sql(
+  "claim.probe",
+  `update rotor.queues
+      set open_at = rotor.clock() + least((breaker ->> 'minMs')::float8 * 2 ^ least(trips - 1, 20), (breaker ->> 'maxMs')::float8) * interval '1 millisecond'
+    where id = any($1::int[]) and breaker is not null`,
+);
+
+/**
+ * Claims up to `room` jobs from these queues, for which there is room in the order given. Due waits of the claimed runs
+ * are recorded as ended in the same commit.
+ */
+export async function claim(db: Db, nodeId: string, queueIds: readonly number[], room: number): Promise<Claim> {
   return db.transact(async (t) => {
-    const locked = await t.query<{ id: number }>(lockQueues, [[...queueIds]]);
-    if (locked.length === 0) return [];
+    const locked = await t.query<LockedQueue>(lockQueues, [[...queueIds]]);
+    if (locked.length === 0) return NOTHING;
     const cap = Math.max(1, Math.min(limits.claim, Math.ceil(room / locked.length)));
-    const taken = await t.query<Taken>(take, [locked.map((row) => row.id), cap, nodeId, room, limits.runTimeoutMs]);
+    const rates = new Map<number, RateRoom>();
+    for (const queue of locked) {
+      if (queue.limit !== null && queue.periodMs !== null && !queue.byKey)
+        rates.set(queue.id, roomAt({ limit: queue.limit, periodMs: queue.periodMs }, queue, queue.nowMs));
+    }
+    const rooms = (queues: readonly LockedQueue[]): [number[], number[]] => [
+      queues.map((queue) => queue.id),
+      queues.map((queue) => Math.min(queue.probing ? 1 : cap, rates.get(queue.id)?.room ?? cap)),
+    ];
+    const plain = locked.filter((queue) => !queue.keyed);
+    const keyed = locked.filter((queue) => queue.keyed);
+    const taken =
+      plain.length === 0 ? [] : await t.query<Taken>(take, [...rooms(plain), nodeId, limits.runTimeoutMs, room]);
+    let blocked = 0;
+    if (keyed.length > 0 && taken.length < room) {
+      const others = await claimKeyed(t, nodeId, ...rooms(keyed), room - taken.length);
+      taken.push(...others.taken);
+      blocked = others.blocked;
+    }
+    writeRates(t, locked, rates, taken);
+    const probes = locked.filter((queue) => queue.probing && taken.some((job) => job.queueId === queue.id));
+    if (probes.length > 0) void t.query(probe, [probes.map((queue) => queue.id)]);
     await endDueWaits(
       t,
       taken.filter((job) => job.kind === "function").map((job) => job.jobId),
     );
-    return taken;
+    return { taken, blocked };
   });
+}
+
+function writeRates(
+  t: Queryable,
+  locked: readonly LockedQueue[],
+  rates: ReadonlyMap<number, RateRoom>,
+  taken: readonly Taken[],
+): void {
+  const states = locked.flatMap((queue) => {
+    const rate = rates.get(queue.id);
+    if (rate === undefined) return [];
+    const begun = taken.filter((job) => job.queueId === queue.id).length;
+    if (begun === 0 && rate.room > 0) return [];
+    const state = spend(rate.now, begun);
+    const after = roomAt({ limit: queue.limit!, periodMs: queue.periodMs! }, state, queue.nowMs);
+    return [{ id: queue.id, state, openInMs: after.openInMs }];
+  });
+  if (states.length === 0) return;
+  void t.query(count, [
+    states.map((each) => each.id),
+    states.map((each) => each.state.bucket),
+    states.map((each) => JSON.stringify(each.state.counts)),
+    states.map((each) => each.openInMs),
+  ]);
 }

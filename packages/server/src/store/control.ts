@@ -4,9 +4,13 @@
  */
 import { newId } from "../core/ids.js";
 import type { OutcomeName, State } from "../core/job.js";
+import { limits } from "../core/limits.js";
+import { askedAgain, noteApproved } from "./approvals.js";
 import { type Db, type Queryable, sql } from "./db.js";
 import { logEnds } from "./finish.js";
+import { grantTurns } from "./keys.js";
 import { lockJobs } from "./resume.js";
+import { linger } from "./slots.js";
 
 type Moved = {
   readonly jobId: string;
@@ -14,9 +18,10 @@ type Moved = {
   readonly attempt: number;
   readonly state: State;
   readonly parentId: string | null;
+  readonly keyId: number | null;
 };
 
-const returning = `returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId"`;
+const returning = `returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId", job.key_id as "keyId"`;
 
 const family = sql(
   "control.family",
@@ -40,10 +45,12 @@ const approveAll = sql(
 );
 
 /** approve: pending_approval → waiting. Answers the ids that were moved. */
-export async function approve(db: Db, jobIds: readonly string[]): Promise<string[]> {
+export async function approve(db: Db, jobIds: readonly string[], reason: string | null = null): Promise<string[]> {
   return db.transact(async (t) => {
     await lockFamily(t, jobIds);
-    return (await t.query<Moved>(approveAll, [[...jobIds]])).map((job) => job.jobId);
+    const moved = (await t.query<Moved>(approveAll, [[...jobIds]])).map((job) => job.jobId);
+    await noteApproved(t, moved, reason);
+    return moved;
   });
 }
 
@@ -96,7 +103,7 @@ export async function expirePatience(db: Db): Promise<number> {
 const cancelAll = sql(
   "control.cancel",
   `update rotor.jobs job
-      set state = 'cancelled', due_at = null, held_at = null, node_id = null, woken = false,
+      set state = 'cancelled', due_at = null, held_at = null, node_id = null, woken = false, blocked_on = null,
           delivery = job.delivery + case when job.state = 'active' then 0 else 1 end
     where job.id = any($1::uuid[]) and job.state in ('pending_approval', 'waiting', 'active')
    ${returning}`,
@@ -106,7 +113,11 @@ const cancelAll = sql(
 export async function cancel(db: Db, jobIds: readonly string[]): Promise<string[]> {
   return db.transact(async (t) => {
     await lockFamily(t, jobIds);
-    return ended(t, await t.query<Moved>(cancelAll, [[...jobIds]]), "cancelled", null);
+    void t.query(linger, [[...jobIds], limits.expiryGraceMs]);
+    const moved = await t.query<Moved>(cancelAll, [[...jobIds]]);
+    const ids = await ended(t, moved, "cancelled", null);
+    await grantTurns(t, moved);
+    return ids;
   });
 }
 
@@ -131,11 +142,13 @@ const retryAll = sql(
   "control.retry",
   `update rotor.jobs job
       set attempt = 0, rescues = 0,
+          -- Its turn is another's by now: it asks for one like everybody.
+          blocked_on = case when last.outcome in ('rejected', 'expired') and queue.approval_required and last.attempt = 0 then null else job.key_id end,
           state = case when last.outcome in ('rejected', 'expired') and queue.approval_required and last.attempt = 0 then 'pending_approval' else 'waiting' end,
           due_at = rotor.clock() + case when last.outcome in ('rejected', 'expired') and queue.approval_required and last.attempt = 0
-                                        then queue.approval_timeout_ms else 0 end * interval '1 millisecond'
-     from rotor.queues queue, rotor.deliveries last
-    where job.id = any($1::uuid[]) and job.state = 'failed' and queue.id = job.queue_id
+                                        then queue.approval_timeout_ms else item.delay_ms end * interval '1 millisecond'
+     from rotor.queues queue, rotor.deliveries last, unnest($1::uuid[], $2::float8[], $3::int[]) as item (id, delay_ms, delivery)
+    where job.id = item.id and job.state = 'failed' and queue.id = job.queue_id and (item.delivery is null or item.delivery = job.delivery)
       and last.job_id = job.id and last.delivery = job.delivery
    ${returning}`,
 );
@@ -151,13 +164,26 @@ const forgetSteps = sql(
      from gone join rotor.jobs job on job.id = gone.job_id where gone.state = 'failed'`,
 );
 
-/** retry: failed → waiting. A run's failed steps move to the log and their keys are free. */
-export async function retry(db: Db, jobIds: readonly string[]): Promise<string[]> {
+/**
+ * retry: failed → waiting. A run's failed steps move to the log and their keys are free. `delayMs` says for each job how
+ * long it waits first (0); `deliveries` names the failure meant: one that has failed again since stays where it is.
+ */
+export async function retry(
+  db: Db,
+  jobIds: readonly string[],
+  options: { readonly delayMs?: readonly number[]; readonly deliveries?: readonly number[] } = {},
+): Promise<string[]> {
   return db.transact(async (t) => {
     await lockFamily(t, jobIds);
-    const moved = (await t.query<Moved>(retryAll, [[...jobIds]])).map((job) => job.jobId);
-    if (moved.length > 0) await t.query(forgetSteps, [moved]);
-    return moved;
+    const moved = await t.query<Moved>(retryAll, [
+      [...jobIds],
+      options.delayMs ?? jobIds.map(() => 0),
+      options.deliveries ?? jobIds.map(() => null),
+    ]);
+    if (moved.length > 0) await t.query(forgetSteps, [moved.map((job) => job.jobId)]);
+    await grantTurns(t, moved);
+    await askedAgain(t, moved);
+    return moved.map((job) => job.jobId);
   });
 }
 

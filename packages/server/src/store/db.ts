@@ -29,6 +29,8 @@ export type Value =
 /** Something that runs statements: the pool, or one open transaction. */
 export type Queryable = {
   query<Row>(statement: Statement, values?: readonly Value[]): Promise<Row[]>;
+  /** The same for a pool and all its transactions: what is remembered of a database is remembered by it. */
+  readonly origin?: object;
 };
 
 /**
@@ -128,6 +130,7 @@ export function openDb(options: DbOptions): Db {
           together();
           return note(run<Row>(client, statement, values));
         },
+        origin: pool,
       });
       together();
       const committed = await client.query("commit");
@@ -150,6 +153,7 @@ export function openDb(options: DbOptions): Db {
 
   return {
     query: (statement, values = []) => run(pool, statement, values),
+    origin: pool,
     schema,
     resolve,
     async transact(work) {

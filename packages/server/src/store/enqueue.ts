@@ -3,7 +3,10 @@
  * answers in place of what is not inserted.
  */
 import type { State } from "../core/job.js";
+import { bindKeys, type Keyed } from "./bind-keys.js";
+import { replaceWaiting } from "./change.js";
 import { type Queryable, sql } from "./db.js";
+import { tellApprovals } from "./tell.js";
 
 /** A job to be. `id` is ours; `key` is the client's, unique in its queue. */
 export type NewJob = {
@@ -22,6 +25,12 @@ export type NewJob = {
   readonly timeoutMs?: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly tags?: readonly string[];
+  /** Jobs of one key take turns, over all queues of the workspace. */
+  readonly concurrencyKey?: string;
+  /** `strict`: others of its key wait while it is between two attempts, too. Default `started`. */
+  readonly keyOrder?: "started" | "strict";
+  /** A job under the same key that waits takes this one's place: its payload, its due time, its options. */
+  readonly replaces?: boolean;
   /** The run that started it. */
   readonly parentId?: string;
   readonly eventId?: string;
@@ -34,6 +43,10 @@ export type Enqueued = {
   readonly duplicate: boolean;
   /** The first job under this key has another payload. */
   readonly payloadDiffers: boolean;
+  /** The first job under this key waited, and is now what was sent. */
+  readonly replaced: boolean;
+  /** It has to wait for a rate limit that opens by time. */
+  readonly blocked: boolean;
 };
 
 /**
@@ -47,8 +60,8 @@ const insert = sql(
   `with clock as materialized (select rotor.clock() as now),
    item as (
      select * from unnest($1::uuid[], $2::int[], $3::text[], $4::bytea[], $5::text[], $6::float8[], $7::timestamptz[], $8::int[],
-                          $9::int[], $10::int[], $11::text[], $12::text[], $13::uuid[], $14::uuid[], $15::uuid[])
-       as item (id, queue_id, key, body, content_type, delay_ms, run_at, priority, max_attempts, timeout_ms, headers, tags, parent_id, event_id, replay_of)
+                          $9::int[], $10::int[], $11::text[], $12::text[], $13::uuid[], $14::uuid[], $15::uuid[], $16::bool[])
+       as item (id, queue_id, key, body, content_type, delay_ms, run_at, priority, max_attempts, timeout_ms, headers, tags, parent_id, event_id, replay_of, keeps_turn)
    ),
    kept as (
      insert into rotor.payloads (job_id, queue_id, key, body, content_type, created_at, run_at, headers, tags, event_id, replay_of)
@@ -60,15 +73,15 @@ const insert = sql(
      on conflict do nothing
      returning job_id, run_at
    )
-   insert into rotor.jobs (id, queue_id, parent_id, state, due_at, max_attempts, timeout_ms)
+   insert into rotor.jobs (id, queue_id, parent_id, state, due_at, max_attempts, timeout_ms, keeps_turn)
    select item.id, item.queue_id, item.parent_id,
           case when queue.approval_required then 'pending_approval' else 'waiting' end,
           case when queue.approval_required then clock.now + queue.approval_timeout_ms * interval '1 millisecond'
                when kept.run_at <= clock.now then clock.now - item.priority * interval '1 second'
                else kept.run_at end,
-          item.max_attempts, item.timeout_ms
+          item.max_attempts, item.timeout_ms, item.keeps_turn
      from kept join item on item.id = kept.job_id join rotor.queues queue on queue.id = item.queue_id, clock
-   returning id, state`,
+   returning id, state, (select rate_key from rotor.queues where id = queue_id) as "rateKey"`,
 );
 
 /** The first jobs under these keys; without one, the job itself. */
@@ -87,7 +100,7 @@ const known = sql(
 /** Enqueues in the caller's transaction. Answers in order; an id that is in no queue any more is an error. */
 export async function enqueue(t: Queryable, jobs: readonly NewJob[]): Promise<Enqueued[]> {
   if (jobs.length === 0) return [];
-  const inserted = await t.query<{ id: string; state: State }>(insert, [
+  const inserted = await t.query<{ id: string; state: State; rateKey: string | null }>(insert, [
     jobs.map((job) => job.id),
     jobs.map((job) => job.queueId),
     jobs.map((job) => job.key),
@@ -103,8 +116,11 @@ export async function enqueue(t: Queryable, jobs: readonly NewJob[]): Promise<En
     jobs.map((job) => job.parentId ?? null),
     jobs.map((job) => job.eventId ?? null),
     jobs.map((job) => job.replayOf ?? null),
+    jobs.map((job) => job.keyOrder === "strict" && job.concurrencyKey !== undefined),
   ]);
   const made = new Map(inserted.map((row) => [row.id, row.state]));
+  const pending = inserted.filter(({ state }) => state === "pending_approval").map(({ id }) => id);
+  await tellApprovals(t, "pending", pending);
   const others = jobs.filter((job) => !made.has(job.id));
   const first = new Map<string, { id: string; state: State; differs: boolean }>();
   if (others.length > 0) {
@@ -116,11 +132,43 @@ export async function enqueue(t: Queryable, jobs: readonly NewJob[]): Promise<En
     ]);
     for (const row of rows) first.set(row.asked, row);
   }
+  const replaced = await replaceWaiting(
+    t,
+    others.flatMap((job) => {
+      const other = first.get(job.id);
+      return job.replaces && other !== undefined && other.id !== job.id ? [{ job, id: other.id }] : [];
+    }),
+  );
+  const rateKeys = new Map(inserted.map((row) => [row.id, row.rateKey]));
+  const keyed: Keyed[] = jobs.flatMap((job) => {
+    const target = made.has(job.id) ? job.id : replaced.get(job.id)?.id;
+    if (target === undefined) return [];
+    const rateKey = replaced.get(job.id)?.rateKey ?? rateKeys.get(job.id) ?? null;
+    return job.concurrencyKey === undefined && rateKey === null ? [] : [{ id: target, job, rateKey }];
+  });
+  // A job may have been inserted and replaced in one batch: what came last counts.
+  const blocked = await bindKeys(t, [...new Map(keyed.map((each) => [each.id, each])).values()]);
   return jobs.map((job) => {
     const state = made.get(job.id);
-    if (state !== undefined) return { id: job.id, state, duplicate: false, payloadDiffers: false };
+    if (state !== undefined)
+      return {
+        id: job.id,
+        state,
+        duplicate: false,
+        payloadDiffers: false,
+        replaced: false,
+        blocked: blocked.has(job.id),
+      };
     const other = first.get(job.id);
     if (other === undefined) throw new Error(`Queue ${job.queueId} is gone.`);
-    return { id: other.id, state: other.state, duplicate: other.id !== job.id, payloadDiffers: other.differs };
+    const now = replaced.get(job.id);
+    return {
+      id: other.id,
+      state: now?.state ?? other.state,
+      duplicate: other.id !== job.id,
+      payloadDiffers: now === undefined && other.differs,
+      replaced: now !== undefined,
+      blocked: blocked.has(other.id),
+    };
   });
 }

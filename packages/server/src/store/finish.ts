@@ -1,11 +1,12 @@
 /**
- * What follows when a job ends, whichever way: its log row, its unfinished waits dropped, its parent resumed. Runs in
- * the transaction that moved the job, with the rows of job and parent locked.
+ * What follows when a job ends, whichever way: its log row, webhooks told, its unfinished waits dropped, its parent resumed.
+ * Runs in the transaction that moved the job, with the rows of job and parent locked.
  */
 import type { OutcomeName, State } from "../core/job.js";
 import { childKey } from "../core/wait-key.js";
 import { type Queryable, sql } from "./db.js";
 import { resume, type WaitEnd } from "./resume.js";
+import { tellEnds } from "./tell.js";
 
 /** One line of the log: a delivery that ended, or an end without a delivery. */
 export type LogEntry = {
@@ -46,7 +47,7 @@ const waiters = sql(
   `select job_id as "jobId", key, kind, wait_key as "waitKey" from rotor.steps where wait_key = any($1::uuid[])`,
 );
 
-/** Writes the log, and for those that are finished all that follows. Answers the runs that it resumed. */
+/** Writes the log, tells webhooks, and for those that are finished all that follows. Answers the runs that it resumed. */
 export async function logEnds(
   t: Queryable,
   entries: readonly LogEntry[],
@@ -65,6 +66,7 @@ export async function logEnds(
     entries.map((entry) => entry.error),
     entries.map((entry) => entry.detail ?? null),
   ]);
+  await tellEnds(t, entries);
   const finished = entries.filter(
     (entry) => entry.state === "completed" || entry.state === "failed" || entry.state === "cancelled",
   );

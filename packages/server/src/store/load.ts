@@ -2,6 +2,7 @@
 
 import type { StepKind, StepState, WireError, WireStep } from "@rotorsh/sdk/protocol";
 import type { Backoff } from "../core/backoff.js";
+import type { Breaker } from "../core/breaker.js";
 import { type Queryable, sql } from "./db.js";
 
 /** Everything that a delivery needs to know of its job. */
@@ -14,6 +15,9 @@ export type LoadedJob = {
   readonly body: Buffer;
   readonly contentType: string;
   readonly runAt: Date;
+  /** From being due to being claimed; null where it is not known. */
+  readonly queuedMs: number | null;
+  /** The job's own, sent as they are. */
   readonly headers: Readonly<Record<string, string>>;
   readonly eventId: string | null;
   readonly parentId: string | null;
@@ -23,6 +27,8 @@ export type LoadedJob = {
     readonly name: string;
     readonly kind: "callback" | "function";
     readonly url: string;
+    /** With templates, as its URL. */
+    readonly headers: Readonly<Record<string, string>>;
     readonly app: string | null;
     readonly appId: number | null;
     readonly appHash: string | null;
@@ -30,36 +36,34 @@ export type LoadedJob = {
     readonly backoff: Backoff;
     readonly standardWebhooks: boolean;
     readonly trips: number;
+    /** Of its endpoint in a row, where it has a breaker. */
+    readonly failures: number;
+    readonly breaker: Breaker | null;
+    readonly strict: boolean;
+    /** Made by Rotor itself: a webhook's queue. */
+    readonly system: "webhook" | "inbox" | null;
   };
 };
 
-type Row = Omit<LoadedJob, "queue" | "headers"> & {
-  headers: Record<string, string>;
-  queueId: number;
-  workspace: string;
-  name: string;
-  kind: "callback" | "function";
-  url: string;
-  app: string | null;
-  appId: number | null;
-  appHash: string | null;
-  asyncTimeoutMs: number;
-  backoff: Backoff;
-  standardWebhooks: boolean;
-  trips: number;
-};
+type Row = Omit<LoadedJob, "queue"> &
+  Omit<LoadedJob["queue"], "id" | "headers"> & {
+    readonly queueId: number;
+    readonly queueHeaders: Readonly<Record<string, string>>;
+  };
 
 /** Jobs that are still active with this delivery number; one that was cancelled since its claim is not among them. */
 const jobs = sql(
   "load.jobs",
   `select job.id as "jobId", job.delivery, job.attempt, coalesce(job.max_attempts, queue.max_attempts) as "maxAttempts",
           coalesce(job.timeout_ms, queue.timeout_ms) as "timeoutMs", payload.body, payload.content_type as "contentType",
-          payload.run_at as "runAt", queue.headers || coalesce(payload.headers, '{}') as headers, payload.event_id as "eventId",
+          payload.run_at as "runAt", queue.headers as "queueHeaders", coalesce(payload.headers, '{}') as headers, payload.event_id as "eventId",
           job.parent_id as "parentId",
+          (extract(epoch from rotor.clock() - case when item.due_at is not null then greatest(item.due_at, payload.run_at) end) * 1000)::float8 as "queuedMs",
           queue.id as "queueId", queue.workspace_id as workspace, queue.name, queue.kind, queue.url, app.name as app, app.id as "appId",
           app.hash as "appHash", queue.async_timeout_ms as "asyncTimeoutMs", queue.backoff,
-          queue.standard_webhooks as "standardWebhooks", queue.trips
-     from unnest($1::uuid[], $2::int[]) as item (id, delivery)
+          queue.standard_webhooks as "standardWebhooks", queue.trips,
+          queue.failures, queue.breaker, queue.strict_concurrency as strict, queue.system
+     from unnest($1::uuid[], $2::int[], $3::timestamptz[]) as item (id, delivery, due_at)
      join rotor.jobs job on job.id = item.id and job.delivery = item.delivery and job.state = 'active'
      join rotor.payloads payload on payload.job_id = job.id
      join rotor.queues queue on queue.id = job.queue_id
@@ -68,43 +72,21 @@ const jobs = sql(
 
 export async function loadJobs(
   db: Queryable,
-  taken: readonly { readonly jobId: string; readonly delivery: number }[],
+  taken: readonly { readonly jobId: string; readonly delivery: number; readonly dueAt?: Date }[],
 ): Promise<LoadedJob[]> {
   if (taken.length === 0) return [];
-  const rows = await db.query<Row>(jobs, [taken.map((job) => job.jobId), taken.map((job) => job.delivery)]);
-  return rows.map(
-    ({
-      queueId,
-      workspace,
-      name,
-      kind,
-      url,
-      app,
-      appId,
-      appHash,
-      asyncTimeoutMs,
-      backoff,
-      standardWebhooks,
-      trips,
-      ...job
-    }) => ({
-      ...job,
-      queue: {
-        id: queueId,
-        workspace,
-        name,
-        kind,
-        url,
-        app,
-        appId,
-        appHash,
-        asyncTimeoutMs,
-        backoff,
-        standardWebhooks,
-        trips,
-      },
-    }),
-  );
+  const rows = await db.query<Row>(jobs, [
+    taken.map((job) => job.jobId),
+    taken.map((job) => job.delivery),
+    taken.map((job) => job.dueAt?.toISOString() ?? null),
+  ]);
+  return rows.map((row) => {
+    const { jobId, delivery, attempt, maxAttempts, timeoutMs, body, contentType, runAt, queuedMs, headers, ...rest } =
+      row;
+    const { eventId, parentId, queueId, queueHeaders, ...queue } = rest;
+    const job = { jobId, delivery, attempt, maxAttempts, timeoutMs, body, contentType, runAt, queuedMs, headers };
+    return { ...job, eventId, parentId, queue: { ...queue, id: queueId, headers: queueHeaders } };
+  });
 }
 
 /** A step as stored, its JSON still text. */

@@ -44,7 +44,7 @@ const insert = sql(
 /** Events that were there before, with the runs that they started. */
 const before = sql(
   "publish.before",
-  `select event.key, event.id,
+  `select event.workspace_id as workspace, event.key, event.id,
           coalesce((select json_agg(json_build_object('id', payload.job_id, 'function', queue.name))
                       from rotor.payloads payload join rotor.queues queue on queue.id = payload.queue_id
                      where payload.event_id = event.id and payload.replay_of is null), '[]') as runs
@@ -109,62 +109,64 @@ type Wait = {
 };
 
 /** Publishes all of these events, or none. Answers in order. */
-export async function publish(db: Db, events: readonly NewEvent[]): Promise<Published[]> {
+export const publish = async (db: Db, events: readonly NewEvent[]): Promise<Published[]> =>
+  events.length === 0 ? [] : db.transact((t) => publishIn(t, db.schema, events));
+
+/** The same in the caller's transaction, which has locked nothing yet that others stand in line for. */
+export async function publishIn(t: Queryable, schema: string, events: readonly NewEvent[]): Promise<Published[]> {
   if (events.length === 0) return [];
-  return db.transact(async (t) => {
-    await lockNames(
-      t,
-      events.map((event) => ({ name: eventName(db.schema, event.workspace, event.name), exclusive: true })),
-    );
-    const ids = events.map(() => newId());
-    const inserted = await t.query<{ id: string; receivedAt: string; ts: number }>(insert, [
-      ids,
-      events.map((event) => event.workspace),
-      events.map((event) => event.name),
-      events.map((event) => event.key),
-      events.map((event) => event.data),
-      events.map((event) => event.tsMs ?? null),
-    ]);
-    const rows = new Map(inserted.map((row) => [row.id, row]));
-    const fresh = events.flatMap((event, index): Stored[] => {
-      const row = rows.get(ids[index]!);
-      if (row === undefined) return [];
-      return [
-        {
-          ...event,
-          id: row.id,
-          receivedAt: row.receivedAt,
-          matched: { id: event.key, name: event.name, data: JSON.parse(event.data), ts: row.ts },
-        },
-      ];
-    });
-    const runs = await startRuns(t, fresh);
-    const resumed = new Map<string, string[]>();
-    const found = await Promise.all(fresh.map((event) => findWaits(t, event, FIRST, "infinity")));
-    // All rows at once, in order of their ids, whichever event they are for.
-    await lockWaiting(
-      t,
-      found.flatMap((each) => each.chosen),
-    );
-    for (const [index, event] of fresh.entries()) {
-      resumed.set(event.id, await endWaitsWith(t, event, found[index]!));
-      if (found[index]!.cursor !== null) await t.query(leave, [event.id, found[index]!.cursor]);
-    }
-    const others = events.filter((_, index) => !rows.has(ids[index]!));
-    const first =
-      others.length === 0
-        ? []
-        : await t.query<{ key: string; id: string; runs: { id: string; function: string }[] }>(before, [
-            others.map((event) => event.workspace),
-            others.map((event) => event.key),
-          ]);
-    const known = new Map(first.map((row) => [row.key, row]));
-    return events.map((event, index): Published => {
-      const id = ids[index]!;
-      if (rows.has(id)) return { id, duplicate: false, runs: runs.get(id) ?? [], resumed: resumed.get(id) ?? [] };
-      const earlier = known.get(event.key);
-      return { id: earlier?.id ?? id, duplicate: true, runs: earlier?.runs ?? [], resumed: [] };
-    });
+  await lockNames(
+    t,
+    events.map((event) => ({ name: eventName(schema, event.workspace, event.name), exclusive: true })),
+  );
+  const ids = events.map(() => newId());
+  const inserted = await t.query<{ id: string; receivedAt: string; ts: number }>(insert, [
+    ids,
+    events.map((event) => event.workspace),
+    events.map((event) => event.name),
+    events.map((event) => event.key),
+    events.map((event) => event.data),
+    events.map((event) => event.tsMs ?? null),
+  ]);
+  const rows = new Map(inserted.map((row) => [row.id, row]));
+  const fresh = events.flatMap((event, index): Stored[] => {
+    const row = rows.get(ids[index]!);
+    if (row === undefined) return [];
+    return [
+      {
+        ...event,
+        id: row.id,
+        receivedAt: row.receivedAt,
+        matched: { id: event.key, name: event.name, data: JSON.parse(event.data), ts: row.ts },
+      },
+    ];
+  });
+  const runs = await startRuns(t, fresh);
+  const resumed = new Map<string, string[]>();
+  const found = await Promise.all(fresh.map((event) => findWaits(t, event, FIRST, "infinity")));
+  // All rows at once, in order of their ids, whichever event they are for.
+  await lockWaiting(
+    t,
+    found.flatMap((each) => each.chosen),
+  );
+  for (const [index, event] of fresh.entries()) {
+    resumed.set(event.id, await endWaitsWith(t, event, found[index]!));
+    if (found[index]!.cursor !== null) await t.query(leave, [event.id, found[index]!.cursor]);
+  }
+  const others = events.filter((_, index) => !rows.has(ids[index]!));
+  const first =
+    others.length === 0
+      ? []
+      : await t.query<{ workspace: string; key: string; id: string; runs: { id: string; function: string }[] }>(
+          before,
+          [others.map((event) => event.workspace), others.map((event) => event.key)],
+        );
+  const known = new Map(first.map((row) => [`${row.workspace}/${row.key}`, row]));
+  return events.map((event, index): Published => {
+    const id = ids[index]!;
+    if (rows.has(id)) return { id, duplicate: false, runs: runs.get(id) ?? [], resumed: resumed.get(id) ?? [] };
+    const earlier = known.get(`${event.workspace}/${event.key}`);
+    return { id: earlier?.id ?? id, duplicate: true, runs: earlier?.runs ?? [], resumed: [] };
   });
 }
 

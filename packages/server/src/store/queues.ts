@@ -1,6 +1,8 @@
 /** Queues: where jobs go, how many at a time, what a failure means. */
 import { type Backoff, DEFAULT_BACKOFF } from "../core/backoff.js";
+import type { Breaker } from "../core/breaker.js";
 import { limits } from "../core/limits.js";
+import type { Retention } from "../core/retention.js";
 import { type Queryable, sql } from "./db.js";
 
 /** What a user sets of a callback queue. Whatever is left out keeps its value, or gets the default of `newQueue`. */
@@ -15,6 +17,13 @@ export type QueueSettings = {
   readonly approvalRequired: boolean;
   readonly approvalTimeoutMs: number;
   readonly standardWebhooks: boolean;
+  /** A slot is free only when the endpoint answered or the time limit passed, so that it never sees one more. */
+  readonly strictConcurrency: boolean;
+  /** Deliveries in any span of `periodMs`; with a `key` (CEL over the payload) for each of its values. */
+  readonly rate: { readonly limit: number; readonly periodMs: number; readonly key: string | null } | null;
+  readonly breaker: Breaker | null;
+  /** What is not in it follows the system's. */
+  readonly retention: Retention;
 };
 
 export const DEFAULT_QUEUE: QueueSettings = {
@@ -28,6 +37,10 @@ export const DEFAULT_QUEUE: QueueSettings = {
   approvalRequired: false,
   approvalTimeoutMs: limits.approvalTimeoutMs,
   standardWebhooks: false,
+  strictConcurrency: false,
+  rate: null,
+  breaker: null,
+  retention: {},
 };
 
 export type Queue = QueueSettings & {
@@ -36,22 +49,29 @@ export type Queue = QueueSettings & {
   readonly name: string;
   readonly kind: "callback" | "function";
   readonly appId: number | null;
+  /** Its breaker is open until then; in the past: nothing has answered since. */
   readonly openAt: Date | null;
   readonly pausedAt: Date | null;
   readonly createdAt: Date;
+  /** It has a signing secret of its own. */
+  readonly hasSecret: boolean;
 };
 
 const columns = `id, workspace_id as workspace, name, kind, app_id as "appId", url, headers, concurrency, timeout_ms as "timeoutMs",
   async_timeout_ms as "asyncTimeoutMs", max_attempts as "maxAttempts", backoff, approval_required as "approvalRequired",
   approval_timeout_ms::float8 as "approvalTimeoutMs", standard_webhooks as "standardWebhooks",
-  nullif(open_at, '-infinity') as "openAt", paused_at as "pausedAt", created_at as "createdAt"`;
+  strict_concurrency as "strictConcurrency", breaker, retention,
+  case when rate_limit is not null then jsonb_build_object('limit', rate_limit, 'periodMs', rate_period_ms, 'key', rate_key) end as rate,
+  nullif(open_at, '-infinity') as "openAt", paused_at as "pausedAt", created_at as "createdAt",
+  exists (select 1 from rotor.signing_keys own where own.queue_id = queues.id and own.expires_at is null) as "hasSecret"`;
 
 /** No row: the name is taken. */
 const insert = sql(
   "queues.insert",
   `insert into rotor.queues (workspace_id, name, kind, url, headers, concurrency, timeout_ms, async_timeout_ms, max_attempts, backoff,
-                             approval_required, approval_timeout_ms, standard_webhooks)
-   values ($1, $2, 'callback', $3, $4::jsonb, $5, $6, $7, $8, $9::jsonb, $10, $11, $12)
+                             approval_required, approval_timeout_ms, standard_webhooks, strict_concurrency, rate_limit, rate_period_ms, rate_key,
+                             breaker, retention)
+   values ($1, $2, 'callback', $3, $4::jsonb, $5, $6, $7, $8, $9::jsonb, $10, $11, $12, $13, $14, $15, $16, $17::jsonb, $18::jsonb)
    on conflict (workspace_id, kind, name) do nothing
    returning ${columns}`,
 );
@@ -60,7 +80,8 @@ const update = sql(
   "queues.update",
   `update rotor.queues
       set url = $3, headers = $4::jsonb, concurrency = $5, timeout_ms = $6, async_timeout_ms = $7, max_attempts = $8, backoff = $9::jsonb,
-          approval_required = $10, approval_timeout_ms = $11, standard_webhooks = $12, open_at = '-infinity', trips = 0
+          approval_required = $10, approval_timeout_ms = $11, standard_webhooks = $12, strict_concurrency = $13, rate_limit = $14, rate_period_ms = $15,
+          rate_key = $16, breaker = $17::jsonb, retention = $18::jsonb, open_at = '-infinity', trips = 0, failures = 0, rate_open_at = '-infinity'
     where workspace_id = $1 and name = $2 and kind = 'callback'
    returning ${columns}`,
 );
@@ -104,6 +125,12 @@ const values = (workspace: string, name: string, settings: QueueSettings) => [
   settings.approvalRequired,
   settings.approvalTimeoutMs,
   settings.standardWebhooks,
+  settings.strictConcurrency,
+  settings.rate?.limit ?? null,
+  settings.rate?.periodMs ?? null,
+  settings.rate?.key ?? null,
+  settings.breaker === null ? null : JSON.stringify(settings.breaker),
+  JSON.stringify(settings.retention),
 ];
 
 export type QueueKind = "callback" | "function";
@@ -178,9 +205,31 @@ export async function tripQueue(db: Queryable, queueId: number, appId: number | 
 const close = sql(
   "queues.close",
   `with app as (update rotor.apps set unreachable_since = null where id = $2 and unreachable_since is not null)
-   update rotor.queues set trips = 0, open_at = '-infinity' where (id = $1 or app_id = $2) and trips > 0`,
+   update rotor.queues set trips = 0, failures = 0, open_at = '-infinity' where (id = $1 or app_id = $2) and (trips > 0 or failures > 0)`,
 );
 
 /** The endpoint answered: as before. */
 export const resetQueue = (db: Queryable, queueId: number, appId: number | null): Promise<unknown> =>
   db.query(close, [queueId, appId]);
+
+/** Whether this failure opens the breaker: the probe's, or the one that makes too many in a row. */
+const OPENS = `($2 or (trips = 0 and failures + 1 >= (breaker ->> 'failures')::int))`;
+
+/**
+ * A failure that is its endpoint's, of a queue with a breaker. Of the deliveries that were on their way when it opened,
+ * none opens it again.
+ */
+const fail = sql(
+  "queues.fail",
+  `update rotor.queues
+      set failures = failures + 1,
+          trips = case when ${OPENS} then least(trips + 1, 30) else trips end,
+          open_at = case when ${OPENS}
+                         then rotor.clock() + least((breaker ->> 'minMs')::float8 * 2 ^ least(trips, 20), (breaker ->> 'maxMs')::float8) * interval '1 millisecond'
+                         else open_at end
+    where id = $1 and breaker is not null`,
+);
+
+/** Counts a failure of a queue's endpoint. `probe`: it was sent alone, to see whether the endpoint is well again. */
+export const failQueue = (db: Queryable, queueId: number, probe: boolean): Promise<unknown> =>
+  db.query(fail, [queueId, probe]);

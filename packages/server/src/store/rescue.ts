@@ -9,6 +9,8 @@ import { limits } from "../core/limits.js";
 import { exist, lockFree } from "./checkpoint.js";
 import { type Db, type Queryable, sql } from "./db.js";
 import { type LogEntry, logEnds } from "./finish.js";
+import { grantTurns } from "./keys.js";
+import { linger } from "./slots.js";
 
 /** One dead node; its row is locked, and deleted in the transaction that gives its jobs back. */
 const dead = sql(
@@ -36,7 +38,7 @@ const orphan = sql(
           due_at = case when job.rescues >= $2 then null else rotor.clock() end,
           attempt = greatest(job.attempt - 1, 0), rescues = job.rescues + 1, node_id = null, woken = false
     where job.id = any($1::uuid[]) and (job.state || '') = 'active' and job.node_id = $3
-   returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId"`,
+   returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId", job.key_id as "keyId"`,
 );
 
 const removeNode = sql("rescue.remove", "delete from rotor.nodes where id = $1");
@@ -47,6 +49,7 @@ type Moved = {
   readonly attempt: number;
   readonly state: "waiting" | "failed";
   readonly parentId: string | null;
+  readonly keyId: number | null;
 };
 
 /** Rows given back in one transaction. */
@@ -64,12 +67,14 @@ export async function rescueDead(db: Db): Promise<number | undefined> {
     if (nodeId === undefined) return undefined;
     const rows = await t.query<{ id: string; parentId: string | null }>(held, [nodeId, BATCH]);
     const free = await lock(t, rows);
+    void t.query(linger, [free.map((row) => row.id), limits.expiryGraceMs]);
     const moved = await t.query<Moved>(orphan, [free.map((row) => row.id), limits.rescues, nodeId]);
     const error = JSON.stringify({ name: "OrphanedError", message: "The node that delivered it died." });
     await logMoved(t, moved, "orphaned", () => error);
     // Its row stays while one of its jobs is in other hands: whoever looks next goes on.
     const all = free.length === rows.length && rows.length < BATCH;
     if (all) await t.query(removeNode, [nodeId]);
+    await grantTurns(t, moved);
     return all || moved.length > 0 ? moved.length : undefined;
   });
 }
@@ -129,7 +134,7 @@ const expire = sql(
      from unnest($1::uuid[], $2::int[], $3::text[], $4::float8[]) as item (id, delivery, state, delay_ms)
     where job.id = item.id and job.delivery = item.delivery and (job.state || '') = 'active'
       and job.due_at < rotor.clock() - $5 * interval '1 millisecond'
-   returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId"`,
+   returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId", job.key_id as "keyId"`,
 );
 
 type Overdue = {
@@ -160,6 +165,7 @@ export async function expireOverdue(db: Db, random: () => number): Promise<numbe
       limits.expiryGraceMs,
     ]);
     await logMoved(t, moved, "expired", () => JSON.stringify(error));
+    await grantTurns(t, moved);
     return moved.length;
   });
 }
@@ -179,7 +185,7 @@ const releaseAll = sql(
       set state = 'waiting', due_at = rotor.clock(), attempt = greatest(job.attempt - 1, 0), node_id = null, woken = false
      from unnest($1::uuid[], $2::int[]) as item (id, delivery)
     where job.id = item.id and job.delivery = item.delivery and (job.state || '') = 'active'
-   returning job.id`,
+   returning job.id, job.key_id as "keyId"`,
 );
 
 /**
@@ -196,7 +202,14 @@ export async function release(
       (await t.query<{ id: string }>(lockFree, [jobs.map((job) => job.jobId)])).map((row) => row.id),
     );
     const free = jobs.filter((job) => locked.has(job.jobId));
-    return (await t.query(releaseAll, [free.map((job) => job.jobId), free.map((job) => job.delivery)])).length;
+    // Whether it was posted is not known here.
+    void t.query(linger, [free.map((job) => job.jobId), limits.expiryGraceMs]);
+    const moved = await t.query<{ keyId: number | null }>(releaseAll, [
+      free.map((job) => job.jobId),
+      free.map((job) => job.delivery),
+    ]);
+    await grantTurns(t, moved);
+    return moved.length;
   });
 }
 

@@ -8,9 +8,11 @@ import { AGAIN, firstOfEach } from "./batch.js";
 import { exist, lockFree } from "./checkpoint.js";
 import { type Db, type Queryable, sql } from "./db.js";
 import { type LogEntry, logEnds } from "./finish.js";
+import { grantTurns } from "./keys.js";
 import { lockNames } from "./names.js";
 import { type Prepared, prepare, record } from "./record.js";
 import { endDueWaits } from "./resume.js";
+import { linger } from "./slots.js";
 
 /** The end of one delivery. */
 export type Settlement = Pick<Claimed, "jobId" | "delivery" | "attempt"> & {
@@ -21,6 +23,8 @@ export type Settlement = Pick<Claimed, "jobId" | "delivery" | "attempt"> & {
   readonly durationMs: number;
   /** See `LogEntry`. */
   readonly detail?: string | null;
+  /** Posted, and its endpoint may be at work still: a strict queue keeps the slot. */
+  readonly lingers?: boolean;
   /** For an answer that is no answer: see `decideWait`. In [0, 1). */
   readonly random: number;
 };
@@ -91,7 +95,7 @@ const move = sql(
      from clock, unnest($1::uuid[], $2::int[], $3::text[], $4::float8[], $5::int[], $6::int[], $7::bool[], $8::bool[])
        as item (id, delivery, state, delay_ms, attempt, rescues, held, continues)
     where job.id = item.id and job.delivery = item.delivery and (job.state || '') = 'active'
-   returning job.id, job.delivery`,
+   returning job.id, job.delivery, job.state, job.key_id as "keyId"`,
 );
 
 /** Log rows of settlements that committed although their reply was lost. */
@@ -137,9 +141,13 @@ export async function settle(db: Db, all: readonly Settlement[]): Promise<(Settl
       return !putOff(item) && job?.state === "active" && job.delivery === item.delivery;
     });
     const moves = await plan(t, live, prepared, held);
-    const moved = new Map(
-      (await t.query<{ id: string; delivery: number }>(move, columns(moves))).map((row) => [row.id, row.delivery]),
+    const lingering = live.filter((item) => item.lingers).map((item) => item.jobId);
+    if (lingering.length > 0) void t.query(linger, [lingering, limits.expiryGraceMs]);
+    const rows = await t.query<{ id: string; delivery: number; state: string; keyId: number | null }>(
+      move,
+      columns(moves),
     );
+    const moved = new Map(rows.map((row) => [row.id, row.delivery]));
     await endDueWaits(
       t,
       moves.filter((each) => each.continues).map((each) => each.item.jobId),
@@ -155,6 +163,10 @@ export async function settle(db: Db, all: readonly Settlement[]): Promise<(Settl
             late.map((item) => item.delivery),
           ]);
     const repeated = new Map(before.map((row) => [row.id, row]));
+    await grantTurns(
+      t,
+      rows.filter((row) => row.state !== "active"),
+    );
     const turns = new Set(items);
     return all.map((item): Settled | typeof AGAIN => {
       if (!turns.has(item) || putOff(item)) return AGAIN;

@@ -124,11 +124,13 @@ export type DeliveryView = {
   readonly durationMs: number;
   readonly output: string | null;
   readonly error: string | null;
+  /** JSON text of a `Detail` of `core/detail.ts`; null where there was no call, or it was given back. */
+  readonly detail: string | null;
 };
 
 const deliveries = sql(
   "views.deliveries",
-  `select delivery, attempt, outcome, status, ended_at as "endedAt", duration_ms as "durationMs", output, error
+  `select delivery, attempt, outcome, status, ended_at as "endedAt", duration_ms as "durationMs", output, error, detail
      from rotor.deliveries where job_id = $1 order by delivery`,
 );
 

@@ -20,13 +20,6 @@ const insertWorkspace = sql(
   `insert into rotor.workspaces (id, name) values ($1, $2) on conflict (id) do nothing returning id`,
 );
 const listAll = sql("workspaces.list", `select id, name, created_at as "createdAt" from rotor.workspaces order by id`);
-const removeWorkspace = sql(
-  "workspaces.remove",
-  `delete from rotor.workspaces where id = $1
-      and not exists (select 1 from rotor.queues queue join rotor.jobs job on job.queue_id = queue.id
-                       where queue.workspace_id = $1 and job.state in ('waiting', 'active', 'pending_approval'))
-   returning id`,
-);
 const insertKey = sql(
   "keys.insert",
   `insert into rotor.api_keys (id, workspace_id, name, hash, scopes, expires_at) values ($1, $2, $3, $4, $5::text[], $6) returning ${keyColumns}`,
@@ -47,18 +40,27 @@ const listKeysOf = sql(
   "keys.list",
   `select ${keyColumns} from rotor.api_keys where workspace_id = $1 order by created_at, id`,
 );
+/**
+ * A new key beside an old one that is good, with its name, its scopes and as long a life as it had; the old one works for
+ * the overlap more, or until it would have ended anyway.
+ */
+const rotate = sql(
+  "keys.rotate",
+  `with old as (
+     update rotor.api_keys
+        set expires_at = least(coalesce(expires_at, 'infinity'), rotor.clock() + $5 * interval '1 millisecond')
+      where workspace_id = $1 and id = $2 and revoked_at is null and (expires_at is null or expires_at > rotor.clock())
+     returning id
+   )
+   insert into rotor.api_keys (id, workspace_id, name, hash, scopes, expires_at)
+   select $3, before.workspace_id, before.name, $4, before.scopes, rotor.clock() + (before.expires_at - before.created_at)
+     from rotor.api_keys before join old using (id)
+   returning ${keyColumns}`,
+);
+const findKeyById = sql("keys.one", `select ${keyColumns} from rotor.api_keys where workspace_id = $1 and id = $2`);
 const revoke = sql(
   "keys.revoke",
   `update rotor.api_keys set revoked_at = coalesce(revoked_at, rotor.clock()) where workspace_id = $1 and id = $2 returning id`,
-);
-const insertSigning = sql(
-  "signing.insert",
-  "insert into rotor.signing_keys (id, workspace_id, sealed) values ($1, $2, $3)",
-);
-const listSigning = sql(
-  "signing.list",
-  `select id, sealed from rotor.signing_keys
-    where workspace_id = $1 and (expires_at is null or expires_at > rotor.clock()) order by created_at desc, id desc`,
 );
 const readOne = sql("settings.read", "select value from rotor.settings where name = $1");
 /** The first writer wins; everybody reads what is stored. */
@@ -76,9 +78,6 @@ export const createWorkspace = async (db: Queryable, id: string, name: string): 
   (await db.query(insertWorkspace, [id, name])).length > 0;
 export const listWorkspaces = (db: Queryable): Promise<{ id: string; name: string; createdAt: Date }[]> =>
   db.query(listAll);
-/** False where it is unknown, or something unfinished is in it. */
-export const deleteWorkspace = async (db: Queryable, id: string): Promise<boolean> =>
-  (await db.query(removeWorkspace, [id])).length > 0;
 
 export type NewApiKey = {
   readonly id: string;
@@ -98,17 +97,25 @@ export const findApiKey = async (db: Queryable, hash: Buffer): Promise<ApiKey | 
   (await db.query<ApiKey>(findKey, [hash]))[0];
 export const listApiKeys = (db: Queryable, workspace: string): Promise<ApiKey[]> =>
   db.query<ApiKey>(listKeysOf, [workspace]);
+export const getApiKey = async (db: Queryable, workspace: string, id: string): Promise<ApiKey | undefined> =>
+  (await db.query<ApiKey>(findKeyById, [workspace, id]))[0];
+/** The new key's row; undefined where the old one is unknown, revoked or expired. */
+export const rotateApiKey = async (
+  db: Queryable,
+  workspace: string,
+  id: string,
+  next: Pick<NewApiKey, "id" | "hash">,
+  overlapMs: number,
+): Promise<ApiKey | undefined> => (await db.query<ApiKey>(rotate, [workspace, id, next.id, next.hash, overlapMs]))[0];
 export const revokeApiKey = async (db: Queryable, workspace: string, id: string): Promise<boolean> =>
   (await db.query(revoke, [workspace, id])).length > 0;
 
-export const insertSigningKey = (db: Queryable, id: string, workspace: string, sealed: string): Promise<unknown> =>
-  db.query(insertSigning, [id, workspace, sealed]);
-/** Active ones, the newest first. */
-export const listSigningKeys = (db: Queryable, workspace: string): Promise<{ id: string; sealed: string }[]> =>
-  db.query(listSigning, [workspace]);
-
 export const readSetting = async (db: Queryable, name: string): Promise<string | undefined> =>
   (await db.query<{ value: string }>(readOne, [name]))[0]?.value;
+/** Whether nothing may be delivered here: the database belongs to another environment, or was told to wait. */
+export async function isHeld(db: Queryable, environment: string): Promise<boolean> {
+  return (await readSetting(db, "environment")) !== environment || (await readSetting(db, "held")) === "true";
+}
 /** Stores a value unless there is one; answers what is stored. */
 export async function settingOnce(db: Queryable, name: string, value: string): Promise<string> {
   await db.query(writeOnce, [name, value]);

@@ -3,7 +3,7 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Rotor } from "@rotorsh/sdk";
 import { readConfig } from "../config.js";
-import { startRotor } from "../main.js";
+import { type Outside, startRotor } from "../main.js";
 import { violations } from "../store/invariants.js";
 import { type TestDatabase, testDatabase } from "./database.js";
 
@@ -15,7 +15,7 @@ export type TestServer = TestDatabase & {
 };
 
 /** Starts one, in the mode of `rotor dev`. `close` ends it and fails if an invariant is broken. */
-export async function testServer(environment: Record<string, string> = {}): Promise<TestServer> {
+export async function testServer(environment: Record<string, string> = {}, outside: Outside = {}): Promise<TestServer> {
   const database = await testDatabase();
   const config = readConfig(
     {
@@ -27,7 +27,7 @@ export async function testServer(environment: Record<string, string> = {}): Prom
     },
     { mode: "dev", port: 0 },
   );
-  const server = await startRotor(config);
+  const server = await startRotor(config, outside);
   const others: Server[] = [];
   return {
     ...database,

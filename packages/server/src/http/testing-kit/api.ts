@@ -2,11 +2,13 @@
 import { DEVELOPMENT_SIGNING_KEY, type Manifest } from "@rotorsh/sdk/protocol";
 import { decide } from "../../core/job.js";
 import { limits } from "../../core/limits.js";
+import { parseKeys } from "../../core/seal.js";
 import { parsePolicy } from "../../delivery/guard.js";
 import { syncApp } from "../../store/apps.js";
 import { AGAIN } from "../../store/batch.js";
 import { checkpoint } from "../../store/checkpoint.js";
 import { enqueue } from "../../store/enqueue.js";
+import { createKeyring } from "../../store/keyring.js";
 import { publish } from "../../store/publish.js";
 import { renewAccepted } from "../../store/rescue.js";
 import { settle } from "../../store/settle.js";
@@ -72,6 +74,7 @@ export async function testApi(config: Partial<Engine["config"]> = {}): Promise<T
     },
     policy: parsePolicy("loopback"),
     tokenSecret: TOKEN_SECRET,
+    keyring: createKeyring(db, parseKeys(Buffer.alloc(32, 7).toString("base64"))),
     enqueue: async (job) => (await db.transact((t) => enqueue(t, [job])))[0]!,
     enqueueAll: (all) => db.transact((t) => enqueue(t, all)),
     publish: (events) => publish(db, events),
@@ -119,7 +122,6 @@ export async function testApi(config: Partial<Engine["config"]> = {}): Promise<T
         functions: manifest.functions.length,
       };
     },
-    createWorkspace: (id, name) => createWorkspace(db, id, name),
     wake: () => undefined,
     finished: () =>
       new Promise((resolve) => {

@@ -1,0 +1,75 @@
+/** The value of a queue's rate key for one job: CEL over its payload. */
+import { createHash } from "node:crypto";
+import { Environment, type ParseResult } from "@marcbachmann/cel-js";
+import { limits } from "./limits.js";
+
+const environment = new Environment({
+  unlistedVariablesAreDyn: false,
+  limits: { maxAstNodes: limits.expressionNodes, maxDepth: limits.expressionDepth },
+})
+  .registerVariable("payload", "dyn")
+  .registerVariable("event", "dyn")
+  .registerVariable("data", "dyn");
+
+/** Expressions of queues are few, and each is used for every job: parsed once. */
+const parsed = new Map<string, ParseResult>();
+const PARSED_KEPT = 1_000;
+
+function parse(expression: string): ParseResult {
+  const known = parsed.get(expression);
+  if (known !== undefined) return known;
+  if (expression.length > limits.expressionLength)
+    throw new Error(`An expression may have ${limits.expressionLength} characters; this one has ${expression.length}.`);
+  const made = environment.parse(expression);
+  if (parsed.size >= PARSED_KEPT) parsed.delete(parsed.keys().next().value!);
+  parsed.set(expression, made);
+  return made;
+}
+
+/** Says what is wrong with an expression for a key, or nothing. */
+export function checkKeyExpression(expression: string): string | undefined {
+  try {
+    const result = parse(expression).check();
+    return result.valid ? undefined : String(result.error?.message ?? "It is not a valid expression.");
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** Of jobs for which the expression finds nothing, or fails: they share one limit. */
+const NOTHING = "null";
+
+/**
+ * The value as text. `payload` is what was enqueued, `null` where that is no JSON; for a function `event` is its event,
+ * and `data` the event's.
+ */
+export function rateKeyOf(expression: string, job: { readonly body: Buffer; readonly contentType: string }): string {
+  const payload = payloadOf(job);
+  const data =
+    typeof payload === "object" && payload !== null && "data" in payload ? (payload as { data: unknown }).data : null;
+  const text = valueIn(expression, { payload, event: payload, data });
+  // An index entry has little room, and a key is only compared.
+  return text.length <= limits.keyLength ? text : `sha256:${createHash("sha256").update(text).digest("hex")}`;
+}
+
+function valueIn(expression: string, context: Record<string, unknown>): string {
+  try {
+    const value = parse(expression)(context) as unknown;
+    return value === undefined || value === null ? NOTHING : JSON.stringify(value, bigints);
+  } catch {
+    // As CEL has it, a missing field is an error.
+    return NOTHING;
+  }
+}
+
+const bigints = (_: string, value: unknown): unknown => (typeof value === "bigint" ? value.toString() : value);
+
+function payloadOf({ body, contentType }: { readonly body: Buffer; readonly contentType: string }): unknown {
+  if (!contentType.includes("json")) return null;
+  try {
+    return JSON.parse(body.toString());
+  } catch {
+    // A raw body that only says that it is JSON.
+    return null;
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * A job that waits becomes another: by a later enqueue under its own id that replaces it, or by a change of some of its
+ * parts. What is active or finished is never changed: it may have been delivered as it was.
+ */
+import type { State } from "../core/job.js";
+import { bindKeys } from "./bind-keys.js";
+import { type Db, type Queryable, sql } from "./db.js";
+import type { NewJob } from "./enqueue.js";
+import { grantTurns } from "./keys.js";
+import { lockJobs } from "./resume.js";
+
+/**
+ * Payload and row together, of jobs that are waiting still. What is null stays as it is; a due time moves only where
+ * `moves` says so. An approval's deadline stays. Its attempts begin anew: it is another job now.
+ */
+const change = sql(
+  "change.jobs",
+  `with clock as materialized (select rotor.clock() as now),
+   item as (
+     select * from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bool[], $5::float8[], $6::timestamptz[], $7::int[], $8::int[], $9::int[],
+                          $10::text[], $11::text[], $12::bool[])
+       as item (id, body, content_type, moves, delay_ms, run_at, priority, max_attempts, timeout_ms, headers, tags, whole)
+   ),
+   moved as (
+     update rotor.jobs job
+        set due_at = case when job.state = 'pending_approval' or not item.moves then job.due_at
+                          when coalesce(item.run_at, clock.now + item.delay_ms * interval '1 millisecond') <= clock.now
+                          then clock.now - item.priority * interval '1 second'
+                          else coalesce(item.run_at, clock.now + item.delay_ms * interval '1 millisecond') end,
+            attempt = 0, rescues = 0,
+            max_attempts = case when item.whole then item.max_attempts else coalesce(item.max_attempts, job.max_attempts) end,
+            timeout_ms = case when item.whole then item.timeout_ms else coalesce(item.timeout_ms, job.timeout_ms) end
+       from item, clock
+      where job.id = item.id and job.state in ('waiting', 'pending_approval') and job.held_at is null
+     returning job.id, job.state, job.queue_id, job.key_id
+   ),
+   kept as (
+     update rotor.payloads payload
+        set body = coalesce(item.body, payload.body), content_type = coalesce(item.content_type, payload.content_type),
+            run_at = case when item.moves then coalesce(item.run_at, clock.now + item.delay_ms * interval '1 millisecond') else payload.run_at end,
+            headers = case when item.whole then item.headers::jsonb else coalesce(item.headers::jsonb, payload.headers) end,
+            tags = case when item.tags is null and not item.whole then payload.tags
+                        else array(select jsonb_array_elements_text(item.tags::jsonb)) end
+       from item, moved, clock
+      where payload.job_id = item.id and moved.id = item.id
+     returning payload.job_id, payload.body, payload.content_type
+   )
+   select moved.id, moved.state, moved.queue_id as "queueId", moved.key_id as "keyId", queue.rate_key as "rateKey", key.key as "concurrencyKey",
+          kept.body, kept.content_type as "contentType"
+     from moved join kept on kept.job_id = moved.id join rotor.queues queue on queue.id = moved.queue_id
+     left join rotor.keys key on key.id = moved.key_id`,
+);
+
+/** Off its keys, before it is bound to those that it has now. */
+const unbind = sql(
+  "change.unbind",
+  `update rotor.jobs job set key_id = null, rate_key_id = null, blocked_on = null, keeps_turn = item.keeps_turn
+     from unnest($1::uuid[], $2::bool[]) as item (id, keeps_turn) where job.id = item.id`,
+);
+
+type Changed = {
+  readonly id: string;
+  readonly state: State;
+  readonly queueId: number;
+  readonly keyId: number | null;
+  readonly rateKey: string | null;
+  readonly concurrencyKey: string | null;
+  readonly body: Buffer;
+  readonly contentType: string;
+};
+
+/** What may be changed of a job; what is left out stays. A concurrency key of null: it has none any more. */
+export type Changes = Partial<
+  Pick<
+    NewJob,
+    | "body"
+    | "contentType"
+    | "delayMs"
+    | "runAt"
+    | "priority"
+    | "maxAttempts"
+    | "timeoutMs"
+    | "headers"
+    | "tags"
+    | "keyOrder"
+  >
+> & { readonly concurrencyKey?: string | null };
+
+const write = (t: Queryable, items: readonly { id: string; to: Changes; whole: boolean }[]): Promise<Changed[]> =>
+  t.query<Changed>(change, [
+    items.map(({ id }) => id),
+    items.map(({ to }) => to.body ?? null),
+    items.map(({ to }) => to.contentType ?? null),
+    items.map(
+      ({ to, whole }) => whole || to.delayMs !== undefined || to.runAt !== undefined || to.priority !== undefined,
+    ),
+    items.map(({ to }) => to.delayMs ?? 0),
+    items.map(({ to }) => to.runAt ?? null),
+    items.map(({ to }) => to.priority ?? 0),
+    items.map(({ to }) => to.maxAttempts ?? null),
+    items.map(({ to }) => to.timeoutMs ?? null),
+    items.map(({ to }) => (to.headers ? JSON.stringify(to.headers) : null)),
+    items.map(({ to }) => (to.tags ? JSON.stringify(to.tags) : null)),
+    items.map(({ whole }) => whole),
+  ]);
+
+/**
+ * Puts jobs in the place of those that wait under their ids. Answers, by the id of the new one, the old row that has
+ * become it; the caller binds it to its keys. Of several for one row, the last counts.
+ */
+export async function replaceWaiting(
+  t: Queryable,
+  items: readonly { readonly job: NewJob; readonly id: string }[],
+): Promise<Map<string, { id: string; state: State; rateKey: string | null }>> {
+  const replaced = new Map<string, { id: string; state: State; rateKey: string | null }>();
+  if (items.length === 0) return replaced;
+  const last = [...new Map(items.map((item) => [item.id, item])).values()];
+  await t.query(lockJobs, [last.map((item) => item.id)]);
+  const rows = await write(
+    t,
+    last.map(({ id, job }) => ({ id, to: job, whole: true })),
+  );
+  const changed = new Map(rows.map((row) => [row.id, row]));
+  const moved = last.filter(({ id }) => changed.has(id));
+  void t.query(unbind, [moved.map(({ id }) => id), moved.map(({ job }) => strict(job))]);
+  for (const { job, id } of items) {
+    const row = changed.get(id);
+    if (row !== undefined) replaced.set(job.id, { id, state: row.state, rateKey: row.rateKey });
+  }
+  return replaced;
+}
+
+/** Changes a job that waits. False: it does not wait any more. */
+export async function changeJob(db: Db, id: string, to: Changes): Promise<boolean> {
+  return db.transact(async (t) => {
+    await t.query(lockJobs, [[id]]);
+    const [row] = await write(t, [{ id, to, whole: false }]);
+    if (row === undefined) return false;
+    const key = to.concurrencyKey === undefined ? (row.concurrencyKey ?? undefined) : (to.concurrencyKey ?? undefined);
+    if (to.concurrencyKey !== undefined || (row.rateKey !== null && to.body !== undefined)) {
+      void t.query(unbind, [[id], [strict({ ...to, concurrencyKey: key })]]);
+      const job = { queueId: row.queueId, concurrencyKey: key, body: row.body, contentType: row.contentType };
+      if (key !== undefined || row.rateKey !== null) await bindKeys(t, [{ id, job, rateKey: row.rateKey }]);
+      await grantTurns(t, [row]);
+    }
+    return true;
+  });
+}
+
+const strict = (job: { readonly keyOrder?: string; readonly concurrencyKey?: string | undefined }): boolean =>
+  job.keyOrder === "strict" && job.concurrencyKey !== undefined;

@@ -1,0 +1,69 @@
+/**
+ * The claim of queues whose jobs have keys: what is due is read, then the keys are locked, then their rooms are read, then
+ * it is decided who begins and who waits for which key. Runs in the claim's transaction, with the queues locked.
+ */
+import { limits } from "../core/limits.js";
+import { type Candidate, shareTurns } from "../core/turns.js";
+import { type Queryable, sql } from "./db.js";
+import { lockKeys, roomsOf } from "./keys.js";
+import { countRates } from "./rate-keys.js";
+import { type Claim, ROOM, TAKE, TAKEN, type Taken } from "./take.js";
+
+/** Due jobs of each queue, some more than it has room for: those in front may have to wait for their keys. */
+const candidates = sql(
+  "claim.candidates",
+  `with clock as materialized (select rotor.clock() as now),
+   room as (${ROOM})
+   select job.id, job.queue_id as "queueId", job.key_id as "keyId", job.rate_key_id as "rateKeyId",
+          job.keeps_turn and job.delivery > 0 as "holdsTurn", room.room
+     from room
+    cross join lateral (
+      select id, queue_id, key_id, rate_key_id, keeps_turn, delivery, due_at from rotor.jobs
+       where queue_id = room.id and state = 'waiting' and blocked_on is null and held_at is null and due_at <= (select now from clock)
+       order by due_at
+       limit room.room + $3
+         for no key update skip locked) job
+    where room.room > 0
+    order by job.due_at`,
+);
+
+const takeThese = sql(
+  "claim.take-these",
+  `with clock as materialized (select rotor.clock() as now)
+   update rotor.jobs job
+      ${TAKE}
+     from rotor.queues queue, clock
+    where job.id = any($1::uuid[]) and job.state = 'waiting' and queue.id = job.queue_id and queue.id = any($2::int[])
+   ${TAKEN}`,
+);
+
+const block = sql(
+  "claim.block",
+  `update rotor.jobs job set blocked_on = item.key_id
+     from unnest($1::uuid[], $2::int[]) as item (id, key_id)
+    where job.id = item.id and job.state = 'waiting'`,
+);
+
+export async function claimKeyed(
+  t: Queryable,
+  nodeId: string,
+  queueIds: readonly number[],
+  queueRooms: readonly number[],
+  room: number,
+): Promise<Claim> {
+  const due = await t.query<Candidate & { room: number }>(candidates, [queueIds, queueRooms, limits.claim]);
+  if (due.length === 0) return { taken: [], blocked: 0 };
+  const ids = due.flatMap((job) => [job.keyId, job.rateKeyId].filter((id) => id !== null));
+  const locked = await lockKeys(t, ids);
+  const keyRooms = await roomsOf(t, locked);
+  const { taken, blocked } = shareTurns(due, {
+    queues: new Map(due.map((job) => [job.queueId, job.room])),
+    keys: new Map([...keyRooms].map(([id, key]) => [id, key.room])),
+    all: room,
+  });
+  if (blocked.length > 0) void t.query(block, [blocked.map((job) => job.id), blocked.map((job) => job.on)]);
+  countRates(t, locked, keyRooms, taken, blocked);
+  if (taken.length === 0) return { taken: [], blocked: blocked.length };
+  const rows = await t.query<Taken>(takeThese, [taken.map((job) => job.id), queueIds, nodeId, limits.runTimeoutMs]);
+  return { taken: rows, blocked: blocked.length };
+}

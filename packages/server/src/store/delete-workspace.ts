@@ -1,0 +1,115 @@
+/**
+ * A workspace leaves with all that is in it, in bounded steps, so that none of them holds locks or memory for long.
+ * Whoever calls them goes on until the last one says that nothing is left; a crash between two only leaves some for later.
+ */
+import { limits } from "../core/limits.js";
+import { cancel } from "./control.js";
+import { type Db, type Queryable, sql } from "./db.js";
+
+const unfinished = sql(
+  "leaving.unfinished",
+  `select job.id from rotor.queues queue join rotor.jobs job on job.queue_id = queue.id
+    where queue.workspace_id = $1 and job.state in ('waiting', 'active', 'pending_approval') limit $2`,
+);
+
+/** Whether something in it is not finished. */
+export const hasUnfinished = async (db: Queryable, workspace: string): Promise<boolean> =>
+  (await db.query(unfinished, [workspace, 1])).length > 0;
+
+/** Its keys open nothing any more, and nothing starts by itself: what is left can only become less. */
+const closeKeys = sql(
+  "leaving.keys",
+  "update rotor.api_keys set revoked_at = rotor.clock() where workspace_id = $1 and revoked_at is null",
+);
+const closeSchedules = sql("leaving.schedules", "delete from rotor.schedules where workspace_id = $1");
+const closeTriggers = sql("leaving.triggers", "delete from rotor.triggers where workspace_id = $1");
+const closeQueues = sql(
+  "leaving.queues",
+  "update rotor.queues set paused_at = coalesce(paused_at, rotor.clock()) where workspace_id = $1",
+);
+
+const someJobs = sql(
+  "leaving.jobs",
+  `select job.id from rotor.queues queue join rotor.jobs job on job.queue_id = queue.id
+    where queue.workspace_id = $1 and job.state in ('completed', 'failed', 'cancelled') limit $2`,
+);
+/** Jobs that nobody can wake any more, with all that belongs to them. */
+const removeJobs = sql(
+  "leaving.remove-jobs",
+  `with payloads as (delete from rotor.payloads where job_id = any($1::uuid[])),
+        deliveries as (delete from rotor.deliveries where job_id = any($1::uuid[])),
+        steps as (delete from rotor.steps where job_id = any($1::uuid[])),
+        past as (delete from rotor.past_steps where job_id = any($1::uuid[])),
+        slots as (delete from rotor.slots where job_id = any($1::uuid[]))
+   delete from rotor.jobs where id = any($1::uuid[]) and due_at is null`,
+);
+const removeEvents = sql(
+  "leaving.events",
+  `delete from rotor.events where id in (select id from rotor.events where workspace_id = $1 limit $2) returning 1`,
+);
+const removeInbox = sql(
+  "leaving.inbox",
+  `delete from rotor.inbox where seq in (select seq from rotor.inbox where workspace_id = $1 limit $2) returning 1`,
+);
+const removeAudit = sql(
+  "leaving.audit",
+  `delete from rotor.audit_events where id in (select id from rotor.audit_events where workspace_id = $1 limit $2) returning 1`,
+);
+
+/** A key that a node trusted when it was revoked may open for a moment longer, and bring one more job. */
+const openKeys = sql(
+  "leaving.open-keys",
+  "select 1 from rotor.api_keys where workspace_id = $1 and revoked_at > rotor.clock() - $2 * interval '1 millisecond' limit 1",
+);
+
+const lockQueues = sql("leaving.lock", "select id from rotor.queues where workspace_id = $1 order by id for update");
+const removeWorkspace = sql(
+  "leaving.remove",
+  `delete from rotor.workspaces where id = $1
+      and not exists (select 1 from rotor.queues queue join rotor.jobs job on job.queue_id = queue.id
+                       where queue.workspace_id = $1)
+   returning id`,
+);
+
+/** Closes a workspace: the first step of its end. */
+export async function closeWorkspace(db: Db, workspace: string): Promise<void> {
+  await db.transact(async (t) => {
+    await t.query(closeKeys, [workspace]);
+    await t.query(closeSchedules, [workspace]);
+    await t.query(closeTriggers, [workspace]);
+    await t.query(closeQueues, [workspace]);
+  });
+}
+
+/**
+ * One step: `more` is left; only the row itself is, for some seconds (`later`); it is `gone`; `unfinished` work is in it,
+ * which `cancelling` would have ended.
+ */
+export async function emptyWorkspace(
+  db: Db,
+  workspace: string,
+  cancelling: boolean,
+): Promise<"more" | "later" | "gone" | "unfinished"> {
+  const some = limits.deletedTogether;
+  const ids = async (statement: typeof someJobs): Promise<string[]> =>
+    (await db.query<{ id: string }>(statement, [workspace, some])).map((row) => row.id);
+  const open = await ids(unfinished);
+  if (open.length > 0 && !cancelling) return "unfinished";
+  if (open.length > 0) {
+    await cancel(db, open);
+    return "more";
+  }
+  const jobs = await ids(someJobs);
+  if (jobs.length > 0) {
+    await db.query(removeJobs, [jobs]);
+    return "more";
+  }
+  for (const statement of [removeEvents, removeInbox, removeAudit]) {
+    if ((await db.query(statement, [workspace, some])).length > 0) return "more";
+  }
+  if ((await db.query(openKeys, [workspace, limits.keyTrustedMs * 2])).length > 0) return "later";
+  return db.transact(async (t) => {
+    await t.query(lockQueues, [workspace]);
+    return (await t.query(removeWorkspace, [workspace])).length > 0 ? "gone" : "more";
+  });
+}

@@ -1,0 +1,126 @@
+/**
+ * What lies sealed in the database, opened: signing keys and secrets. The only place that knows the keys of encryption.
+ * Rows are remembered, still sealed, for a moment; what this node changes it knows at once, others within that moment.
+ */
+import { newId } from "../core/ids.js";
+import { open, type SealKeys, seal } from "../core/seal.js";
+import type { Db } from "./db.js";
+import { type PutSecret, putSecret, type SealedSecret, sealedSecrets } from "./secrets.js";
+import { activeSigningKeys, insertSigningKey, replaceSigningKey, type SigningKey } from "./signing-keys.js";
+import { createWorkspace } from "./workspaces.js";
+
+/** A rotation overlaps for far longer. */
+const KEPT_MS = 5_000;
+const KEPT = 10_000;
+
+/** What a signing key is sealed for: moved to another workspace's row, or another queue's, it does not open. */
+export const signingContext = (workspace: string, queueId: number | null): string =>
+  queueId === null ? `signing:${workspace}` : `signing:${workspace}:${queueId}`;
+
+/** What a secret is sealed for. */
+export const secretContext = (workspace: string, name: string): string => `secret:${workspace}:${name}`;
+
+export type Keyring = {
+  /**
+   * What signs a queue's deliveries, the newest first: its own secrets, else the workspace's. While a queue gives its
+   * own up, both. For what is no queue's, the workspace's.
+   */
+  signing(workspace: string, queueId?: number): Promise<readonly string[]>;
+  /**
+   * Puts a signing key in the place of those before, which go on for `overlapMs`; undefined: a queue goes back to the
+   * workspace's. The key that signs already changes nothing.
+   * @throws TooManySigningKeys
+   */
+  replaceSigning(
+    workspace: string,
+    queueId: number | undefined,
+    secret: string | undefined,
+    overlapMs: number,
+  ): Promise<void>;
+  /** Of these secrets, those that there are. Throws where the key that one was sealed with is not at hand. */
+  secretValues(workspace: string, names: readonly string[]): Promise<ReadonlyMap<string, string>>;
+  putSecret(workspace: string, name: string, value: string, mayChange: boolean): Promise<PutSecret>;
+  /** Makes a workspace with this signing key. False: the id is taken. */
+  createWorkspace(id: string, name: string, signingKey: string): Promise<boolean>;
+  /** What was remembered of a workspace is read anew. */
+  forget(workspace: string): void;
+};
+
+export function createKeyring(db: Db, keys: SealKeys): Keyring {
+  const signingRows = remembered<SigningKey>();
+  const secretRows = remembered<SealedSecret>();
+  const openSigning = (workspace: string, { sealed, queueId }: SigningKey): string =>
+    open(keys, sealed, signingContext(workspace, queueId));
+  const forget = (workspace: string): void => {
+    signingRows.forget(workspace);
+    secretRows.forget(workspace);
+  };
+
+  return {
+    forget,
+    async signing(workspace, queueId) {
+      const rows = await signingRows.read(workspace, queueId ?? 0, () =>
+        activeSigningKeys(db, workspace, queueId ?? null),
+      );
+      const own = rows.filter((row) => row.queueId !== null);
+      const stays = own.some((row) => row.expiresAt === null);
+      return (stays ? own : rows).map((row) => openSigning(workspace, row));
+    },
+    async replaceSigning(workspace, queueId = undefined, secret, overlapMs) {
+      const owner = { workspace, queueId: queueId ?? null };
+      const current = (await activeSigningKeys(db, workspace, owner.queueId)).find(
+        (row) => row.queueId === owner.queueId && row.expiresAt === null,
+      );
+      if (secret === undefined && current === undefined) return;
+      if (secret !== undefined && current !== undefined && openSigning(workspace, current) === secret) return;
+      const next =
+        secret === undefined
+          ? undefined
+          : { id: newId(), sealed: seal(keys, secret, signingContext(workspace, owner.queueId)) };
+      await replaceSigningKey(db, owner, next, overlapMs);
+      signingRows.forget(workspace);
+    },
+    async secretValues(workspace, names) {
+      if (names.length === 0) return new Map();
+      const rows = await secretRows.read(workspace, 0, () => sealedSecrets(db, workspace));
+      return new Map(
+        rows
+          .filter((row) => names.includes(row.name))
+          .map(({ name, sealed }) => [name, open(keys, sealed, secretContext(workspace, name))]),
+      );
+    },
+    async putSecret(workspace, name, value, mayChange) {
+      const sealed = seal(keys, value, secretContext(workspace, name));
+      const result = await putSecret(db, workspace, { name, sealed }, mayChange);
+      secretRows.forget(workspace);
+      return result;
+    },
+    createWorkspace: (id, name, signingKey) =>
+      db.transact(async (t) => {
+        if (!(await createWorkspace(t, id, name))) return false;
+        const sealed = seal(keys, signingKey, signingContext(id, null));
+        await insertSigningKey(t, { id: newId(), workspace: id, queueId: null, sealed });
+        return true;
+      }),
+  };
+}
+
+/** Rows by workspace and queue, remembered for a moment. Those who ask at the same time share a look. */
+function remembered<Row>() {
+  const kept = new Map<string, Map<number, { readonly at: number; readonly rows: Promise<readonly Row[]> }>>();
+  return {
+    read(workspace: string, queueId: number, look: () => Promise<readonly Row[]>): Promise<readonly Row[]> {
+      const ofWorkspace = kept.get(workspace) ?? new Map();
+      const known = ofWorkspace.get(queueId);
+      if (known !== undefined && performance.now() - known.at < KEPT_MS) return known.rows;
+      if (kept.size >= KEPT || ofWorkspace.size >= KEPT) kept.clear();
+      kept.set(workspace, ofWorkspace);
+      const rows = look();
+      // A look that failed is told to who asked, and not remembered.
+      rows.catch(() => ofWorkspace.delete(queueId));
+      ofWorkspace.set(queueId, { at: performance.now(), rows });
+      return rows;
+    },
+    forget: (workspace: string) => void kept.delete(workspace),
+  };
+}

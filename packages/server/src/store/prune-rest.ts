@@ -1,0 +1,67 @@
+/** prune, of what is no job: events, the audit log, and small tables that collect what has ended. */
+import { firstIdAt } from "../core/ids.js";
+import { limits } from "../core/limits.js";
+import { sweepEveryMs } from "../core/retention.js";
+import { type Queryable, type Statement, sql } from "./db.js";
+import { endSweep, goOnBehind, matchSweeps, type Sweep } from "./sweeps.js";
+
+/** The next events, and which of them are old enough. One that still has effects to come stays. */
+const walkEvents = sql(
+  "prune.walk-events",
+  `select id, received_at < rotor.clock() - $4 * interval '1 millisecond' and due_at is null as expired
+     from rotor.events where ($1::uuid is null or id > $1) and id < $2 order by id limit $3`,
+);
+const deleteEvents = sql(
+  "prune.events",
+  "delete from rotor.events where id = any($1::uuid[]) and due_at is null returning id",
+);
+
+const walkAudit = sql(
+  "prune.walk-audit",
+  `select id, at < rotor.clock() - $4 * interval '1 millisecond' as expired
+     from rotor.audit_events where ($1::uuid is null or id > $1) and id < $2 order by id limit $3`,
+);
+const deleteAudit = sql("prune.audit", "delete from rotor.audit_events where id = any($1::uuid[]) returning id");
+
+/** Walks a table whose ids are ordered by time, from its oldest row on, and deletes what is older than `keptMs`. */
+async function pruneOld(
+  t: Queryable,
+  sweep: Sweep,
+  keptMs: number,
+  statements: { readonly walk: Statement; readonly remove: Statement },
+): Promise<number> {
+  const bound = firstIdAt(sweep.nowMs - keptMs);
+  const walked = await t.query<{ id: string; expired: boolean }>(statements.walk, [
+    sweep.cursor,
+    bound,
+    limits.pruned,
+    keptMs,
+  ]);
+  const expired = walked.filter((row) => row.expired).map((row) => row.id);
+  const removed = expired.length === 0 ? [] : await t.query(statements.remove, [expired]);
+  if (walked.length < limits.pruned) await endSweep(t, sweep, sweepEveryMs(keptMs));
+  else await goOnBehind(t, sweep, walked.at(-1)!.id);
+  return removed.length;
+}
+
+/** How long events are kept is how far back a wait can look. */
+export const pruneEvents = (t: Queryable, sweep: Sweep, keptMs: number): Promise<number> =>
+  pruneOld(t, sweep, keptMs, { walk: walkEvents, remove: deleteEvents });
+
+export const pruneAudit = (t: Queryable, sweep: Sweep, keptMs: number): Promise<number> =>
+  pruneOld(t, sweep, keptMs, { walk: walkAudit, remove: deleteAudit });
+
+const deleteApiKeys = sql(
+  "prune.api-keys",
+  "delete from rotor.api_keys where least(revoked_at, expires_at) < rotor.clock() - $1 * interval '1 millisecond' returning id",
+);
+
+const REST_EVERY_MS = 60_000;
+
+/** API keys that ended long ago; and queues that are new to the pruner. */
+export async function pruneRest(t: Queryable, sweep: Sweep): Promise<number> {
+  await matchSweeps(t);
+  const removed = await t.query(deleteApiKeys, [limits.endedKeyMs]);
+  await endSweep(t, sweep, REST_EVERY_MS);
+  return removed.length;
+}

@@ -1,0 +1,104 @@
+/**
+ * Rate limits that are one for each value of a key: what began is counted in the key's row, and a job that has to wait is
+ * blocked on it until there is room again.
+ */
+import { RATE_PARTS, roomAt, spend } from "../core/rate.js";
+import { type Db, type Queryable, sql } from "./db.js";
+import { type KeyRoom, type LockedKey, lockKeys, rateOf, roomsOf } from "./keys.js";
+
+/** What began under rate keys is counted; a key that blocks jobs says when it opens. */
+const countKeys = sql(
+  "keys.count",
+  `update rotor.keys key
+      set rate_bucket = item.bucket, rate_counts = array(select jsonb_array_elements_text(item.counts::jsonb)::int),
+          open_at = case when item.open_in_ms is null then key.open_at else rotor.clock() + item.open_in_ms * interval '1 millisecond' end
+     from unnest($1::int[], $2::float8[], $3::text[], $4::float8[]) as item (id, bucket, counts, open_in_ms)
+    where key.id = item.id`,
+);
+
+/** Of each rate key that something began under, or that blocks: its counts, and when it opens. */
+export function countRates(
+  t: Queryable,
+  locked: readonly LockedKey[],
+  rooms: ReadonlyMap<number, KeyRoom>,
+  taken: readonly { readonly rateKeyId: number | null }[],
+  blocked: readonly { readonly on: number }[],
+): void {
+  const states = locked.flatMap((key) => {
+    const rate = rateOf(key);
+    const now = rooms.get(key.id)?.now;
+    if (key.kind !== "rate" || rate === undefined || now === undefined) return [];
+    const begun = taken.filter((job) => job.rateKeyId === key.id).length;
+    const blocks = blocked.some((job) => job.on === key.id);
+    if (begun === 0 && !blocks) return [];
+    const state = spend(now, begun);
+    return [{ id: key.id, state, openInMs: blocks ? roomAt(rate, state, key.nowMs).openInMs : null }];
+  });
+  if (states.length === 0) return;
+  void t.query(countKeys, [
+    states.map((each) => each.id),
+    states.map((each) => each.state.bucket),
+    states.map((each) => JSON.stringify(each.state.counts)),
+    states.map((each) => each.openInMs),
+  ]);
+}
+
+const opening = sql(
+  "keys.opening",
+  "select id from rotor.keys where open_at <= rotor.clock() order by open_at limit 200",
+);
+
+/** Unblocks so many of a rate key's jobs, the first due first; those in other hands are left for the next time. */
+const unblock = sql(
+  "keys.unblock",
+  `update rotor.jobs job set blocked_on = null
+    where job.id = any (array(
+        select next.id
+          from unnest($1::int[], $2::int[]) as item (key_id, room)
+         cross join lateral (
+           select id from rotor.jobs
+            where blocked_on = item.key_id order by queue_id, due_at limit item.room for no key update skip locked) next))
+      and job.blocked_on is not null`,
+);
+
+/** A key that blocks jobs still opens again; one that blocks none is left alone. */
+const reopen = sql(
+  "keys.reopen",
+  `update rotor.keys key
+      set open_at = case when exists (select 1 from rotor.jobs where blocked_on = key.id)
+                         then rotor.clock() + item.open_in_ms * interval '1 millisecond' end
+     from unnest($1::int[], $2::float8[]) as item (id, open_in_ms)
+    where key.id = item.id`,
+);
+
+const untilNext = sql(
+  "keys.until",
+  "select (extract(epoch from min(open_at) - rotor.clock()) * 1000)::float8 as ms from rotor.keys where open_at is not null",
+);
+
+/**
+ * Lets go on what waited for rate keys that have room again. What it lets go is counted when it is claimed; should more
+ * be claimable than there is room for, the claim blocks the rest anew. Answers whether something was let go, and in how
+ * many milliseconds the next key opens.
+ */
+export async function openRateKeys(db: Db): Promise<{ opened: boolean; nextMs: number | undefined }> {
+  const ids = (await db.query<{ id: number }>(opening)).map((row) => row.id);
+  if (ids.length > 0) {
+    await db.transact(async (t) => {
+      const locked = await lockKeys(t, ids);
+      const rooms = await roomsOf(t, locked);
+      const room = locked.map((key) => Math.min(rooms.get(key.id)!.room, MOST));
+      void t.query(unblock, [locked.map((key) => key.id), room]);
+      void t.query(reopen, [
+        locked.map((key) => key.id),
+        // While there is room, what was let go is to be claimed first: then it is looked at again.
+        locked.map((key) => Math.max(rooms.get(key.id)!.openInMs, (key.periodMs ?? 0) / RATE_PARTS, 20)),
+      ]);
+    });
+  }
+  const [row] = await db.query<{ ms: number | null }>(untilNext);
+  return { opened: ids.length > 0, nextMs: row?.ms ?? undefined };
+}
+
+/** Jobs that one key lets go at a time. */
+const MOST = 1_000;

@@ -1,0 +1,33 @@
+/** What the two statements that take jobs have in common: how much room there is, and what becomes of a job that is taken. */
+
+/**
+ * Room under a queue's concurrency: active rows, and slots whose job has left, are counted under its lock. Nothing is
+ * stored that could leak.
+ */
+export const ROOM = `select queue.id, queue.kind, queue.timeout_ms,
+            greatest(0, least(item.room, coalesce(queue.concurrency - active.count - slots.count, item.room)))::int as room
+       from clock, unnest($1::int[], $2::int[]) as item (id, room)
+       join rotor.queues queue on queue.id = item.id
+      cross join lateral (select count(*) from rotor.jobs where queue_id = queue.id and state = 'active') active
+      cross join lateral (select count(*) from rotor.slots where queue.strict_concurrency and queue_id = queue.id and until > clock.now) slots
+      where greatest(queue.open_at, queue.rate_open_at) <= clock.now and queue.paused_at is null and queue.url is not null`;
+
+/** What becomes of a job that is taken. */
+export const TAKE = `set state = 'active', attempt = job.attempt + 1, delivery = job.delivery + 1, woken = false, node_id = $3,
+          due_at = clock.now + case when queue.kind = 'function' then $4::int else coalesce(job.timeout_ms, queue.timeout_ms) end * interval '1 millisecond'`;
+
+/** The row as it was before is what a subselect of the same statement sees: since when it was due. */
+export const TAKEN = `returning job.id as "jobId", job.queue_id as "queueId", queue.kind, job.delivery,
+          (select due_at from rotor.jobs where id = job.id) as "dueAt"`;
+
+export type Taken = {
+  readonly jobId: string;
+  readonly queueId: number;
+  readonly kind: "callback" | "function";
+  readonly delivery: number;
+  /** Since when it was due; a priority's head start is part of it. */
+  readonly dueAt: Date;
+};
+
+/** What a claim did. `blocked`: jobs that were due and wait for a key now. */
+export type Claim = { readonly taken: readonly Taken[]; readonly blocked: number };
