@@ -260,11 +260,45 @@ export type Approval = {
   readonly queue: string;
   readonly status: "pending" | "approved" | "rejected" | "expired";
   readonly expiresAt: string | null;
+  /** As given with the decision. */
+  readonly reason: string | null;
   readonly payload: Untyped;
   readonly contentType: string;
   readonly payloadEncoding: "json" | "base64";
   readonly tags: readonly string[];
   readonly createdAt: string;
+};
+
+export type Webhook = {
+  readonly name: string;
+  readonly url: string;
+  readonly types: readonly (LifecycleType | "*")[];
+  readonly headers: Readonly<Record<string, string>>;
+  /** The queue of its deliveries, as dead letters name it. */
+  readonly queue: string;
+  readonly createdAt: string;
+  /** Verifies what it is sent: only in the answers that made or rotated it. */
+  readonly secret?: string;
+};
+
+/** What a webhook may be told of. */
+export type LifecycleType =
+  | `job.${"completed" | "failed" | "stalled"}`
+  | `run.${"completed" | "failed" | "held"}`
+  | `approval.${"pending" | "approved" | "rejected"}`
+  | `queue.${"drained" | "error"}`
+  | `${"queue.late" | "queue.failing" | "app.unreachable" | "schedule.missed"}${"" | ".recovered"}`
+  | "webhook.test";
+
+/** The JSON body of what a webhook is sent; `verifyRotorWebhook` tells whether Rotor sent it. Its keys are the wire's. */
+export type LifecycleEvent = {
+  /** The same on each attempt to deliver it. */
+  readonly id: string;
+  readonly type: LifecycleType;
+  readonly created_at: string;
+  readonly workspace: string;
+  /** The subject under its own name (`job`, `run`, `approval`, `queue`, `app`, `schedule`), without payload or output. */
+  readonly data: Untyped;
 };
 
 export type ApiKey = {

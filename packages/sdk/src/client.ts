@@ -11,6 +11,7 @@ import { approvalsOf, signalsOf } from "./client/people.js";
 import { queuesOf } from "./client/queues.js";
 import { runsOf } from "./client/runs.js";
 import { schedulesOf } from "./client/schedules.js";
+import { webhooksOf } from "./client/webhooks.js";
 
 /**
  * A Rotor server, seen from a program. Calls throw `RotorApiError` with the server's message, or `RotorConnectionError`
@@ -28,6 +29,7 @@ export class Rotor {
   readonly send;
   readonly signals;
   readonly approvals;
+  readonly webhooks;
   readonly keys;
   readonly workspaces;
 
@@ -44,6 +46,7 @@ export class Rotor {
     this.send = sendOf(call);
     this.signals = signalsOf(call);
     this.approvals = approvalsOf(call);
+    this.webhooks = webhooksOf(call);
     this.keys = keysOf(call);
     this.workspaces = workspacesOf(call);
   }

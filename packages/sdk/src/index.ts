@@ -14,6 +14,7 @@ export type { Listing, ListOptions, Page } from "./client/listing.js";
 export type { QueueOptions } from "./client/queues.js";
 export type { RunFilter, StartOptions } from "./client/runs.js";
 export type { ScheduleOptions } from "./client/schedules.js";
+export type { WebhookOptions } from "./client/webhooks.js";
 export { Rotor } from "./client.js";
 export type { Duration } from "./duration.js";
 export {

@@ -32,6 +32,12 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
+/** As in a process that has warned of nothing yet. */
+function freshModule(): Promise<typeof import("./signature.js")> {
+  vi.resetModules();
+  return import("./signature.js");
+}
+
 describe("a request's signature", () => {
   test.each(fixtures.requests)("of the fixtures is made and verified: $name", (request) => {
     expect(signRotor(bodyOf(request), request.secrets, request.t)).toBe(request.header);
@@ -89,53 +95,27 @@ describe("a request's signature", () => {
     }
   });
 
-  test("never verifies without a secret, and says so once", () => {
-    const forged = (key: string) => `t=${first.t},v1=${"0".repeat(64)}${key}`;
+  test("never verifies without a secret, and says so once", async () => {
+    const { verifyRotorSignature } = await freshModule();
+    const signedWithNothing = fixtures.bad_headers.find(({ name }) => name.includes("empty secret"))!.header;
     for (const missing of [undefined, "", "  ", [], [undefined, ""], null, 0, {}]) {
-      expect(verifyRotorSignature(body, forged(""), missing as undefined, at)).toBe(false);
-      expect(
-        verifyRotorSignature(
-          body,
-          fixtures.bad_headers.find(({ name }) => name.includes("empty secret"))!.header,
-          missing as undefined,
-          at,
-        ),
-      ).toBe(false);
+      for (const header of [first.header, signedWithNothing]) {
+        expect(verifyRotorSignature(body, header, missing as undefined, at)).toBe(false);
+      }
     }
-    expect(vi.mocked(console.warn).mock.calls.length).toBeLessThanOrEqual(1);
+    expect(vi.mocked(console.warn).mock.calls).toEqual([[expect.stringContaining("no signing secret is set")]]);
   });
 
-  test("never verifies a parsed body, and names the frameworks' raw body once", () => {
+  test("never verifies a parsed body, and names the frameworks' raw body once", async () => {
+    const { verifyRotorSignature } = await freshModule();
     const revoked = Proxy.revocable({}, {});
     revoked.revoke();
     for (const parsed of [{ contactId: "c1" }, [1], null, undefined, 5, true, revoked.proxy]) {
       expect(verifyRotorSignature(parsed as unknown as string, first.header, secret, at)).toBe(false);
     }
-    const warnings = vi
-      .mocked(console.warn)
-      .mock.calls.flat()
-      .filter((text) => String(text).includes("raw body"));
-    expect(warnings).toHaveLength(1);
-    expect(warnings[0]).toMatch(/express\.text.*Fastify/);
-  });
-
-  test("verifies none of 100,000 changed headers", () => {
-    const characters = fc.constantFrom(..."0123456789abcdefABCDEF=,tv1 .+-;\n\0é");
-    const change = fc.record({
-      index: fc.nat(first.header.length),
-      remove: fc.nat(3),
-      insert: fc.array(characters, { maxLength: 3 }),
-    });
-    fc.assert(
-      fc.property(fc.array(change, { minLength: 1, maxLength: 3 }), (changes) => {
-        let header = first.header;
-        for (const { index, remove, insert } of changes) {
-          header = header.slice(0, index) + insert.join("") + header.slice(index + remove);
-        }
-        return header === first.header || !verifyRotorSignature(body, header, secret, at);
-      }),
-      { numRuns: 100_000 },
-    );
+    expect(vi.mocked(console.warn).mock.calls).toEqual([
+      [expect.stringMatching(/raw body.*Hono: .*Express: express\.text.*Fastify: .*Koa: .*Next\.js: /)],
+    ]);
   });
 
   test("never throws and never verifies, whatever it is given", () => {
@@ -237,6 +217,15 @@ describe("a webhook's signature", () => {
     const signature = signRotorWebhook(id, body, [newSecret(), secret], first.t);
     expect(verifyRotorWebhook(body, rotorHeaders(signature), secret, at)).toBe(true);
     expect(verifyRotorWebhook(body, rotorHeaders(signature), newSecret(), at)).toBe(false);
+    const alone = rotorHeaders(signRotorWebhook(id, body, secret, first.t));
+    expect(verifyRotorWebhook(body, alone, [undefined, newSecret(), secret], at)).toBe(true);
+    expect(verifyRotorWebhook(body, alone, [newSecret(), undefined], at)).toBe(false);
+  });
+
+  test("is good for 300 seconds either way and not for one more", () => {
+    const headers = rotorHeaders(signRotorWebhook(id, body, secret, first.t));
+    const accepted = (seconds: number) => verifyRotorWebhook(body, headers, secret, { now: first.t + seconds });
+    expect([-301, -300, 0, 300, 301].map(accepted)).toEqual([false, true, true, true, false]);
   });
 
   test("is refused with missing headers, odd ids, no secret or a parsed body", () => {

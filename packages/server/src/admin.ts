@@ -4,11 +4,13 @@ import type { Config } from "./config.js";
 import { createApiKey } from "./http/auth.js";
 import { startEmbedded } from "./postgres/embedded.js";
 import { checkStore } from "./postgres/guard.js";
-import { cancelUnfinished } from "./store/control.js";
+import { abandonAll } from "./store/abandon.js";
+import { audit } from "./store/audit.js";
 import { type Db, openDb } from "./store/db.js";
 import { ensureProducer } from "./store/inbox-role.js";
 import { type Violation, violations } from "./store/invariants.js";
 import { migrate as migrateDb } from "./store/migrate.js";
+import { reseal as resealDb } from "./store/reseal.js";
 import { type Scope, writeSetting } from "./store/workspaces.js";
 
 /** Opens the configured store, starting an embedded Postgres where that is what is configured, and closes it after. */
@@ -50,22 +52,29 @@ export const makeKey = (
     const keys = sealKeysOf(config);
     const { environment, dev } = { environment: config.environment, dev: config.mode === "dev" };
     await bootstrap(db, { environment, dev, bootstrapKey: undefined, signingKey: config.signingKey, keys });
-    return (await createApiKey(db, workspace, name, scopes)).key;
+    const { key, row } = await createApiKey(db, workspace, name, scopes);
+    await noted(db, "key.create", row.id, workspace);
+    return key;
   });
 
+/** In the audit: who has the database in hand needs no key. */
+const noted = (db: Db, action: string, subject: string, workspace = DEFAULT_WORKSPACE): Promise<unknown> =>
+  audit(db, { workspace, actor: "operator", action, subject, details: {} });
+
+/** Seals what is secret with the newest key of `ROTOR_ENCRYPTION_KEYS`, so that the others can go. Answers how much of it. */
+export const reseal = (config: Config): Promise<number> => withStore(config, (db) => resealDb(db, sealKeysOf(config)));
+
 /**
- * Gives the database to the configured environment. `release`: what waits in it is delivered from the next start on;
- * `cancel-all`: what is unfinished is cancelled first. Answers how many were cancelled.
+ * Gives the database to the configured environment; servers of it that are held see it within a second. `release`: what
+ * waits in it is delivered; `cancel-all`: what is unfinished is cancelled first. Answers how many were cancelled.
  */
 export const adopt = (config: Config, mode: "release" | "cancel-all"): Promise<number> =>
   withStore(config, async (db) => {
     await migrateDb(db);
-    let cancelled = 0;
-    if (mode === "cancel-all") {
-      for (let count = await cancelUnfinished(db); count > 0; count = await cancelUnfinished(db)) cancelled += count;
-    }
+    const cancelled = mode === "cancel-all" ? await abandonAll(db) : 0;
     await writeSetting(db, "environment", config.environment);
     await writeSetting(db, "held", "false");
+    await noted(db, `environment.${mode}`, config.environment);
     return cancelled;
   });
 

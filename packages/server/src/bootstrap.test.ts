@@ -6,7 +6,8 @@ import { ConfigError, readConfig } from "./config.js";
 import { parseKeys } from "./core/seal.js";
 import { openDb } from "./store/db.js";
 import { migrate } from "./store/migrate.js";
-import { listSigningKeys, writeSetting } from "./store/workspaces.js";
+import { activeSigningKeys } from "./store/signing-keys.js";
+import { writeSetting } from "./store/workspaces.js";
 import { type TestDatabase, testDatabase } from "./testing-kit/database.js";
 
 let database: TestDatabase;
@@ -32,13 +33,13 @@ const start = (more: Partial<BootstrapOptions> = {}) =>
 test("a second start finds what the first one made", async () => {
   const first = await start();
   expect(await start()).toEqual(first);
-  expect(await listSigningKeys(database.db, "default")).toHaveLength(1);
+  expect(await activeSigningKeys(database.db, "default", null)).toHaveLength(1);
 });
 
 test("another signing key, or another bootstrap key, stops with what to do", async () => {
   await start();
   await expect(start({ signingKey: signingKey(2) })).rejects.toThrow(
-    /^ROTOR_SIGNING_KEY differs .* Unset the variable/,
+    /^ROTOR_SIGNING_KEY differs .* `rotor keys rotate`/,
   );
   await expect(start({ bootstrapKey: apiKey(2) })).rejects.toThrow(
     /^ROTOR_BOOTSTRAP_KEY differs .* `rotor keys create`/,

@@ -9,6 +9,7 @@ import { open, parseKeys, type SealKeys, seal } from "./core/seal.js";
 import { localEncryptionKey } from "./postgres/local-state.js";
 import type { Db } from "./store/db.js";
 import { signingContext } from "./store/keyring.js";
+import { TOKEN_CONTEXT } from "./store/reseal.js";
 import { insertSigningKey, pastSigningKeys } from "./store/signing-keys.js";
 import { createWorkspace, findApiKey, insertApiKeyOnce, isHeld, settingOnce } from "./store/workspaces.js";
 
@@ -42,8 +43,8 @@ export async function bootstrap(db: Db, options: BootstrapOptions): Promise<Boot
   const environment = await settingOnce(db, "environment", options.environment);
   const tokenSecret = open(
     options.keys,
-    await settingOnce(db, "token_secret", seal(options.keys, randomBytes(32).toString("base64"), "token_secret")),
-    "token_secret",
+    await settingOnce(db, "token_secret", seal(options.keys, randomBytes(32).toString("base64"), TOKEN_CONTEXT)),
+    TOKEN_CONTEXT,
   );
   await createWorkspace(db, DEFAULT_WORKSPACE, "Default");
   await ensureSigningKey(db, DEFAULT_WORKSPACE, options);

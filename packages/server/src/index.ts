@@ -1,6 +1,6 @@
 /** The public surface of the server package: start one in a program of yours, or look into its store. */
 
-export { adopt, doctor, makeKey, migrate } from "./admin.js";
+export { adopt, doctor, makeKey, migrate, reseal } from "./admin.js";
 export { type Config, ConfigError, readConfig } from "./config.js";
 export { type Rotor, startRotor, VERSION } from "./main.js";
 export type { Violation } from "./store/invariants.js";

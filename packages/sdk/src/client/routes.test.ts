@@ -51,6 +51,15 @@ test("every call has the route that the API documents", async () => {
   await rotor.approvals.list({ status: "pending" }).page();
   await rotor.approvals.approve("a", { reason: "fine" });
   await rotor.approvals.reject("a");
+  await rotor.webhooks.create("w", { url: "http://x/", types: ["job.failed"] });
+  await rotor.webhooks.put("w", { headers: { "X-A": "1" } });
+  await rotor.webhooks.update("w", { types: ["*"] });
+  await rotor.webhooks.get("w");
+  await rotor.webhooks.list().page();
+  await rotor.webhooks.test("w");
+  await rotor.webhooks.rotate("w", { overlap: "1h" });
+  await rotor.webhooks.deliveries("w", { type: "webhook.test" }).page();
+  await rotor.webhooks.delete("w");
   await rotor.keys.create({ expiresIn: "90d" });
   await rotor.keys.list().page();
   await rotor.keys.revoke("k");
@@ -102,6 +111,15 @@ test("every call has the route that the API documents", async () => {
     "GET /v1/approvals?status=pending",
     "POST /v1/approvals/a/approve",
     "POST /v1/approvals/a/reject",
+    "POST /v1/webhooks",
+    "PUT /v1/webhooks/w",
+    "PATCH /v1/webhooks/w",
+    "GET /v1/webhooks/w",
+    "GET /v1/webhooks",
+    "POST /v1/webhooks/w/test",
+    "POST /v1/webhooks/w/rotate",
+    "GET /v1/webhooks/w/deliveries?type=webhook.test",
+    "DELETE /v1/webhooks/w",
     "POST /v1/keys",
     "GET /v1/keys",
     "DELETE /v1/keys/k",

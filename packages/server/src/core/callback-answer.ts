@@ -1,6 +1,7 @@
 /** What an endpoint's HTTP answer means for a callback job: the table of `docs/callbacks.md`, in order. */
 import { headers as names } from "@rotorsh/sdk/protocol";
 import type { End } from "./job.js";
+import { limits } from "./limits.js";
 import { parseRetryAfter } from "./retry-after.js";
 
 export type HttpAnswer = {
@@ -8,6 +9,8 @@ export type HttpAnswer = {
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
+  /** There was more, which is dropped. */
+  readonly truncated?: boolean;
 };
 
 export function readCallbackAnswer(answer: HttpAnswer, nowMs: number): End {
@@ -17,10 +20,14 @@ export function readCallbackAnswer(answer: HttpAnswer, nowMs: number): End {
   if (status >= 200 && status < 300) {
     // A single-page host answers any path with its page: it "works", and nothing ran.
     const html = headers["content-type"]?.toLowerCase().startsWith("text/html") === true;
+    const notes = [
+      ...(html ? ["answered with HTML: is this the right URL?"] : []),
+      ...(answer.truncated ? [`the answer was cut after ${limits.callbackOutputBytes} bytes`] : []),
+    ];
     return {
       kind: "done",
       output: text === "" ? null : text,
-      note: html ? "answered with HTML: is this the right URL?" : undefined,
+      ...(notes.length === 0 ? {} : { note: notes.join("; ") }),
     };
   }
   const where =

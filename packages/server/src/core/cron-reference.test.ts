@@ -80,9 +80,12 @@ test.runIf(ALL)(
           const found = difference(walked, expression, (ticks) => (compared += ticks));
           if (found !== undefined) wrong.push(found);
         }
-      if (index % 10 === 9) console.log(`${index + 1} of ${zones.length} zones, ${compared} ticks, ${wrong.length} wrong`);
+      if (index % 10 === 9)
+        console.log(`${index + 1} of ${zones.length} zones, ${compared} ticks, ${wrong.length} wrong`);
     }
-    console.log(`${zones.length} zones, ${places} changes, ${EXPRESSIONS.length} expressions: ${compared} ticks compared`);
+    console.log(
+      `${zones.length} zones, ${places} changes, ${EXPRESSIONS.length} expressions: ${compared} ticks compared`,
+    );
     expect(wrong.slice(0, 20)).toEqual([]);
   },
   7_200_000,

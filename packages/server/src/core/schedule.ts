@@ -60,20 +60,20 @@ function caughtUp({ nextAt, catchUp }: DueSchedule, rule: Rule, now: Date): { ke
   for (let tick = rule.after(nextAt); tick <= now && due.length < limits.missedCounted; tick = rule.after(tick))
     due.push(tick);
   const wanted = catchUp === "all" ? limits.catchUp : 1;
-  const newest = due.length < limits.missedCounted ? due.slice(-wanted) : latest(rule, due.at(-1)!, now, wanted);
+  const newest = due.length < limits.missedCounted ? due.slice(-wanted) : latest(rule, nextAt, now, wanted);
   const isLate = now.getTime() - newest.at(-1)!.getTime() > limits.tickGraceMs;
   const kept = catchUp === "none" && isLate ? [] : newest;
   const lost = due.length - kept.length;
   if (lost === 0) return { kept };
   // The last one that is lost is the one before the first that is kept.
-  const at = kept.length === 0 ? newest.at(-1)! : (due[due.indexOf(kept[0]!) - 1] ?? previous(rule, due.at(-1)!, kept[0]!));
+  const at = kept.length === 0 ? newest.at(-1)! : (due[due.indexOf(kept[0]!) - 1] ?? previous(rule, nextAt, kept[0]!));
   return { kept, missed: { count: lost, at } };
 }
 
 const unmade = (ticks: readonly Date[]): Unmade | undefined =>
   ticks.length === 0 ? undefined : { count: ticks.length, at: ticks.at(-1)! };
 
-/** The latest `count` ticks up to now, oldest first; `floor` is a tick with more than so many after it, or less. */
+/** The latest `count` ticks up to now, oldest first; `floor` is one that is long ago. */
 function latest(rule: Rule, floor: Date, now: Date, count: number): Date[] {
   const ticks: Date[] = [];
   for (let before = new Date(now.getTime() + 1); ticks.length < count && before > floor; before = ticks[0]!)

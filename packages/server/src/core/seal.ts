@@ -56,6 +56,9 @@ export const seal = (keys: SealKeys, plaintext: string, context: string): string
   return [VERSION, id, nonce.toString("base64url"), box.toString("base64url")].join(".");
 };
 
+/** Whether the newest key sealed it: the others are not needed for it. */
+export const isSealedByFirst = ([{ id }]: SealKeys, sealed: string): boolean => sealed.split(".")[1] === id;
+
 /** Opens what {@link seal} made. Throws when the key is not at hand, or the text or its context is another one. */
 export const open = (keys: SealKeys, sealed: string, context: string): string => {
   const [version, id, nonceText, boxText, ...rest] = sealed.split(".");

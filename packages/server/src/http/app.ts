@@ -24,6 +24,7 @@ import { secrets } from "./secrets.js";
 import { signals } from "./signals.js";
 import { signingKeys } from "./signing-keys.js";
 import { stream } from "./stream.js";
+import { webhooks } from "./webhooks.js";
 import { workspaces } from "./workspaces.js";
 
 export type AppOptions = {
@@ -69,6 +70,7 @@ export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono
   keys(api);
   signingKeys(api);
   workspaces(api);
+  webhooks(api);
   auditTrail(api);
   stream(api);
   health(api);

@@ -81,6 +81,7 @@ export function concurrencyKeys(api: Api): void {
     {
       method: "put",
       path: "/v1/concurrency-keys/{key}",
+      audit: "concurrency-key.put",
       summary: "Say how many jobs of a key may be active at a time",
       tag,
       params,

@@ -131,6 +131,7 @@ export function deadLetters(api: Api): void {
     {
       method: "post",
       path: "/v1/dlq/replay",
+      audit: "dlq.replay",
       summary: "Make failed jobs wait again; those that wait already are left alone",
       tag,
       body: replayBody,

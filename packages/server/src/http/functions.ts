@@ -140,6 +140,7 @@ export function functions(api: Api, listeners: Listeners): void {
     {
       method: "post",
       path: "/v1/functions/sync",
+      audit: "app.sync",
       summary: "Read the functions of the app at this address",
       tag,
       body: z.strictObject({
@@ -165,6 +166,7 @@ export function functions(api: Api, listeners: Listeners): void {
     {
       method: "post",
       path: "/v1/functions",
+      audit: "function.create",
       summary: "Register one function by the address of its app; what the app says of its triggers counts",
       tag,
       body: z
@@ -212,6 +214,7 @@ export function functions(api: Api, listeners: Listeners): void {
     {
       method: "delete",
       path: "/v1/functions/{id}",
+      audit: "function.delete",
       summary: "Delete a function without unfinished runs",
       tag,
       params,
@@ -279,7 +282,15 @@ export function functions(api: Api, listeners: Listeners): void {
     endpoint(
       api,
       "write",
-      { method: "post", path: `/v1/functions/{id}/${verb}`, summary, tag, params, answers: one },
+      {
+        method: "post",
+        path: `/v1/functions/{id}/${verb}`,
+        audit: `function.${verb}`,
+        summary,
+        tag,
+        params,
+        answers: one,
+      },
       async ({ c, workspace, params: { id } }) => {
         const queue = await pauseQueue(db, workspace, "function", (await find(workspace, id)).name, paused);
         if (queue === undefined) throw notFound("function", id);

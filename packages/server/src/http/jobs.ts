@@ -207,6 +207,7 @@ export function jobs(api: Api, ids: QueueIds): void {
     {
       method: "delete",
       path,
+      audit: "job.cancel",
       summary: "Cancel an unfinished job",
       tag,
       params: oneJob,
@@ -228,6 +229,7 @@ export function jobs(api: Api, ids: QueueIds): void {
     {
       method: "patch",
       path,
+      audit: "job.update",
       summary: "Change a job while it waits",
       tag,
       params: oneJob,
@@ -251,6 +253,7 @@ export function jobs(api: Api, ids: QueueIds): void {
     {
       method: "post",
       path: `${path}/retry`,
+      audit: "job.retry",
       summary: "Make a failed job wait again, with all its attempts",
       tag,
       params: oneJob,

@@ -25,8 +25,7 @@ export async function checkTemplates(
   if (templated.length === 0) return;
   for (const [path, text] of templated) {
     const wrong = malformedTemplate(text);
-    if (wrong !== undefined)
-      throw invalid(path, `${JSON.stringify(wrong)} is no template: write \${{ secrets.NAME }}`);
+    if (wrong !== undefined) throw invalid(path, `${JSON.stringify(wrong)} is no template: write \${{ secrets.NAME }}`);
   }
   const names = secretNamesOf({ url, headers });
   const filled = fill({ url, headers }, await engine.keyring.secretValues(workspace, names));

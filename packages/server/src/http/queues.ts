@@ -73,6 +73,7 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
     {
       method: "post",
       path: "/v1/queues",
+      audit: "queue.create",
       summary: "Make a queue",
       tag,
       body: creation,
@@ -99,6 +100,7 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
     {
       method: "put",
       path: "/v1/queues/{name}",
+      audit: "queue.put",
       summary: "Make a queue, or change one: what is left out gets its default, or stays as it is",
       tag,
       params: z.object({ name }),
@@ -123,7 +125,16 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
   endpoint(
     api,
     "write",
-    { method: "patch", path: "/v1/queues/{name}", summary: "Change a queue", tag, params, body: changes, answers: one },
+    {
+      method: "patch",
+      path: "/v1/queues/{name}",
+      audit: "queue.update",
+      summary: "Change a queue",
+      tag,
+      params,
+      body: changes,
+      answers: one,
+    },
     async ({ c, workspace, params: { name: queueName }, body }) => {
       const settings = await settingsFor(workspace, await find(workspace, queueName), body);
       const changed = await updateQueue(db, workspace, queueName, settings);
@@ -139,6 +150,7 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
     {
       method: "delete",
       path: "/v1/queues/{name}",
+      audit: "queue.delete",
       summary: "Delete a queue without unfinished jobs",
       tag,
       params,
@@ -161,7 +173,7 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
     endpoint(
       api,
       "write",
-      { method: "post", path: `/v1/queues/{name}/${verb}`, summary, tag, params, answers: one },
+      { method: "post", path: `/v1/queues/{name}/${verb}`, audit: `queue.${verb}`, summary, tag, params, answers: one },
       async ({ c, workspace, params: { name: queueName } }) => {
         await find(workspace, queueName);
         const queue = await pauseQueue(db, workspace, "callback", queueName, paused);

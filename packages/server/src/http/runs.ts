@@ -128,7 +128,15 @@ export function runs(api: Api): void {
   endpoint(
     api,
     "write",
-    { method: "post", path: "/v1/runs/{id}/cancel", summary: "End an unfinished run", tag, params, answers: one },
+    {
+      method: "post",
+      path: "/v1/runs/{id}/cancel",
+      audit: "run.cancel",
+      summary: "End an unfinished run",
+      tag,
+      params,
+      answers: one,
+    },
     async ({ c, workspace, params: { id } }) => {
       const before = await find(workspace, id);
       const moved = await cancel(db, [before.id]);
@@ -146,6 +154,7 @@ export function runs(api: Api): void {
     {
       method: "post",
       path: "/v1/runs/{id}/retry",
+      audit: "run.retry",
       summary: "Let a failed run go on where it failed",
       tag,
       params,
@@ -166,6 +175,7 @@ export function runs(api: Api): void {
     {
       method: "post",
       path: "/v1/runs/{id}/resume",
+      audit: "run.resume",
       summary: "Try a held run again, after its code was mended",
       tag,
       params,
@@ -188,6 +198,7 @@ export function runs(api: Api): void {
     {
       method: "post",
       path: "/v1/runs/{id}/replay",
+      audit: "run.replay",
       summary: "Start a new run like this one: from the start, or from a step with the results before it",
       tag,
       params,

@@ -1,83 +1,28 @@
-/** Schedules over HTTP: jobs enqueued, or functions started, by the clock. */
+/** Schedules over HTTP: jobs enqueued, or functions started, by the clock. What they look like: `schedule-settings.ts`. */
 import { z } from "@hono/zod-openapi";
-import { checkSchedule, nextTicks } from "../core/cron.js";
+import { checkCron, checkTimezone } from "../core/cron.js";
 import { newId } from "../core/ids.js";
 import { getQueue } from "../store/queues.js";
 import {
+  changeSchedule,
+  createSchedule,
   deleteSchedule,
   getSchedule,
   listSchedules,
   pauseSchedule,
+  putSchedule,
   readClock,
+  resumeSchedule,
   type Schedule,
   type ScheduleSettings,
-  scheduledJob,
-  writeSchedule,
 } from "../store/schedules.js";
+import { scheduledJob } from "../store/ticks.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint } from "./endpoint.js";
-import { conflict, invalid, notFound } from "./errors.js";
-import { readable } from "./job-views.js";
+import { conflict, invalid, notFound, type Refusal } from "./errors.js";
 import { type Page, pageOf } from "./paging.js";
-import { json, listOf, name, page, time } from "./schemas.js";
-
-const fields = {
-  queue: name.optional().openapi({ description: "Enqueues a job there. Write this or `function`." }),
-  function: name.optional().openapi({ description: "Starts a run of it." }),
-  cron: z
-    .string()
-    .min(1)
-    .max(200)
-    .openapi({ example: "0 9 * * 1-5", description: "Five or six fields, or `@daily` and its like." }),
-  timezone: z.string().min(1).max(100).openapi({ example: "Europe/Stockholm", description: "IANA name." }),
-  payload: json.optional().openapi({ description: "Of each job; data of each run." }),
-};
-const oneTarget = (body: { queue?: unknown; function?: unknown }): boolean =>
-  (body.queue === undefined) !== (body.function === undefined);
-const ONE_TARGET = "write either queue or function";
-
-const settings = z.strictObject(fields).refine(oneTarget, ONE_TARGET).openapi("ScheduleOptions");
-const creation = z
-  .strictObject({ name, ...fields })
-  .refine(oneTarget, ONE_TARGET)
-  .openapi("NewSchedule");
-const changes = z
-  .strictObject({ ...fields, cron: fields.cron.optional(), timezone: fields.timezone.optional() })
-  .refine((body) => body.queue === undefined || body.function === undefined, ONE_TARGET)
-  .openapi("ScheduleChanges");
-
-const scheduleJson = z
-  .object({
-    name: z.string(),
-    queue: z.string().nullable(),
-    function: z.string().nullable(),
-    cron: z.string(),
-    timezone: z.string(),
-    payload: json,
-    owned: z.boolean().openapi({ description: "Made by a trigger of the function, and goes with it." }),
-    paused_at: time.nullable(),
-    last_at: time.nullable(),
-    next_fires: z.array(time).openapi({ description: "The next five, soonest first; none while paused." }),
-  })
-  .openapi("Schedule");
-
-const SHOWN_FIRES = 5;
-
-const viewOf = (schedule: Schedule, now: Date): z.infer<typeof scheduleJson> => ({
-  name: schedule.name,
-  queue: schedule.kind === "callback" ? schedule.queue : null,
-  function: schedule.kind === "function" ? schedule.queue : null,
-  cron: schedule.cron,
-  timezone: schedule.timezone,
-  payload: readable(schedule.body.toString("utf8")) ?? null,
-  owned: schedule.owned,
-  paused_at: schedule.pausedAt?.toISOString() ?? null,
-  last_at: schedule.lastAt?.toISOString() ?? null,
-  next_fires:
-    schedule.pausedAt === null
-      ? nextTicks(schedule.cron, schedule.timezone, now, SHOWN_FIRES).map((fire) => fire.toISOString())
-      : [],
-});
+import { changes, creation, ONE_TARGET, type Sent, scheduleJson, settings, viewOf } from "./schedule-settings.js";
+import { listOf, name, page } from "./schemas.js";
 
 const tag = "schedules";
 const params = z.object({ name: z.string() });
@@ -93,43 +38,60 @@ export function schedules(api: Api): void {
     if (schedule === undefined) throw notFound("schedule", scheduleName);
     return schedule;
   };
-  /** Those that a function's trigger made are the app's to change. */
-  const findOwn = async (workspace: string, scheduleName: string): Promise<Schedule> => {
-    const schedule = await find(workspace, scheduleName);
-    if (schedule.owned)
-      throw conflict(
-        `${schedule.name} is a trigger of the function ${schedule.queue}: change it in the app's code, or pause it.`,
-      );
-    return schedule;
-  };
   const view = async (workspace: string, scheduleName: string) =>
     viewOf(await find(workspace, scheduleName), await readClock(db));
 
-  /** @throws Refusal 422 for a calendar that never comes, or an unknown target. */
-  const settingsOf = async (
-    workspace: string,
-    given: z.infer<typeof settings>,
-    payload: string,
-  ): Promise<ScheduleSettings> => {
-    const wrong = checkSchedule(given.cron, given.timezone);
-    if (wrong !== undefined) throw invalid("", wrong);
-    const [kind, target] =
-      given.queue === undefined ? (["function", given.function!] as const) : (["callback", given.queue] as const);
+  /** Those that a function's trigger made are the app's to change. */
+  const owned = async (workspace: string, scheduleName: string): Promise<Refusal> => {
+    const { queue } = await find(workspace, scheduleName);
+    return conflict(`${scheduleName} is a trigger of the function ${queue}: change it in the app's code, or pause it.`);
+  };
+
+  /** @throws Refusal 422 for an unknown target. */
+  const targetOf = async (workspace: string, given: Sent): Promise<number | undefined> => {
+    const [kind, field, target] =
+      given.queue === undefined
+        ? (["function", "function", given.function] as const)
+        : (["callback", "queue", given.queue] as const);
+    if (target === undefined) return undefined;
     const queue = await getQueue(db, workspace, kind, target);
-    if (queue === undefined)
-      throw invalid(
-        kind === "callback" ? "queue" : "function",
-        `there is no ${kind === "callback" ? "queue" : "function"} ${target}`,
-      );
+    if (queue === undefined) throw invalid(field, `there is no ${field} ${target}`);
+    return queue.id;
+  };
+
+  /** The settings that are given. @throws Refusal 422 for a calendar that never comes, no zone, or an unknown target. */
+  const checked = async (workspace: string, given: Sent, text: string): Promise<Partial<ScheduleSettings>> => {
+    const wrong =
+      (given.cron === undefined ? undefined : checkCron(given.cron)) ??
+      (given.timezone === undefined ? undefined : checkTimezone(given.timezone));
+    if (wrong !== undefined) throw invalid("", wrong);
+    const queueId = await targetOf(workspace, given);
+    const payload = rawMember(text, "payload");
     return {
-      queueId: queue.id,
-      cron: given.cron,
-      timezone: given.timezone,
-      body: Buffer.from(payload),
-      contentType: "application/json",
+      ...(queueId !== undefined && { queueId }),
+      ...(given.cron !== undefined && { cron: given.cron }),
+      ...(given.timezone !== undefined && { timezone: given.timezone }),
+      ...(payload !== undefined && { body: Buffer.from(payload) }),
+      ...(given.overlap !== undefined && { overlap: given.overlap }),
+      ...(given.catch_up !== undefined && { catchUp: given.catch_up }),
     };
   };
-  const payloadIn = (text: string): string => rawMember(text, "payload") ?? "null";
+
+  /** All settings, of a request that names cron, timezone and target. */
+  const whole = async (workspace: string, sent: z.infer<typeof settings>, text: string): Promise<ScheduleSettings> => {
+    const { queueId, ...given } = await checked(workspace, sent, text);
+    if (queueId === undefined) throw invalid("", ONE_TARGET);
+    return {
+      queueId,
+      cron: sent.cron,
+      timezone: sent.timezone,
+      body: Buffer.from("null"),
+      contentType: "application/json",
+      overlap: "allow",
+      catchUp: "last",
+      ...given,
+    };
+  };
 
   endpoint(
     api,
@@ -161,14 +123,14 @@ export function schedules(api: Api): void {
     {
       method: "post",
       path: "/v1/schedules",
+      audit: "schedule.create",
       summary: "Make a schedule",
       tag,
       body: creation,
       answers: { 201: ["The schedule.", scheduleJson] },
     },
     async ({ c, workspace, body, text }) => {
-      const wanted = await settingsOf(workspace, body, payloadIn(text));
-      if (!(await writeSchedule(db, workspace, body.name, wanted, "create"))) {
+      if (!(await createSchedule(db, workspace, body.name, await whole(workspace, body, text)))) {
         throw conflict(`A schedule named ${body.name} exists: PUT /v1/schedules/${body.name} changes it.`);
       }
       engine.wake();
@@ -189,6 +151,7 @@ export function schedules(api: Api): void {
     {
       method: "put",
       path: "/v1/schedules/{name}",
+      audit: "schedule.put",
       summary: "Make a schedule, or set an existing one to this",
       tag,
       params: z.object({ name }),
@@ -196,12 +159,10 @@ export function schedules(api: Api): void {
       answers: { ...one, 201: ["It was made.", scheduleJson] },
     },
     async ({ c, workspace, params: { name: scheduleName }, body, text }) => {
-      const wanted = await settingsOf(workspace, body, payloadIn(text));
-      const made = await writeSchedule(db, workspace, scheduleName, wanted, "create");
-      if (!made && !(await writeSchedule(db, workspace, scheduleName, wanted, "update")))
-        await findOwn(workspace, scheduleName);
+      const put = await putSchedule(db, workspace, scheduleName, await whole(workspace, body, text));
+      if (put === "owned") throw await owned(workspace, scheduleName);
       engine.wake();
-      return c.json(await view(workspace, scheduleName), made ? 201 : 200);
+      return c.json(await view(workspace, scheduleName), put === "created" ? 201 : 200);
     },
   );
 
@@ -211,6 +172,7 @@ export function schedules(api: Api): void {
     {
       method: "patch",
       path: "/v1/schedules/{name}",
+      audit: "schedule.update",
       summary: "Change a schedule: what is left out stays as it is",
       tag,
       params,
@@ -218,22 +180,11 @@ export function schedules(api: Api): void {
       answers: one,
     },
     async ({ c, workspace, params: { name: scheduleName }, body, text }) => {
-      const before = await findOwn(workspace, scheduleName);
-      const target =
-        (body.queue ?? body.function)
-          ? body
-          : before.kind === "callback"
-            ? { queue: before.queue }
-            : { function: before.queue };
-      const given = {
-        cron: body.cron ?? before.cron,
-        timezone: body.timezone ?? before.timezone,
-        queue: target.queue,
-        function: "function" in target ? target.function : undefined,
-      };
-      const wanted = await settingsOf(workspace, given, rawMember(text, "payload") ?? before.body.toString("utf8"));
-      if (!(await writeSchedule(db, workspace, scheduleName, wanted, "update")))
-        throw notFound("schedule", scheduleName);
+      await find(workspace, scheduleName);
+      const given = await checked(workspace, body, text);
+      const changed = await changeSchedule(db, workspace, scheduleName, given);
+      if (changed === "owned") throw await owned(workspace, scheduleName);
+      if (changed === "unknown") throw notFound("schedule", scheduleName);
       engine.wake();
       return c.json(await view(workspace, scheduleName));
     },
@@ -245,14 +196,15 @@ export function schedules(api: Api): void {
     {
       method: "delete",
       path: "/v1/schedules/{name}",
+      audit: "schedule.delete",
       summary: "Delete a schedule",
       tag,
       params,
       answers: { 204: ["It is gone."] },
     },
     async ({ c, workspace, params: { name: scheduleName } }) => {
-      await findOwn(workspace, scheduleName);
-      await deleteSchedule(db, workspace, scheduleName);
+      // Where nothing was deleted it is unknown, which `owned` says, or a function's.
+      if (!(await deleteSchedule(db, workspace, scheduleName))) throw await owned(workspace, scheduleName);
       return c.body(null, 204);
     },
   );
@@ -263,6 +215,7 @@ export function schedules(api: Api): void {
     {
       method: "post",
       path: "/v1/schedules/{name}/run",
+      audit: "schedule.run",
       summary: "Fire it now, beside its times",
       tag,
       params,
@@ -287,9 +240,17 @@ export function schedules(api: Api): void {
     endpoint(
       api,
       "write",
-      { method: "post", path: `/v1/schedules/{name}/${verb}`, summary, tag, params, answers: one },
+      {
+        method: "post",
+        path: `/v1/schedules/{name}/${verb}`,
+        audit: `schedule.${verb}`,
+        summary,
+        tag,
+        params,
+        answers: one,
+      },
       async ({ c, workspace, params: { name: scheduleName } }) => {
-        await pauseSchedule(db, await find(workspace, scheduleName), paused);
+        await (paused ? pauseSchedule : resumeSchedule)(db, workspace, scheduleName);
         engine.wake();
         return c.json(await view(workspace, scheduleName));
       },

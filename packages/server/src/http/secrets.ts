@@ -82,7 +82,7 @@ export function secrets(api: Api): void {
       path: "/v1/secrets/{name}",
       summary: "Set a secret; deliveries use its new value at once, on other nodes within 5 seconds",
       tag,
-      audit: "secret.set",
+      audit: "secret.put",
       params: z.object({ name }),
       body: z.strictObject({ value }).openapi("SecretValue"),
       answers: { 200: ["It was changed.", secretJson], 201: ["It was made.", secretJson] },

@@ -25,10 +25,11 @@ export async function setQueueSecret(
   queueId: number,
   secret: string | null,
 ): Promise<void> {
-  await replace(engine, workspace, queueId, secret ?? undefined, OVERLAP_MS);
+  await replaceSigning(engine, workspace, queueId, secret ?? undefined, OVERLAP_MS);
 }
 
-async function replace(
+/** @throws Refusal 409 where too many sign already. */
+export async function replaceSigning(
   { keyring }: Engine,
   workspace: string,
   queueId: number | undefined,
@@ -76,7 +77,7 @@ export function signingKeys(api: Api): void {
       const queue = body.queue === undefined ? undefined : await getQueue(engine.db, workspace, "callback", body.queue);
       if (body.queue !== undefined && queue === undefined) throw notFound("queue", body.queue);
       const secret = body.secret ?? newSecret();
-      await replace(engine, workspace, queue?.id, secret, body.overlap ?? OVERLAP_MS);
+      await replaceSigning(engine, workspace, queue?.id, secret, body.overlap ?? OVERLAP_MS);
       return c.json({ secret, queue: queue?.name ?? null });
     },
   );

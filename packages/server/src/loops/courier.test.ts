@@ -29,6 +29,7 @@ const options = (secrets: () => Promise<readonly string[]>) => ({
   publicUrl: "http://127.0.0.1",
   tokenSecret: "secret",
   secrets,
+  secretValues: async () => new Map<string, string>(),
 });
 
 test("a job that cannot be put into words costs an attempt, so that it does not come back for ever", async () => {

@@ -14,7 +14,7 @@ export type PrunerOptions = {
 };
 
 /** How often it looks at least: a queue's terms, or a new queue, may call for it sooner than was planned. */
-const LOOK_MS = 10_000;
+const LOOK_MS = 2_000;
 const LEAST_REST_MS = 20;
 const LONGEST_REST_MS = 2_000;
 

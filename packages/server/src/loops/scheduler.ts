@@ -2,7 +2,7 @@
 import { limits } from "../core/limits.js";
 import type { Db } from "../store/db.js";
 import { publishRest } from "../store/publish.js";
-import { tick as tickSchedules, untilNextTick } from "../store/schedules.js";
+import { tick as tickSchedules, untilNextTick } from "../store/ticks.js";
 import { createLoop, type Loop } from "./loop.js";
 
 export type SchedulerOptions = {

@@ -1,9 +1,9 @@
 /** Apps and the functions that they serve. A sync makes the stored functions equal to the manifest, in one transaction. */
 import type { Manifest } from "@rotorsh/sdk/protocol";
 import { DEFAULT_BACKOFF } from "../core/backoff.js";
-import { nextTick } from "../core/cron.js";
 import { limits } from "../core/limits.js";
-import { type Db, type Queryable, sql } from "./db.js";
+import { type Db, type Queryable, sql, type Transaction } from "./db.js";
+import { putTrigger } from "./schedules.js";
 
 export type App = {
   readonly id: number;
@@ -72,14 +72,6 @@ const clearSchedules = sql(
   "apps.clear-schedules",
   "delete from rotor.schedules where queue_id = any($1::int[]) and owned and not (name = any($2::text[]))",
 );
-const addSchedule = sql(
-  "apps.add-schedule",
-  `insert into rotor.schedules as schedule (workspace_id, queue_id, name, cron, timezone, body, content_type, owned, next_at)
-   values ($1, $2, $3, $4, $5, $6, 'application/json', true, $7)
-   on conflict (workspace_id, name) do update set cron = excluded.cron, timezone = excluded.timezone, next_at = excluded.next_at
-    where (schedule.cron, schedule.timezone) is distinct from (excluded.cron, excluded.timezone)`,
-);
-const now = sql("apps.now", "select rotor.clock() as now");
 
 /** Stores what the app at `url` says of itself. `move` agrees to a new URL and to taking functions over. */
 export async function syncApp(
@@ -145,7 +137,7 @@ export async function syncApp(
 }
 
 async function writeTriggers(
-  t: Queryable,
+  t: Transaction,
   workspace: string,
   manifest: Manifest,
   ids: ReadonlyMap<string, number>,
@@ -174,12 +166,7 @@ async function writeTriggers(
       })),
   );
   await t.query(clearSchedules, [queueIds, crons.map((each) => each.name)]);
-  const [clock] = await t.query<{ now: Date }>(now);
-  for (const { cron, timezone, queueId, name } of crons) {
-    // Tested when the manifest was read; a date that never comes is refused there.
-    const next = nextTick(cron, timezone, clock!.now);
-    await t.query(addSchedule, [workspace, queueId, name, cron, timezone, Buffer.from("null"), next!]);
-  }
+  for (const { name, ...trigger } of crons) await putTrigger(t, workspace, name, trigger);
 }
 
 const list = sql(

@@ -5,7 +5,7 @@ import { type Db, sql } from "./db.js";
 /** Roles belong to the cluster, grants to the schema: several schemas share this one. */
 export const PRODUCER = "rotor_producer";
 
-/** What remains to be done; undefined where the role is there and has all that it needs. */
+/** Whether the role is not there, and whether it lacks any of its rights in this schema. */
 const lacking = sql(
   "inbox-role.lacking",
   `select role.oid is null as role,
@@ -35,6 +35,8 @@ export async function ensureProducer(db: Db): Promise<string | undefined> {
   if (!before.grants) return undefined;
   const client = await db.connect();
   try {
+    // Waiting for another node's migration is no failure.
+    await client.query("set lock_timeout = 0");
     if (before.role) await createRole(client);
     // Two that grant on one table at once would get in each other's way: the same lock as a migration's.
     await client.query("begin");

@@ -78,15 +78,15 @@ const stranded = sql(
      union all
      select (select blocked_on from rotor.jobs where blocked_on > walk.id order by blocked_on limit 1) from walk where walk.id is not null
    ),
-   some (id) as (select id from walk where id is not null limit $2)
-   select some.id, coalesce(free.room > 0, false) as free
-     from some
+   few (id) as (select id from walk where id is not null limit $2)
+   select few.id, coalesce(free.room > 0, false) as free
+     from few
      left join lateral (
        select key.concurrency
               - (select count(*) from rotor.jobs job where job.key_id = key.id and ${HAS_TURN})
               - (select count(*) from rotor.slots slot where slot.key_id = key.id and slot.until > rotor.clock()) as room
-         from rotor.keys key where key.id = some.id and key.kind = 'turn') free on true
-    order by some.id`,
+         from rotor.keys key where key.id = few.id and key.kind = 'turn') free on true
+    order by few.id`,
 );
 
 /** Keys that one look goes through. */

@@ -14,7 +14,10 @@ import { endSweep, goOnBehind, type Sweep, takeSweep } from "./sweeps.js";
 
 const queue = sql("prune.queue", "select retention from rotor.queues where id = $1");
 
-/** The next jobs of a queue, and which of them have been finished for long enough. */
+/**
+ * The next jobs of a queue, and which of them have been finished for long enough. Each is looked up by itself, which the
+ * limits see to: the planner would rather read a table of some ten thousand rows from end to end.
+ */
 const walk = sql(
   "prune.walk",
   `with clock as materialized (select rotor.clock() as now),
@@ -30,8 +33,8 @@ const walk = sql(
             and not exists (select 1 from rotor.steps step
                              where step.job_id = job.parent_id and step.state = 'waiting' and step.wait ->> 'job' = job.id::text) as expired
      from clock, walked
-     join rotor.jobs job on job.id = walked.job_id
-     left join rotor.deliveries last on last.job_id = job.id and last.delivery = job.delivery
+    cross join lateral (select * from rotor.jobs where id = walked.job_id limit 1) job
+     left join lateral (select * from rotor.deliveries where job_id = job.id and delivery = job.delivery limit 1) last on true
     order by walked.job_id`,
 );
 

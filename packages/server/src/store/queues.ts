@@ -82,25 +82,25 @@ const update = sql(
       set url = $3, headers = $4::jsonb, concurrency = $5, timeout_ms = $6, async_timeout_ms = $7, max_attempts = $8, backoff = $9::jsonb,
           approval_required = $10, approval_timeout_ms = $11, standard_webhooks = $12, strict_concurrency = $13, rate_limit = $14, rate_period_ms = $15,
           rate_key = $16, breaker = $17::jsonb, retention = $18::jsonb, open_at = '-infinity', trips = 0, failures = 0, rate_open_at = '-infinity'
-    where workspace_id = $1 and name = $2 and kind = 'callback'
+    where workspace_id = $1 and name = $2 and kind = 'callback' and system is null
    returning ${columns}`,
 );
 
 const one = sql(
   "queues.one",
-  `select ${columns} from rotor.queues where workspace_id = $1 and kind = $2 and name = $3`,
+  `select ${columns} from rotor.queues where workspace_id = $1 and kind = $2 and name = $3 and system is null`,
 );
 
 const list = sql(
   "queues.list",
-  `select ${columns} from rotor.queues where workspace_id = $1 and kind = $2 and name > $3 order by name limit $4`,
+  `select ${columns} from rotor.queues where workspace_id = $1 and kind = $2 and name > $3 and system is null order by name limit $4`,
 );
 
 /** A queue leaves with nothing unfinished in it: its jobs would have nowhere to go. */
 const remove = sql(
   "queues.remove",
   `delete from rotor.queues
-    where workspace_id = $1 and kind = $2 and name = $3
+    where workspace_id = $1 and kind = $2 and name = $3 and system is null
       and not exists (select 1 from rotor.jobs where queue_id = queues.id and state in ('waiting', 'active', 'pending_approval'))
    returning id`,
 );
@@ -108,7 +108,7 @@ const remove = sql(
 const pause = sql(
   "queues.pause",
   `update rotor.queues set paused_at = case when $4 then coalesce(paused_at, rotor.clock()) end
-    where workspace_id = $1 and kind = $2 and name = $3
+    where workspace_id = $1 and kind = $2 and name = $3 and system is null
    returning ${columns}`,
 );
 

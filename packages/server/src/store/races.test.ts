@@ -29,8 +29,8 @@ import { cancel } from "./control.js";
 import type { Db } from "./db.js";
 import { registerNode } from "./nodes.js";
 import { heldBy, release, rescueDead } from "./rescue.js";
-import { tick } from "./schedules.js";
 import { settle } from "./settle.js";
+import { tick } from "./ticks.js";
 
 let database: TestDatabase;
 /** A callback queue with a concurrency of 10. */

@@ -32,7 +32,9 @@ export function countRates(
     const blocks = blocked.some((job) => job.on === key.id);
     if (begun === 0 && !blocks) return [];
     const state = spend(now, begun);
-    return [{ id: key.id, state, openInMs: blocks ? roomAt(rate, state, key.nowMs).openInMs : null }];
+    // Where there is room still, others are to take it who are not claimed yet: then it is looked at again.
+    const openInMs = roomAt(rate, state, key.nowMs).openInMs || rate.periodMs / RATE_PARTS;
+    return [{ id: key.id, state, openInMs: blocks ? openInMs : null }];
   });
   if (states.length === 0) return;
   void t.query(countKeys, [
@@ -58,7 +60,8 @@ const unblock = sql(
          cross join lateral (
            select id from rotor.jobs
             where blocked_on = item.key_id order by queue_id, due_at limit item.room for no key update skip locked) next))
-      and job.blocked_on is not null`,
+      and job.blocked_on is not null
+   returning job.id`,
 );
 
 /** A key that blocks jobs still opens again; one that blocks none is left alone. */
@@ -83,21 +86,23 @@ const untilNext = sql(
  */
 export async function openRateKeys(db: Db): Promise<{ opened: boolean; nextMs: number | undefined }> {
   const ids = (await db.query<{ id: number }>(opening)).map((row) => row.id);
+  let opened = false;
   if (ids.length > 0) {
-    await db.transact(async (t) => {
+    opened = await db.transact(async (t) => {
       const locked = await lockKeys(t, ids);
       const rooms = await roomsOf(t, locked);
       const room = locked.map((key) => Math.min(rooms.get(key.id)!.room, MOST));
-      void t.query(unblock, [locked.map((key) => key.id), room]);
+      const unblocked = await t.query(unblock, [locked.map((key) => key.id), room]);
       void t.query(reopen, [
         locked.map((key) => key.id),
         // While there is room, what was let go is to be claimed first: then it is looked at again.
         locked.map((key) => Math.max(rooms.get(key.id)!.openInMs, (key.periodMs ?? 0) / RATE_PARTS, 20)),
       ]);
+      return unblocked.length > 0;
     });
   }
   const [row] = await db.query<{ ms: number | null }>(untilNext);
-  return { opened: ids.length > 0, nextMs: row?.ms ?? undefined };
+  return { opened, nextMs: row?.ms ?? undefined };
 }
 
 /** Jobs that one key lets go at a time. */

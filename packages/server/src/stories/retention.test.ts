@@ -59,16 +59,21 @@ async function sweep(terms: SystemRetention = DEFAULT_RETENTION): Promise<number
   return removed;
 }
 
-async function rowsOf(jobId: string): Promise<Record<string, number>> {
-  const tables = { jobs: "id", payloads: "job_id", deliveries: "job_id", steps: "job_id", past_steps: "job_id" };
-  const counts = await Promise.all(
-    Object.entries(tables).map(async ([table, column]) => {
-      const { rows } = await db.script(`select count(*)::int as count from rotor.${table} where ${column} = '${jobId}'`);
-      return [table, rows[0].count] as const;
-    }),
+type Rows = { readonly jobs: number; readonly payloads: number; readonly deliveries: number; readonly steps: number; readonly past_steps: number };
+const NOTHING: Rows = { jobs: 0, payloads: 0, deliveries: 0, steps: 0, past_steps: 0 };
+
+/** How many rows there are of each of these jobs. */
+async function rowsOfAll(jobIds: readonly string[]): Promise<Map<string, Rows>> {
+  const count = (table: string, column = "job_id"): string =>
+    `(select count(*)::int from rotor.${table} where ${column} = item.id) as ${table}`;
+  const { rows } = await db.script(
+    `select item.id, ${count("jobs", "id")}, ${["payloads", "deliveries", "steps", "past_steps"].map((table) => count(table)).join(", ")}
+       from unnest('{${jobIds.join(",")}}'::uuid[]) as item (id)`,
   );
-  return Object.fromEntries(counts);
+  return new Map(rows.map(({ id, ...counts }) => [id, counts]));
 }
+
+const rowsOf = async (jobId: string): Promise<Rows> => (await rowsOfAll([jobId])).get(jobId)!;
 
 const exists = async (jobId: string): Promise<boolean> => (await rowsOf(jobId)).jobs === 1;
 
@@ -93,7 +98,7 @@ test("each state has a term of its own, after which a job leaves with all that i
   expect(await Promise.all(jobs.map(exists))).toEqual([false, true, false]);
   await database.shiftClock(30 * DAY + HOUR);
   expect(await sweep()).toBe(1);
-  for (const id of jobs) expect(await rowsOf(id)).toEqual({ jobs: 0, payloads: 0, deliveries: 0, steps: 0, past_steps: 0 });
+  for (const id of jobs) expect(await rowsOf(id)).toEqual(NOTHING);
 });
 
 test("the term begins with a job's end, not with its beginning", async () => {
@@ -145,7 +150,9 @@ test("of a job that is kept, old attempts leave, but not the last", async () => 
 
 test("nothing of an unfinished run leaves but old attempts, and it comes to its end after months", async () => {
   const run = await activeRun(db, functionId);
-  await settleOne(db, run, notYet([ran("first", "1"), waitFor("later", "spring", { timeout_ms: 200 * DAY, previous: "first" })]));
+  await settleOne(db, run, notYet([ran("first", "1")]));
+  const wait = waitFor("later", "spring", { timeout_ms: 200 * DAY, previous: "first" });
+  await settleOne(db, { ...run, delivery: run.delivery + 1 }, notYet([wait]));
   await database.shiftClock(100 * DAY);
   await sweep();
   expect(await rowsOf(run.jobId)).toMatchObject({ jobs: 1, payloads: 1, deliveries: 1, steps: 2 });
@@ -235,7 +242,7 @@ describe("on a large table", () => {
   test("a step reads through indexes only, and a bounded number of rows", async () => {
     await db.script(
       `insert into rotor.payloads (job_id, queue_id, body, content_type, created_at, run_at)
-         select ('0190' || lpad(to_hex(n), 8, '0') || '70008000000000000000')::uuid, ${queueId}, '{}', 'application/json', now() - interval '1 year', now() from generate_series(1, 60000) n;
+         select ('0190' || lpad(to_hex(n), 8, '0') || '70008000000000000000')::uuid, ${queueId}, '{}', 'application/json', now() - interval '1 year', now() from generate_series(1, 30000) n;
        insert into rotor.jobs (id, queue_id, state, due_at, delivery)
          select job_id, queue_id, case when row_number() over () % 10 = 0 then 'waiting' else 'completed' end,
                 case when row_number() over () % 10 = 0 then now() + interval '1 year' end, 1 from rotor.payloads;
@@ -256,12 +263,12 @@ describe("on a large table", () => {
     expect(await prune(db, DEFAULT_RETENTION)).toBeGreaterThanOrEqual(0);
     const begunAt = performance.now();
     let removed = 0;
-    for (let step = 0; step < 20; step++) removed += (await prune(db, DEFAULT_RETENTION)) ?? 0;
-    expect(removed).toBeGreaterThan(5_000);
+    for (let step = 0; step < 12; step++) removed += (await prune(db, DEFAULT_RETENTION)) ?? 0;
+    expect(removed).toBeGreaterThan(4_000);
     expect(performance.now() - begunAt).toBeLessThan(5_000);
     await db.script(flush);
     expect(await scans()).toEqual(before);
-    await db.script("truncate rotor.payloads, rotor.jobs, rotor.deliveries");
+    await clearJobs(db);
   });
 });
 
@@ -308,8 +315,7 @@ test("random histories: pruning breaks nothing, and all that was promised is the
               `update rotor.jobs set state = 'active', delivery = delivery + 1, attempt = attempt + 1, due_at = rotor.clock() + interval '10 min' where id = '${rows[0].id}' returning delivery, attempt`,
             );
             const holder = { jobId: rows[0].id, parentId: null, kind, ...active[0] };
-            const key = newId();
-            const wait = notYet([ran(`r${key}`), waitFor(`w${key}`, "story", { timeout_ms: 100 * HOUR })]);
+            const wait = notYet([waitFor(`w${newId()}`, "story", { timeout_ms: 100 * HOUR })]);
             if (one.do === "wait" && kind === "function") await settleOne(db, holder, wait);
             else await settleOne(db, holder, one.do === "fail" ? failedWith("no", true) : { kind: "done", output: null });
             break;
@@ -336,7 +342,7 @@ test("random histories: pruning breaks nothing, and all that was promised is the
       }
       await pruneAndCheck();
     }),
-    { numRuns: 25 },
+    { numRuns: 20 },
   );
 
   /** What may go is gone, what may not is whole. */
@@ -349,10 +355,11 @@ test("random histories: pruning breaks nothing, and all that was promised is the
          left join rotor.deliveries last on last.job_id = job.id and last.delivery = job.delivery`,
     );
     await sweep(terms);
+    const after = await rowsOfAll(before.map((job) => job.id));
     for (const job of before) {
       const over = job.state in termOf && job.endedMs > termOf[job.state]! && (job.key === null || job.ageMs > 24 * HOUR);
-      const rows = await rowsOf(job.id);
-      if (over) expect(rows).toEqual({ jobs: 0, payloads: 0, deliveries: 0, steps: 0, past_steps: 0 });
+      const rows = after.get(job.id);
+      if (over) expect(rows).toEqual(NOTHING);
       else expect(rows).toMatchObject({ jobs: 1, payloads: 1, steps: job.steps });
       if (!over && job.key !== null)
         expect(await enqueueAll(db, [newJob(queueId, { key: job.key })])).toMatchObject([{ duplicate: true }]);
@@ -371,7 +378,9 @@ test("a running server prunes by the terms of ROTOR_RETENTION", async () => {
   try {
     const url = await server.serve((_, response) => response.end());
     await server.rotor.queues.create("brief", { callbackUrl: url });
-    const { id } = await server.rotor.jobs.enqueue("brief", { payload: 1 });
+    // The SDK's client would give it an id, which is remembered for a day.
+    const enqueued = await fetch(`${server.baseUrl}/v1/queues/brief/jobs`, { method: "POST", body: '{"payload":1}', headers: { "content-type": "application/json" } });
+    const { id } = await enqueued.json();
     await eventually("the job's end", async () => (await server.rotor.jobs.get("brief", id)).state === "completed");
     await server.shiftClock(90_000);
     await server.db.script("update rotor.sweeps set next_at = '-infinity'");

@@ -99,8 +99,8 @@ export type Holder = {
 };
 
 /** Claims everything due in this queue. */
-export const claimAll = (db: Db, queueId: number, nodeId: string = newId()): Promise<Taken[]> =>
-  claim(db, nodeId, [queueId], 1_000);
+export const claimAll = async (db: Db, queueId: number, nodeId: string = newId()): Promise<readonly Taken[]> =>
+  (await claim(db, nodeId, [queueId], 1_000)).taken;
 
 /** Claims this one job; throws where it is not due. */
 export async function claimOne(db: Db, queueId: number, jobId: string, nodeId: string = newId()): Promise<Holder> {

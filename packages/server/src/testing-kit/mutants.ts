@@ -16,8 +16,12 @@ type Around = (
 
 function around(db: Db, act: Around): Db {
   const on = (inner: Queryable): Queryable => ({
-    query: async <Row>(statement: Statement, values: readonly Value[] = []) =>
-      (await act(inner, statement, values, () => inner.query<Row>(statement, values))) as Row[],
+    query: <Row>(statement: Statement, values: readonly Value[] = []) => {
+      const rows = act(inner, statement, values, () => inner.query<Row>(statement, values)) as Promise<Row[]>;
+      // Where nobody awaits it, its error is the transaction's.
+      rows.catch(() => undefined);
+      return rows;
+    },
   });
   return { ...db, ...on(db), transact: (work) => db.transact((t) => work(on(t))) };
 }
