@@ -25,9 +25,25 @@ test("a queue is made with the documented flags", async () => {
   });
 });
 
-test("a schedule is made with the documented flags", async () => {
+const schedule = {
+  name: "n",
+  queue: "q",
+  function: null,
+  cron: "0 9 * * *",
+  timezone: "Europe/Stockholm",
+  overlap: "skip",
+  catch_up: "all",
+  paused_at: null,
+  skipped: { count: 2, last_at: "2026-03-28T08:00:00.000Z" },
+  missed: { count: 0, last_at: null },
+  next_fires: ["2026-03-28T08:00:00.000Z", "2026-03-29T07:00:00.000Z"],
+};
+
+test("a schedule is made with the documented flags, and its next fires are shown as the clocks there show them", async () => {
   const flags = ["--queue", "q", "--name", "n", "--cron", "0 9 * * *", "--timezone", "Europe/Stockholm"];
-  const { code, body } = await callApi(["schedules", "create", ...flags, "--job-data", '{"a":1}']);
+  const policies = ["--overlap", "skip", "--catch-up", "all"];
+  const argv = ["schedules", "create", ...flags, "--job-data", '{"a":1}', ...policies];
+  const { code, body, out } = await callApi(argv, schedule);
   expect(code).toBe(0);
   expect(body).toEqual({
     name: "n",
@@ -35,13 +51,35 @@ test("a schedule is made with the documented flags", async () => {
     cron: "0 9 * * *",
     timezone: "Europe/Stockholm",
     payload: { a: 1 },
+    overlap: "skip",
+    catch_up: "all",
   });
+  expect(out).toContain("next fires\n  2026-03-28 09:00:00  Europe/Stockholm\n  2026-03-29 09:00:00  Europe/Stockholm");
+  expect(out).toMatch(/skipped +2, last 2026-03-28/);
+});
+
+test("a schedule is changed, and run now", async () => {
+  const changed = await callApi(["schedules", "update", "n", "--cron", "@daily", "--function", "f"], schedule);
+  expect(changed.lines).toEqual(["PATCH /v1/schedules/n"]);
+  expect(changed.body).toEqual({ cron: "@daily", function: "f" });
+  const run = await callApi(["schedules", "run", "n"], { id: "j1", state: "waiting" });
+  expect(run.lines).toEqual(["POST /v1/schedules/n/run"]);
+  expect(run.out).toBe("Started j1.");
 });
 
 test("approvals are listed by status", async () => {
   const { lines, err } = await callApi(["approvals", "list", "--status", "pending"], { data: [], next_cursor: null });
   expect(lines).toEqual(["GET /v1/approvals?status=pending&limit=50"]);
   expect(err).toBe("No such approvals.");
+});
+
+test("a webhook is made with the types that it wants, and its secret printed alone", async () => {
+  const argv = "webhooks create ops --url http://app/hook --types job.failed,queue.late";
+  const { out, err, lines, body } = await callApi(argv.split(" "), { name: "ops", secret: "whsec_x" });
+  expect(lines).toEqual(["POST /v1/webhooks"]);
+  expect(body).toEqual({ name: "ops", url: "http://app/hook", types: ["job.failed", "queue.late"] });
+  expect(out).toBe("whsec_x");
+  expect(err).toContain("not shown again");
 });
 
 test("a job is enqueued with its id and delay, its payload read from standard input", async () => {
@@ -80,6 +118,9 @@ test.each([
   { argv: ["queues", "create", "q", "--timeout", "30"], hint: "30s" },
   { argv: ["queues", "update", "q"], hint: "Say what to change" },
   { argv: ["schedules", "create", "--name", "n", "--cron", "@daily"], hint: "--timezone" },
+  { argv: ["schedules", "update", "n"], hint: "Say what to change" },
+  { argv: ["schedules", "update", "n", "--overlap", "never"], hint: "allow, skip" },
+  { argv: ["schedules", "update", "n", "--queue", "q", "--function", "f"], hint: "either --queue" },
   { argv: ["jobs", "list", "q", "--state", "fialed"], hint: "failed" },
   { argv: ["jobs", "enqueue", "q", "{a:1}"], hint: "must be JSON" },
   { argv: ["send", "n", '{"id":12345678901234567890}'], hint: "write it as a string" },

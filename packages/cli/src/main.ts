@@ -17,10 +17,12 @@ import { addMigrate } from "./commands/migrate.js";
 import { addQueues } from "./commands/queues.js";
 import { addRuns } from "./commands/runs.js";
 import { addSchedules } from "./commands/schedules.js";
+import { addSecrets } from "./commands/secrets.js";
 import { addSend } from "./commands/send.js";
 import { addSignals } from "./commands/signals.js";
 import { addStart } from "./commands/start.js";
 import { addTail } from "./commands/tail.js";
+import { addWebhooks } from "./commands/webhooks.js";
 import { addWorkspaces } from "./commands/workspaces.js";
 import { type Context, settingsOf } from "./context.js";
 import { failureOf, UsageError } from "./failure.js";
@@ -43,6 +45,8 @@ const COMMANDS = [
   addEvents,
   addSignals,
   addApprovals,
+  addWebhooks,
+  addSecrets,
   addKeys,
   addWorkspaces,
   addMigrate,

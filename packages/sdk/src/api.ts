@@ -54,6 +54,8 @@ export type Queue = {
   readonly approvalRequired: boolean;
   readonly approvalTimeout: Duration;
   readonly standardWebhooks: boolean;
+  /** Its deliveries are signed with a secret of its own. */
+  readonly hasSecret: boolean;
   readonly pausedAt: string | null;
   readonly createdAt: string;
 };
@@ -142,7 +144,25 @@ export type DeadLettersReplayed = {
   readonly replayed: number;
   /** Left out where there are more than a thousand. */
   readonly ids?: readonly string[];
+  /** What failed from then on was left alone. Given back as `before`, it makes an ask that can be repeated. */
+  readonly before: string;
 };
+
+export type DeadLettersPurged = {
+  /** Jobs that are gone for good; with `dryRun`, that would be. */
+  readonly purged: number;
+  /** Jobs that stay, since their job id is remembered: for a day after their enqueue. */
+  readonly kept: number;
+};
+
+/** What a tick does while the job of the tick before is not finished. */
+export type ScheduleOverlap = "allow" | "skip";
+
+/** Which ticks are made of those that were missed. */
+export type ScheduleCatchUp = "none" | "last" | "all";
+
+/** Ticks that enqueued nothing. */
+export type UnmadeTicks = { readonly count: number; readonly lastAt: string | null };
 
 export type Schedule = {
   readonly name: string;
@@ -151,11 +171,19 @@ export type Schedule = {
   readonly cron: string;
   readonly timezone: string;
   readonly payload: Untyped;
+  readonly overlap: ScheduleOverlap;
+  readonly catchUp: ScheduleCatchUp;
   /** Made by a trigger of the function, and goes with it. */
   readonly owned: boolean;
   readonly pausedAt: string | null;
-  /** The last fire. */
+  /** The last tick that enqueued. */
   readonly lastAt: string | null;
+  /** The job, or run, of that tick. */
+  readonly lastJobId: string | null;
+  /** Left out by `overlap: "skip"`. */
+  readonly skipped: UnmadeTicks;
+  /** Not made up for by `catchUp`. */
+  readonly missed: UnmadeTicks;
   /** The next five fires, soonest first; none while paused. */
   readonly nextFires: readonly string[];
 };
@@ -310,6 +338,23 @@ export type ApiKey = {
   readonly revokedAt: string | null;
   /** The key itself: only in the answer that made it. */
   readonly key?: string;
+};
+
+/** What may be known of a secret. */
+export type StoredSecret = { readonly name: string; readonly createdAt: string; readonly updatedAt: string };
+
+/** Something that was changed, and by whom. */
+export type AuditEvent = {
+  readonly id: string;
+  readonly at: string;
+  /** `key:<id> <name>`; `local` for `rotor dev` without a key; `operator` for a command in the store itself. */
+  readonly actor: string;
+  /** Such as `queue.update`. */
+  readonly action: string;
+  /** Name or id; empty where it was many. */
+  readonly subject: string;
+  /** Names of what was given, without the values. */
+  readonly details: { readonly fields?: readonly string[] };
 };
 
 export type Workspace = { readonly id: string; readonly name: string; readonly createdAt: string };

@@ -2,6 +2,7 @@
 
 import type { Health } from "./api.js";
 import { keysOf, workspacesOf } from "./client/access.js";
+import { auditOf } from "./client/audit.js";
 import { type CallOptions, createCall, type RotorOptions } from "./client/call.js";
 import { deadLettersOf } from "./client/dead-letters.js";
 import { eventsOf, sendOf } from "./client/events.js";
@@ -11,6 +12,7 @@ import { approvalsOf, signalsOf } from "./client/people.js";
 import { queuesOf } from "./client/queues.js";
 import { runsOf } from "./client/runs.js";
 import { schedulesOf } from "./client/schedules.js";
+import { secretsOf } from "./client/secrets.js";
 import { webhooksOf } from "./client/webhooks.js";
 
 /**
@@ -30,8 +32,10 @@ export class Rotor {
   readonly signals;
   readonly approvals;
   readonly webhooks;
+  readonly secrets;
   readonly keys;
   readonly workspaces;
+  readonly audit;
 
   constructor(options: RotorOptions = {}) {
     const call = createCall(options);
@@ -47,8 +51,10 @@ export class Rotor {
     this.signals = signalsOf(call);
     this.approvals = approvalsOf(call);
     this.webhooks = webhooksOf(call);
+    this.secrets = secretsOf(call);
     this.keys = keysOf(call);
     this.workspaces = workspacesOf(call);
+    this.audit = auditOf(call);
   }
 
   /** Whether the server lives; needs no key. */

@@ -39,7 +39,10 @@ const DRAIN_MS = 30_000;
 const KEEP_MS = 500;
 
 /** How deliveries see the world, where that is not the operating system's business: the names, the certificates. */
-export type Outside = Pick<PoolsOptions, "resolve" | "ca">;
+export type Outside = Pick<PoolsOptions, "resolve" | "ca"> & {
+  /** Takes the lines of the log (default: standard error). */
+  readonly log?: { write(line: string): void };
+};
 
 /** Starts a server. Throws a ConfigError, or what stands in the way of its store, with a sentence that says what to do. */
 export async function startRotor(config: Config, outside: Outside = {}): Promise<Rotor> {
@@ -50,7 +53,7 @@ export async function startRotor(config: Config, outside: Outside = {}): Promise
       timestamp: pino.stdTimeFunctions.isoTime,
       serializers: { err: plainError },
     },
-    pino.destination(2),
+    outside.log ?? pino.destination(2),
   );
   const onError = (error: unknown): void =>
     log.error({ err: error }, error instanceof Error ? error.message : String(error));

@@ -1,4 +1,4 @@
-/** `rotor adopt`: gives a copied database to the environment that it is in now, so that its server delivers again. */
+/** `rotor adopt`: gives a copied database to the environment that it is in now, so that its server delivers. */
 
 import type { Command } from "commander";
 import { type JsonOption, leaf, show } from "../command.js";
@@ -31,8 +31,8 @@ export function addAdopt(program: Command, context: Context): void {
       const cancelled = await adopt(config, mode);
       const { environment } = config;
       show(context, flags, { environment, mode, cancelled }, () => {
-        const what = mode === "release" ? "What waits in it is delivered" : `Cancelled ${cancelled} unfinished`;
-        return `The database belongs to ${clean(environment)} now. ${what}; restart its servers.`;
+        const what = mode === "release" ? "What waits in it is delivered." : `Cancelled ${cancelled} unfinished.`;
+        return `The database belongs to ${clean(environment)} now. ${what}`;
       });
     });
 }

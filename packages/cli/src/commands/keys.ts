@@ -1,4 +1,4 @@
-/** `rotor keys …`: API keys. The first one is made in the store, since a server asks for one. */
+/** `rotor keys …`: API keys, of which the first is made in the store, since a server asks for one; and what signs and seals. */
 
 import { type ApiKey, type Duration, RotorConnectionError } from "@rotorsh/sdk";
 import type { Config } from "@rotorsh/server";
@@ -8,7 +8,15 @@ import { group, type JsonOption, leaf, listLeaf, type PageOptions, show, showPag
 import { type Context, clientOf, settingsOf } from "../context.js";
 import { UsageError } from "../failure.js";
 import { clean } from "../output.js";
-import { describeStore, isHeldBySomebody, loadServer, type StoreOptions, storeConfig, storeNameOf } from "../store.js";
+import {
+  describeStore,
+  isHeldBySomebody,
+  loadServer,
+  requireStore,
+  type StoreOptions,
+  storeConfig,
+  storeNameOf,
+} from "../store.js";
 
 const SCOPES = ["read", "write", "approve", "admin", "workspaces"] as const;
 type Scope = (typeof SCOPES)[number];
@@ -18,6 +26,8 @@ const DEFAULT_SCOPES: readonly Scope[] = ["read", "write"];
 
 type CreateFlags = JsonOption &
   StoreOptions & { readonly scopes?: readonly Scope[]; readonly expiresIn?: Duration; readonly workspace?: string };
+
+type RotateFlags = JsonOption & { readonly queue?: string; readonly overlap?: Duration };
 
 type Made = {
   readonly key: string;
@@ -70,7 +80,7 @@ async function make(context: Context, name: string, flags: CreateFlags): Promise
 }
 
 export function addKeys(program: Command, context: Context): void {
-  const keys = group(program, "keys", "API keys");
+  const keys = group(program, "keys", "API keys, and what signs deliveries");
 
   leaf(keys, "create [name]", "make an API key; it is shown this once")
     .option("--scopes <scopes>", `some of ${SCOPES.join(",")} (default: read,write)`, wordsOf(SCOPES))
@@ -103,6 +113,38 @@ export function addKeys(program: Command, context: Context): void {
       "No keys yet. Make one: rotor keys create NAME",
     );
   });
+  leaf(keys, "rotate [id]", "sign deliveries with a new key, shown once; with an id: make that API key anew")
+    .option("--queue <queue>", "the secret of this queue, in place of the workspace's signing key")
+    .option("--overlap <duration>", "how long the old one goes on (default: 24h); 0s ends it at once", duration)
+    .action(async (id: string | undefined, { queue, overlap, ...options }: RotateFlags) => {
+      if (id !== undefined && queue !== undefined)
+        throw new UsageError("Say either the id of an API key, or --queue for what signs its deliveries.");
+      const client = clientOf(context).keys;
+      const rotated =
+        id === undefined ? await client.rotateSigning({ queue, overlap }) : await client.rotate(id, { overlap });
+      // Alone on standard output, so that a script can take it.
+      show(context, options, rotated, (made) => ("secret" in made ? made.secret : made.key));
+      if (!options.json)
+        context.err(`Keep it: it is not shown again. What was before it goes on for ${overlap ?? "24h"}.`);
+    });
+  leaf(
+    keys,
+    "reseal",
+    "encrypt what is secret in the store with the first of ROTOR_ENCRYPTION_KEYS, so that the others can go",
+  )
+    .option("--embedded", "in the embedded Postgres in .rotor")
+    .action(async (flags: JsonOption & StoreOptions) => {
+      const { reseal } = await loadServer();
+      const config = await storeConfig(context, flags);
+      requireStore(context, config);
+      const resealed = await reseal(config);
+      show(
+        context,
+        flags,
+        { resealed },
+        () => `Sealed ${resealed} with the newest key; older ones are not needed now.`,
+      );
+    });
   leaf(keys, "revoke <id>", "make a key stop to work").action(async (id: string, options: JsonOption) => {
     await clientOf(context).keys.revoke(id);
     show(context, options, { id, revoked: true }, () => `Revoked ${clean(id)}.`);

@@ -77,6 +77,17 @@ export function addQueues(program: Command, context: Context): void {
   leaf(queues, "resume <name>", "deliver again").action(async (name: string, options: JsonOption) => {
     show(context, options, await clientOf(context).queues.resume(name), () => `Resumed ${clean(name)}.`);
   });
+  leaf(queues, "drain <name>", "cancel what waits; what is being delivered goes on")
+    .option("--dry-run", "only tell how many there are")
+    .option("--yes", "cancel them")
+    .action(async (name: string, options: JsonOption & { readonly dryRun?: boolean; readonly yes?: boolean }) => {
+      const { dryRun, yes } = options;
+      if (yes !== true && dryRun !== true)
+        throw new UsageError("All that waits would be cancelled: add --yes, or --dry-run to count it.");
+      const drained = await clientOf(context).queues.drain(name, dryRun ? { dryRun } : { confirm: true });
+      const jobs = `${drained.cancelled} ${drained.cancelled === 1 ? "job" : "jobs"}`;
+      show(context, options, drained, () => (dryRun ? `${jobs} would be cancelled.` : `Cancelled ${jobs}.`));
+    });
   leaf(queues, "delete <name>", "delete a queue").action(async (name: string, options: JsonOption) => {
     await clientOf(context).queues.delete(name);
     show(context, options, { name, deleted: true }, () => `Deleted ${clean(name)}.`);

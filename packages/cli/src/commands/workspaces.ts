@@ -2,17 +2,24 @@
 
 import type { Workspace } from "@rotorsh/sdk";
 import type { Command } from "commander";
-import { group, type JsonOption, leaf, listLeaf, type PageOptions, showFields, showPage } from "../command.js";
+import { group, type JsonOption, leaf, listLeaf, type PageOptions, show, showFields, showPage } from "../command.js";
 import { type Context, clientOf } from "../context.js";
+import { clean } from "../output.js";
 
 export function addWorkspaces(program: Command, context: Context): void {
   const workspaces = group(program, "workspaces", "environments with queues, functions and keys of their own");
 
-  leaf(workspaces, "create <id>", "make a workspace; its first key is shown once").action(
+  leaf(workspaces, "create <id>", "make a workspace; its first keys are shown once").action(
     async (id: string, options: JsonOption) => {
       showFields(context, options, await clientOf(context).workspaces.create(id));
     },
   );
+  leaf(workspaces, "delete <id>", "delete a workspace with all that is in it")
+    .option("--cancel", "cancel what is unfinished in it")
+    .action(async (id: string, { cancel, ...options }: JsonOption & { readonly cancel?: boolean }) => {
+      await clientOf(context).workspaces.delete(id, { cancelUnfinished: cancel });
+      show(context, options, { id, deleted: true }, () => `Deleted ${clean(id)}.`);
+    });
   listLeaf(workspaces, "list", "list the workspaces").action(async (options: PageOptions) => {
     const { limit } = options;
     await showPage<Workspace>(

@@ -21,6 +21,8 @@ export type QueueOptions = {
   readonly asyncTimeout?: Duration;
   /** Sign as standardwebhooks.com says, too. */
   readonly standardWebhooks?: boolean;
+  /** `whsec_…`, signs its deliveries in place of the workspace's key; null: that one signs again. Never read back. */
+  readonly secret?: string | null;
   /** Each job waits for a person's yes. */
   readonly approvalRequired?: boolean;
   /** How long it waits for that (default `"7d"`). */
@@ -50,5 +52,22 @@ export const queuesOf = (call: Call) => {
       call("POST", `${path(name)}/pause`, { ...options, repeatable: true }) as Promise<Queue>,
     resume: async (name: string, options?: CallOptions) =>
       call("POST", `${path(name)}/resume`, { ...options, repeatable: true }) as Promise<Queue>,
+    /** Cancels what waits; what is being delivered goes on. Answers how many were cancelled; with `dryRun`, would be. */
+    drain: async (
+      name: string,
+      drain: { readonly confirm: true } | { readonly dryRun: true },
+      options?: CallOptions,
+    ): Promise<{ readonly cancelled: number }> => {
+      let cancelled = 0;
+      let cursor: string | undefined;
+      do {
+        const input = { ...options, body: { ...drain, cursor }, repeatable: true, timeoutMs: 60_000 };
+        const answer = await call("POST", `${path(name)}/drain`, input);
+        const { cancelled: more, nextCursor } = answer as { cancelled: number; nextCursor: string | null };
+        cancelled += more;
+        cursor = nextCursor ?? undefined;
+      } while (cursor !== undefined);
+      return { cancelled };
+    },
   };
 };

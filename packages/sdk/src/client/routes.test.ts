@@ -24,6 +24,7 @@ test("every call has the route that the API documents", async () => {
   await rotor.dlq.replay({ filter: { queue: "q" }, dryRun: true });
   await rotor.schedules.create("s", schedule);
   await rotor.schedules.put("s", schedule);
+  await rotor.schedules.update("s", { overlap: "skip", catchUp: "none" });
   await rotor.schedules.get("s");
   await rotor.schedules.list().page();
   await rotor.schedules.delete("s");
@@ -60,11 +61,17 @@ test("every call has the route that the API documents", async () => {
   await rotor.webhooks.rotate("w", { overlap: "1h" });
   await rotor.webhooks.deliveries("w", { type: "webhook.test" }).page();
   await rotor.webhooks.delete("w");
+  await rotor.secrets.set("TOKEN", "a-secret-value");
+  await rotor.secrets.list().page();
+  await rotor.secrets.delete("TOKEN");
   await rotor.keys.create({ expiresIn: "90d" });
   await rotor.keys.list().page();
+  await rotor.keys.rotate("k", { overlap: "1h" });
+  await rotor.keys.rotateSigning({ queue: "q" });
   await rotor.keys.revoke("k");
   await rotor.workspaces.create("w", { name: "W" });
   await rotor.workspaces.list().page();
+  await rotor.audit.list({ action: "queue.update", after: new Date(0) }).page();
   api.close();
   expect(api.lines()).toEqual([
     "POST /v1/queues",
@@ -84,6 +91,7 @@ test("every call has the route that the API documents", async () => {
     "POST /v1/dlq/replay",
     "POST /v1/schedules",
     "PUT /v1/schedules/s",
+    "PATCH /v1/schedules/s",
     "GET /v1/schedules/s",
     "GET /v1/schedules",
     "DELETE /v1/schedules/s",
@@ -120,17 +128,24 @@ test("every call has the route that the API documents", async () => {
     "POST /v1/webhooks/w/rotate",
     "GET /v1/webhooks/w/deliveries?type=webhook.test",
     "DELETE /v1/webhooks/w",
+    "PUT /v1/secrets/TOKEN",
+    "GET /v1/secrets",
+    "DELETE /v1/secrets/TOKEN",
     "POST /v1/keys",
     "GET /v1/keys",
+    "POST /v1/keys/k/rotate",
+    "POST /v1/keys/rotate-signing",
     "DELETE /v1/keys/k",
     "POST /v1/workspaces",
     "GET /v1/workspaces",
+    "GET /v1/audit?action=queue.update&after=1970-01-01T00%3A00%3A00.000Z",
   ]);
   const bodies = new Map(api.seen.map(({ method, url, body }) => [`${method} ${url}`, body]));
   expect(bodies.get("POST /v1/queues")).toEqual({ name: "q", callback_url: "http://x/", concurrency: 2 });
   expect(bodies.get("POST /v1/functions/f/runs")).toEqual({ id: "r", data: { a: 1 }, delay: "1h" });
   expect(bodies.get("POST /v1/signals/run%2Fstep/complete")).toEqual({ data: { ok: true } });
   expect(bodies.get("POST /v1/dlq/replay")).toEqual({ filter: { queue: "q" }, dry_run: true });
+  expect(bodies.get("PUT /v1/secrets/TOKEN")).toEqual({ value: "a-secret-value" });
   expect(bodies.get("POST /v1/workspaces")).toEqual({ id: "w", name: "W" });
   expect(bodies.get("POST /v1/runs/r/replay")).toEqual({ from_step: "s" });
 });

@@ -160,7 +160,7 @@ export const limits = {
   inboxPollMs: 150,
   /** Rows moved by one commit, and what they may weigh in this process's memory. */
   inboxRows: 1_000,
-  inboxBytes: 16 * MiB,
+  inboxBytes: 4 * MiB,
   /** Of a row's payload, by a constraint of its table, too. */
   inboxPayloadBytes: MiB,
 

@@ -74,6 +74,15 @@ export function compile(match: string | MatchObject | undefined, trigger: Matche
   return { ok: true, match: usesTrigger(ast) ? { cel: match, trigger } : { cel: match }, equality };
 }
 
+/** The `path == literal` parts of a stored condition, for who explains it. */
+export const equalitiesOf = (match: Match): Equality[] =>
+  match.cel === undefined
+    ? []
+    : equalities(parse(match.cel).ast, match.trigger ?? { id: "", name: "", data: null, ts: 0 });
+
+/** What stands at a path of names with dots between them; undefined where nothing does. */
+export const valueAt = (data: unknown, path: string): unknown => at(data, path.split("."));
+
 /** True where the event meets the condition. Anything that an expression throws is no match. */
 export function matches(match: Match, event: MatchedEvent): boolean {
   if (match.equals !== undefined) {

@@ -25,6 +25,7 @@ import { signals } from "./signals.js";
 import { signingKeys } from "./signing-keys.js";
 import { stream } from "./stream.js";
 import { webhooks } from "./webhooks.js";
+import { why } from "./why.js";
 import { workspaces } from "./workspaces.js";
 
 export type AppOptions = {
@@ -57,6 +58,7 @@ export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono
   queues(api, ids.forget);
   jobs(api, ids);
   accepted(api);
+  why(api);
   concurrencyKeys(api);
   deadLetters(api);
   schedules(api);

@@ -93,7 +93,9 @@ export function approvals(api: Api): void {
     async ({ c, workspace, query }) => {
       const { status = "pending" } = query;
       if (status === "pending")
-        return c.json(await pageOfJobs(db, workspace, { state: "pending_approval" }, query, (job) => viewOf(job, status)));
+        return c.json(
+          await pageOfJobs(db, workspace, { state: "pending_approval" }, query, (job) => viewOf(job, status)),
+        );
       if (status === "approved") return c.json(await approvedOnes(db, workspace, query));
       const wanted = status === "rejected" ? "RejectedError" : "ExpiredError";
       return c.json(

@@ -1,66 +1,66 @@
-/** The dead letters over HTTP: failed jobs and runs of all queues, listed and made to wait again. */
+/**
+ * The dead letters over HTTP: failed jobs and runs of all queues, listed, made to wait again, removed. What is asked of many
+ * is done in steps of one transaction each, so that one who asks again after half of it, or a hundred who ask the same,
+ * move each failure once.
+ */
 import { z } from "@hono/zod-openapi";
-import { isId } from "../core/ids.js";
+import { limits } from "../core/limits.js";
+import { PACE_HINT, paceMs } from "../core/pace.js";
 import { retry } from "../store/control.js";
-import { type JobView, listJobs } from "../store/views.js";
+import { type Failure, type FailureFilter, findFailures, purge } from "../store/dead-letters.js";
+import { listJobs } from "../store/views.js";
+import { bulk, bulkAnswer, carryOut, filterOf, givenFilter, oneSelection, SELECTION } from "./bulk.js";
 import { type Api, endpoint } from "./endpoint.js";
-import { errorName, jobJson, jobView } from "./job-views.js";
-import { LARGE_ITEMS, pageOfJobs } from "./paging.js";
-import { filterText, instant, listOf, page, tag as tagText } from "./schemas.js";
+import { invalid } from "./errors.js";
+import { jobJson, jobView } from "./job-views.js";
+import { idCursor, LARGE_ITEMS } from "./paging.js";
+import { listOf, page } from "./schemas.js";
 
-const filter = {
-  queue: filterText.optional().openapi({ description: "Name of a queue or function." }),
-  tag: tagText.optional(),
-  after: instant.optional().openapi({ description: "Failed at or after this time." }),
-  before: instant.optional().openapi({ description: "Failed before this time." }),
-  error: filterText.optional().openapi({ description: "Part of the error's text." }),
-};
-type Filter = {
-  readonly queue?: string;
-  readonly tag?: string;
-  readonly after?: string;
-  readonly before?: string;
-  readonly error?: string;
-};
+const DEFAULT_LIMIT = 50;
 
 const replayBody = z
   .strictObject({
-    ids: z.array(z.string().refine(isId, "it is not the id of a job")).min(1).max(1_000).optional(),
-    queue: filterText.optional(),
-    filter: z.strictObject(filter).optional(),
-    dry_run: z.boolean().optional(),
+    ...bulk,
+    include_rejected: z
+      .boolean()
+      .optional()
+      .openapi({ description: "Also what a person turned down, or nobody approved in time: it asks for approval again." }),
+    rate: z
+      .string()
+      .refine((text) => paceMs(text) !== undefined, PACE_HINT)
+      .optional()
+      .openapi({
+        example: "10/s",
+        description: "At most so many become due in each second (s), minute (m) or hour (h), evenly, the oldest first.",
+      }),
   })
-  .refine(
-    (body) => [body.ids, body.queue, body.filter].filter((each) => each !== undefined).length === 1,
-    "say which: write one of ids, queue and filter",
-  )
+  .refine(oneSelection, SELECTION)
   .openapi("Replay");
 
 const replayed = z
   .object({
     replayed: z.number().int().openapi({ description: "Jobs that wait again; with dry_run, that would." }),
-    ids: z.array(z.string()).optional(),
+    ids: z.array(z.string()).optional().openapi({ description: "Left out where there are more than a thousand." }),
+    ...bulkAnswer,
   })
   .openapi("Replayed");
 
-/** What no column holds of a filter; undefined if there is nothing of it. */
-function keepOf({ after, before, error }: Filter): ((job: JobView) => boolean) | undefined {
-  if (after === undefined && before === undefined && error === undefined) return undefined;
-  return (job) => {
-    const failedAt = job.finishedAt?.toISOString() ?? "";
-    return (
-      (after === undefined || failedAt >= after) &&
-      (before === undefined || failedAt < before) &&
-      (error === undefined || (job.error ?? "").includes(error))
-    );
-  };
-}
+const purgeBody = z
+  .strictObject({
+    ...bulk,
+    confirm: z.boolean().optional().openapi({ description: "Needed for a filter that leaves nothing out." }),
+  })
+  .refine(oneSelection, SELECTION)
+  .openapi("Purge");
 
-/** What a person turned down is not tried again in bulk: only by its id. */
-const turnedDown = (job: JobView): boolean => ["RejectedError", "ExpiredError"].includes(errorName(job) ?? "");
+const purged = z
+  .object({
+    purged: z.number().int().openapi({ description: "Jobs that are gone for good; with dry_run, that would be." }),
+    kept: z.number().int().openapi({ description: "Jobs whose job_id is remembered still: for a day after its enqueue." }),
+    ...bulkAnswer,
+  })
+  .openapi("Purged");
 
-/** Rows that one transaction retries. */
-const RETRIED_TOGETHER = 500;
 /** More ids than this are not told, only counted. */
 const IDS_TOLD = 1_000;
 
@@ -79,50 +79,37 @@ export function deadLetters(api: Api): void {
       path: "/v1/dlq",
       summary: "List failed jobs and runs, the newest first",
       tag,
-      query: z.object({ ...page, ...filter }),
-      answers: { 200: ["A page.", listOf(jobJson)] },
+      query: z.object({ ...page, ...givenFilter }),
+      answers: {
+        200: ["A page. With a filter it may have fewer items than asked for, even none, and still a cursor.", listOf(jobJson)],
+      },
     },
-    async ({ c, workspace, query }) =>
-      c.json(
-        await pageOfJobs(
-          db,
-          workspace,
-          { state: "failed", queue: query.queue, tag: query.tag },
-          query,
-          (job) => jobView(job),
-          keepOf(query),
-        ),
-      ),
+    async ({ c, workspace, query }) => {
+      const limit = Math.min(query.limit ?? DEFAULT_LIMIT, LARGE_ITEMS);
+      const { ids, next } = await pageOfFailures(workspace, query, limit, idCursor(query.cursor));
+      const rows = ids.length === 0 ? [] : await listJobs(db, workspace, { ids, state: "failed" }, limit);
+      return c.json({ data: rows.map((job) => jobView(job)), next_cursor: next ?? null });
+    },
   );
 
-  /** The failed jobs that a filter finds, in pages, from the newest. One that fails again meanwhile is not met twice. */
-  async function* failedJobs(workspace: string, given: Filter): AsyncGenerator<string[]> {
-    const keep = keepOf(given) ?? (() => true);
-    let ids: string[] = [];
-    for (let before: string | undefined; ; ) {
-      const rows = await listJobs(
+  /** Looks on until a page is full, or for as long as one request may. */
+  async function pageOfFailures(workspace: string, filter: FailureFilter, limit: number, cursor: string | undefined) {
+    const { queue, ...rest } = filterOf(filter);
+    const look = Object.values(rest).some((each) => each !== undefined) ? limits.failuresLooked : limit;
+    const ids: string[] = [];
+    const until = performance.now() + limits.deadLettersMs;
+    let next = cursor;
+    do {
+      const found = await findFailures(
         db,
         workspace,
-        { state: "failed", queue: given.queue, tag: given.tag, before },
-        LARGE_ITEMS,
+        { queue, ...rest },
+        { from: "newest", cursor: next, look, limit: limit - ids.length },
       );
-      ids.push(...rows.filter((job) => keep(job) && !turnedDown(job)).map((job) => job.id));
-      before = rows.at(-1)?.id;
-      const last = rows.length < LARGE_ITEMS;
-      if (ids.length > 0 && (last || ids.length >= RETRIED_TOGETHER)) {
-        yield ids;
-        ids = [];
-      }
-      if (last) return;
-    }
-  }
-
-  /** Those of these ids that are failed jobs of the workspace. */
-  async function failedAmong(workspace: string, ids: readonly string[]): Promise<string[]> {
-    const found: string[] = [];
-    for (const id of new Set(ids))
-      found.push(...(await listJobs(db, workspace, { id, state: "failed" }, 1)).map((job) => job.id));
-    return found;
+      ids.push(...found.failures.map((failure) => failure.jobId));
+      next = found.next;
+    } while (next !== undefined && ids.length < limit && performance.now() < until);
+    return { ids, next };
   }
 
   endpoint(
@@ -131,26 +118,57 @@ export function deadLetters(api: Api): void {
     {
       method: "post",
       path: "/v1/dlq/replay",
-      audit: "dlq.replay",
-      summary: "Make failed jobs wait again; those that wait already are left alone",
+      summary: "Make failed jobs wait again; those that wait already, or failed after this was asked, are left alone",
       tag,
       body: replayBody,
       answers: { 200: ["What was moved.", replayed] },
     },
     async ({ c, workspace, body }) => {
-      const pages =
-        body.ids === undefined
-          ? failedJobs(workspace, body.filter ?? { queue: body.queue })
-          : [await failedAmong(workspace, body.ids)];
-      let count = 0;
+      const gapMs = body.rate === undefined ? 0 : paceMs(body.rate)!;
       const told: string[] = [];
-      for await (const ids of pages) {
-        const moved = body.dry_run === true ? ids : await retry(db, ids);
-        count += moved.length;
-        told.push(...moved.slice(0, IDS_TOLD + 1 - told.length));
+      const move = async (failures: readonly Failure[], place: number, sinceStartMs: number): Promise<number> => {
+        const delayMs = failures.map((_, index) => Math.max(0, (place + index) * gapMs - sinceStartMs));
+        if ((delayMs.at(-1) ?? 0) > limits.delayMs)
+          throw invalid("rate", `at ${body.rate} the rest would be due more than a year from now: ask for it later`);
+        const ids = failures.map((failure) => failure.jobId);
+        const moved =
+          body.dry_run === true
+            ? ids
+            : await retry(db, ids, { delayMs, deliveries: failures.map((failure) => failure.delivery) });
         if (body.dry_run !== true) engine.wake();
-      }
-      return c.json({ replayed: count, ...(told.length <= IDS_TOLD ? { ids: told } : {}) });
+        told.push(...moved.slice(0, IDS_TOLD + 1 - told.length));
+        return moved.length;
+      };
+      const { done, before, next } = await carryOut(db, workspace, body, { decided: body.include_rejected !== true }, move);
+      return c.json({
+        replayed: done,
+        ...(told.length <= IDS_TOLD ? { ids: told } : {}),
+        before,
+        next_cursor: next,
+      });
+    },
+  );
+
+  endpoint(
+    api,
+    "write",
+    {
+      method: "delete",
+      path: "/v1/dlq",
+      summary: "Remove failed jobs for good",
+      tag,
+      body: purgeBody,
+      answers: { 200: ["What was removed.", purged] },
+    },
+    async ({ c, workspace, body }) => {
+      if (body.filter !== undefined && Object.keys(body.filter).length === 0 && !body.confirm && !body.dry_run)
+        throw invalid("confirm", "this filter leaves nothing out: write true to remove all dead letters");
+      let met = 0;
+      const { done, before, next } = await carryOut(db, workspace, body, {}, async (failures) => {
+        met += failures.length;
+        return purge(db, failures, body.dry_run === true);
+      });
+      return c.json({ purged: done, kept: met - done, before, next_cursor: next });
     },
   );
 }

@@ -16,6 +16,8 @@ const REASONS = [
   "event",
   "signal",
   "child",
+  "rate_limited",
+  "key_blocked",
   "paused",
   "breaker",
   "unreachable",
@@ -89,6 +91,7 @@ export const jobJson = z
   .object({
     ...common,
     job_id: z.string().nullable(),
+    concurrency_key: z.string().nullable(),
     queue: z.string(),
     kind: z.enum(["callback", "function"]),
     payload: json,
@@ -182,6 +185,7 @@ const commonOf = (job: JobView) => ({
 export const jobView = (job: JobView, deliveries?: readonly DeliveryView[]): z.infer<typeof jobJson> => ({
   ...commonOf(job),
   job_id: job.key?.startsWith("rotor:") === true ? null : job.key,
+  concurrency_key: job.concurrencyKey,
   queue: job.queue,
   kind: job.kind,
   ...payloadOf(job),

@@ -55,7 +55,9 @@ const data = z
     webhook: z.strictObject({ name: z.string() }),
   })
   .partial()
-  .openapi({ description: "The subject of the event. Payloads and outputs are never part of it: read them by the id." });
+  .openapi({
+    description: "The subject of the event. Payloads and outputs are never part of it: read them by the id.",
+  });
 
 export const lifecycleEvent = z
   .strictObject({

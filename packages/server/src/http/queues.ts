@@ -1,5 +1,8 @@
 /** Queues over HTTP: made, changed, paused, deleted. Their jobs are in `jobs.ts`. */
 import { z } from "@hono/zod-openapi";
+import { isId } from "../core/ids.js";
+import { limits } from "../core/limits.js";
+import { drain, lastJob } from "../store/drain.js";
 import {
   createQueue,
   DEFAULT_QUEUE,
@@ -11,8 +14,9 @@ import {
   type QueueSettings,
   updateQueue,
 } from "../store/queues.js";
+import { bulkAnswer } from "./bulk.js";
 import { type Api, endpoint } from "./endpoint.js";
-import { conflict, notFound } from "./errors.js";
+import { conflict, invalid, notFound } from "./errors.js";
 import { pageOf } from "./paging.js";
 import { changes, creation, queueJson, queueView, settingsOf } from "./queue-settings.js";
 import { checkTemplates } from "./queue-templates.js";
@@ -21,6 +25,21 @@ import { setQueueSecret } from "./signing-keys.js";
 
 const tag = "queues";
 const params = z.object({ name: z.string() });
+const drainBody = z.strictObject({
+  confirm: z.boolean().optional().openapi({ description: "true: yes, cancel them." }),
+  dry_run: z.boolean().optional().openapi({ description: "Only tell how many there are." }),
+  cursor: z
+    .string()
+    .refine(isId, "it is not the next_cursor of an answer of this route")
+    .optional()
+    .openapi({ description: "The `next_cursor` of the answer before." }),
+});
+const drained = z
+  .object({
+    cancelled: z.number().int().openapi({ description: "Jobs that are cancelled; with dry_run, that would be." }),
+    next_cursor: bulkAnswer.next_cursor,
+  })
+  .openapi("Drained");
 const one = { 200: ["The queue.", queueJson] } as const;
 
 /** Hangs the routes of queues. `forget` is told of queues that are gone. */
@@ -163,6 +182,37 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
         throw conflict(`The queue ${queueName} holds unfinished jobs: cancel them, or let them end.`);
       }
       return c.body(null, 204);
+    },
+  );
+
+  endpoint(
+    api,
+    "write",
+    {
+      method: "post",
+      path: "/v1/queues/{name}/drain",
+      summary: "Cancel what waits in a queue; what is being delivered goes on",
+      tag,
+      params,
+      body: drainBody,
+      answers: { 200: ["What was cancelled.", drained] },
+    },
+    async ({ c, workspace, params: { name: queueName }, body }) => {
+      const { id } = await find(workspace, queueName);
+      if (body.confirm !== true && body.dry_run !== true)
+        throw invalid("confirm", "write true to cancel all that waits in this queue, or dry_run to count it");
+      const until = performance.now() + limits.deadLettersMs;
+      const last = await lastJob(db, id);
+      let cancelled = 0;
+      let cursor = body.cursor ?? null;
+      for (let more = last !== undefined; more && performance.now() < until; more = cursor !== null) {
+        const step = await drain(db, id, { after: cursor, last: last!, dryRun: body.dry_run === true });
+        cancelled += step.count;
+        cursor = step.next;
+      }
+      // Parents of what was cancelled go on.
+      if (cancelled > 0 && body.dry_run !== true) engine.wake();
+      return c.json({ cancelled, next_cursor: cursor });
     },
   );
 

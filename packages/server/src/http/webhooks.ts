@@ -95,7 +95,9 @@ export function webhooks(api: Api): void {
     const made = await createWebhook(db, workspace, webhookName, settings.url);
     if (made === "taken") return undefined;
     if (made === "too-many")
-      throw conflict(`There are ${limits.webhooks} webhooks already, which is the limit. Delete one, or give one more types.`);
+      throw conflict(
+        `There are ${limits.webhooks} webhooks already, which is the limit. Delete one, or give one more types.`,
+      );
     const own = newSecret();
     const webhook = await find(workspace, webhookName);
     await replaceSigning(engine, workspace, webhook.queueId, own, 0);

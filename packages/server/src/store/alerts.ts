@@ -87,7 +87,7 @@ const look = sql(
       and exists (select 1 from rotor.webhooks where workspace_id = schedule.workspace_id)`,
 );
 
-/** The watch has been paid for by these: `queue.drained` and `queue.error` are no states that end. */
+/** What was told and is not over. `queue.drained` and `queue.error` are no states that end. */
 const standing = sql(
   "alerts.standing",
   `select workspace_id as workspace, type, subject, since from rotor.alerts where type <> all('{queue.drained,queue.error}')`,
@@ -164,12 +164,7 @@ export async function watch(db: Db): Promise<number | undefined> {
     if (!locked!.mine) return undefined;
     await t.query(forget, [limits.failingMs, limits.queueErrorMs]);
     const [seen, known, drained] = await Promise.all([
-      t.query<Seen>(look, [
-        limits.queueLateMs,
-        limits.failingMs,
-        limits.failingDeliveries,
-        limits.scheduleMissedMs,
-      ]),
+      t.query<Seen>(look, [limits.queueLateMs, limits.failingMs, limits.failingDeliveries, limits.scheduleMissedMs]),
       t.query<Standing>(standing),
       t.query<Pick<News, "workspace" | "data">>(drain, [limits.watchJobs]),
     ]);

@@ -105,16 +105,16 @@ const cancelAll = sql(
   `update rotor.jobs job
       set state = 'cancelled', due_at = null, held_at = null, node_id = null, woken = false, blocked_on = null,
           delivery = job.delivery + case when job.state = 'active' then 0 else 1 end
-    where job.id = any($1::uuid[]) and job.state in ('pending_approval', 'waiting', 'active')
+    where job.id = any($1::uuid[]) and (job.state in ('pending_approval', 'waiting') or ($2 and job.state = 'active'))
    ${returning}`,
 );
 
-/** cancel: any unfinished state → cancelled. */
-export async function cancel(db: Db, jobIds: readonly string[]): Promise<string[]> {
+/** cancel: any unfinished state → cancelled; where `active` is false, those that are being delivered go on. */
+export async function cancel(db: Db, jobIds: readonly string[], { active = true } = {}): Promise<string[]> {
   return db.transact(async (t) => {
     await lockFamily(t, jobIds);
-    void t.query(linger, [[...jobIds], limits.expiryGraceMs]);
-    const moved = await t.query<Moved>(cancelAll, [[...jobIds]]);
+    if (active) void t.query(linger, [[...jobIds], limits.expiryGraceMs]);
+    const moved = await t.query<Moved>(cancelAll, [[...jobIds], active]);
     const ids = await ended(t, moved, "cancelled", null);
     await grantTurns(t, moved);
     return ids;

@@ -25,50 +25,54 @@ export type FailureFilter = {
 };
 
 /** What a person's no, or nobody's answer, left behind: these failed without a delivery. */
-const TURNED_DOWN = `(last.outcome = 'rejected' or (last.outcome = 'expired' and last.attempt = 0 and newest.kind = 'callback'))`;
+const TURNED_DOWN = `(last.outcome = 'rejected' or (last.outcome = 'expired' and last.attempt = 0 and looked.kind = 'callback'))`;
 
 /** The error's text without the names of its parts, which every error has. */
 const TEXT = `lower(replace(replace(replace(last.error, '"name":', ''), '"message":', ''), '"stack":', ''))`;
 
 /**
- * Looks at the newest failed jobs of a workspace, queue by queue through the index of what failed, and keeps those that the
- * filter finds. Bounded by what it looks at, not by what it finds: `stop` is where the next look goes on.
+ * Looks at failed jobs of a workspace in one direction, queue by queue through the index of what failed, and keeps those
+ * that the filter finds. Bounded by what it looks at, not by what it finds: `stop` is where the next look goes on.
  */
-const find = sql(
-  "dead-letters.find",
-  `with newest as materialized (
+const find = (from: "newest" | "oldest", order: "desc" | "asc", beyond: "<" | ">") =>
+  sql(
+    `dead-letters.${from}`,
+    `with looked as materialized (
      select failed.id, failed.delivery, queue.kind
        from rotor.queues queue
       cross join lateral (
         select id, delivery from rotor.jobs
-         where queue_id = queue.id and state = 'failed' and ($3::uuid is null or id < $3) and ($4::uuid is null or id < $4)
-         order by id desc limit $5) failed
+         where queue_id = queue.id and state = 'failed' and ($3::uuid is null or id ${beyond} $3) and ($4::uuid is null or id < $4)
+         order by id ${order} limit $5) failed
       where queue.workspace_id = $1 and ($2::text is null or queue.name = $2)
-      order by failed.id desc limit $5
+      order by failed.id ${order} limit $5
    ),
    found as (
-     select newest.id, newest.delivery
-       from newest
-      cross join lateral (select * from rotor.deliveries where job_id = newest.id and delivery = newest.delivery limit 1) last
-      cross join lateral (select tags from rotor.payloads where job_id = newest.id limit 1) payload
+     select looked.id, looked.delivery
+       from looked
+      cross join lateral (select * from rotor.deliveries where job_id = looked.id and delivery = looked.delivery limit 1) last
+      cross join lateral (select tags from rotor.payloads where job_id = looked.id limit 1) payload
       where ($6::text is null or payload.tags @> array[$6])
         and ($7::timestamptz is null or last.ended_at >= $7)
         and ($8::timestamptz is null or last.ended_at < $8)
         and ($9::text is null or strpos(${TEXT}, lower($9)) > 0)
         and not ($10 and ${TURNED_DOWN})
-      order by newest.id desc limit $11
+      order by looked.id ${order} limit $11
    )
-   select found.id as "jobId", found.delivery, case when looked.count = $5 then looked.stop end as stop
-     from (select count(*) as count, (array_agg(id order by id))[1] as stop from newest) looked
+   select found.id as "jobId", found.delivery, case when seen.count = $5 then seen.stop end as stop
+     from (select count(*) as count, (array_agg(id order by id ${order}))[count(*)::int] as stop from looked) seen
      left join found on true
-    order by found.id desc`,
-);
+    order by found.id ${order}`,
+  );
+const finders = { newest: find("newest", "desc", "<"), oldest: find("oldest", "asc", ">") };
 
 /** Ids are made by the nodes' clocks: a job that failed before a time was made before it, or a day of error later. */
 const SKEW_MS = 86_400_000;
 
 export type Look = {
-  /** Only those before this id. */
+  /** From where on. */
+  readonly from: "newest" | "oldest";
+  /** Only those beyond this id. */
   readonly cursor?: string;
   /** Rows to look at. */
   readonly look: number;
@@ -76,14 +80,14 @@ export type Look = {
   readonly limit: number;
 };
 
-/** The newest failures that a filter finds. `next` is where to go on; undefined: there are no more. */
+/** The next failures that a filter finds. `next` is where to go on; undefined: there are no more. */
 export async function findFailures(
   db: Queryable,
   workspace: string,
   filter: FailureFilter,
-  { cursor, look, limit }: Look,
+  { from, cursor, look, limit }: Look,
 ): Promise<{ failures: Failure[]; next: string | undefined }> {
-  const rows = await db.query<{ jobId: string | null; delivery: number; stop: string | null }>(find, [
+  const rows = await db.query<{ jobId: string | null; delivery: number; stop: string | null }>(finders[from], [
     workspace,
     filter.queue ?? null,
     cursor ?? null,
@@ -101,6 +105,11 @@ export async function findFailures(
   const next = failures.length === limit ? failures.at(-1)!.jobId : (rows[0]?.stop ?? undefined);
   return { failures, next };
 }
+
+const clock = sql("dead-letters.clock", "select date_trunc('milliseconds', rotor.clock()) + interval '1 millisecond' as now");
+
+/** The database's time, the millisecond begun made full: what fails from then on is not meant by what is asked now. */
+export const failedUntil = async (db: Queryable): Promise<Date> => (await db.query<{ now: Date }>(clock))[0]!.now;
 
 const among = sql(
   "dead-letters.among",
@@ -127,13 +136,15 @@ const free = sql(
 );
 
 /**
- * Removes failed jobs for good, with all that belongs to them. A client's id is remembered for a day, so its job stays as
- * long. Answers how many are gone.
+ * Removes failed jobs for good, with all that belongs to them; a dry run only looks. A client's id is remembered for a day,
+ * so its job stays as long. Answers how many are gone, or would be.
  */
-export async function purge(db: Db, failures: readonly Failure[]): Promise<number> {
+export async function purge(db: Db, failures: readonly Failure[], dryRun = false): Promise<number> {
   return db.transact(async (t) => {
     const ids = failures.map((failure) => failure.jobId);
-    const removable = new Set((await t.query<{ id: string }>(free, [ids, limits.leastKeptMs.id])).map((row) => row.id));
+    const rows = await t.query<{ id: string }>(free, [ids, limits.leastKeptMs.id]);
+    if (dryRun) return rows.length;
+    const removable = new Set(rows.map((row) => row.id));
     return removeJobs(
       t,
       failures.filter((failure) => removable.has(failure.jobId)),

@@ -69,7 +69,7 @@ const insert = sql(
             coalesce(item.run_at, clock.now + item.delay_ms * interval '1 millisecond'),
             item.headers::jsonb, array(select jsonb_array_elements_text(item.tags::jsonb)), item.event_id, item.replay_of
        from item, clock
-      order by item.queue_id, item.key
+      order by item.queue_id, item.key, item.id
      on conflict do nothing
      returning job_id, run_at
    )

@@ -35,7 +35,7 @@ const first = sql("inbox.first", "select 1 as one from rotor.inbox order by seq 
  */
 const lock = sql(
   "inbox.lock",
-  `select seq, least($2::int, pg_column_size(payload) * case when pg_column_compression(payload) is null then 1 else 255 end) as weight
+  `select seq, least($2::int, coalesce(pg_column_size(payload), 0) * case when pg_column_compression(payload) is null then 1 else 255 end) as weight
      from rotor.inbox order by seq limit $1 for update skip locked`,
 );
 
@@ -59,7 +59,7 @@ export async function moveRows(db: Db, readRow: ReadRow, size: number = limits.i
   let oldest: string | undefined;
   try {
     return await db.transact(async (t) => {
-      const locked = await t.query<{ seq: string; weight: number | null }>(lock, [size, limits.inboxPayloadBytes]);
+      const locked = await t.query<{ seq: string; weight: number }>(lock, [size, limits.inboxPayloadBytes]);
       const taken = lightest(locked);
       oldest = taken[0];
       if (taken.length === 0) return { rows: 0, events: [], more: false };
@@ -78,10 +78,10 @@ export async function moveRows(db: Db, readRow: ReadRow, size: number = limits.i
 }
 
 /** As many from the front as fit into memory, but one at least. */
-function lightest(locked: readonly { readonly seq: string; readonly weight: number | null }[]): string[] {
+function lightest(locked: readonly { readonly seq: string; readonly weight: number }[]): string[] {
   let weight = 0;
   const past = locked.findIndex((row, index) => {
-    weight += row.weight ?? 0;
+    weight += row.weight;
     return index > 0 && weight > limits.inboxBytes;
   });
   return locked.slice(0, past === -1 ? locked.length : past).map((row) => row.seq);
@@ -89,7 +89,11 @@ function lightest(locked: readonly { readonly seq: string; readonly weight: numb
 
 type Wanted = { readonly row: InboxRow; readonly item: InboxItem };
 
-/** Events come first: the locks on their names are the first of all. Inbox rows are before them, since nobody waits for one. */
+/**
+ * Events come first: the locks on their names are the first of all. Inbox rows are before them, since nobody waits for
+ * one. Runs that events resume and jobs that are replaced are locked by two statements, so not in one order of ids: that
+ * can end in a deadlock, which Postgres breaks and `transact` repeats.
+ */
 async function moveAll(
   t: Queryable,
   schema: string,

@@ -225,7 +225,7 @@ async function plan(
     const view = views.get(item.jobId);
     if (view === undefined) {
       const attempt = item.outcome.attempt === "give-back" ? Math.max(0, job.attempt - 1) : job.attempt;
-      const logged = item.outcome.outcome !== "released" && item.outcome.outcome !== "accepted";
+      const logged = item.outcome.outcome !== "released";
       // Steps that ended in this delivery set its attempts back, which its holder did not see.
       const again = item.outcome.exhausted && job.attempt < item.policy.maxAttempts;
       const outcome = again

@@ -5,8 +5,8 @@
 import { newId } from "../core/ids.js";
 import type { QueueKind, State } from "../core/job.js";
 import {
-  EVERYTHING,
   type Ended,
+  EVERYTHING,
   type Happening,
   happeningsOf,
   type JobFacts,

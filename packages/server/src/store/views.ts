@@ -14,6 +14,8 @@ export type Reason =
   | "event"
   | "signal"
   | "child"
+  | "rate_limited"
+  | "key_blocked"
   | "paused"
   | "breaker"
   | "unreachable"
@@ -24,6 +26,7 @@ export type Reason =
 export type JobView = {
   readonly id: string;
   readonly key: string | null;
+  readonly concurrencyKey: string | null;
   readonly workspace: string;
   readonly queue: string;
   readonly kind: "callback" | "function";
@@ -51,13 +54,15 @@ export type JobView = {
 /** One query for one job, a list, a filter: optional conditions are null. Newest first. */
 const jobs = sql(
   "views.jobs",
-  `select job.id, payload.key, queue.workspace_id as workspace, queue.name as queue, queue.kind, job.state,
+  `select job.id, payload.key, concurrency.key as "concurrencyKey", queue.workspace_id as workspace, queue.name as queue, queue.kind, job.state,
           case
             when job.state = 'pending_approval' then 'approval'
             when job.state <> 'waiting' then null
             when job.held_at is not null then 'held'
             when queue.url is null then 'no_url'
             when queue.paused_at is not null then 'paused'
+            when blocker.kind = 'turn' then 'key_blocked'
+            when blocker.kind = 'rate' or (queue.rate_open_at > rotor.clock() and job.due_at <= rotor.clock()) then 'rate_limited'
             when queue.open_at > rotor.clock() then case when queue.kind = 'function' then 'unreachable' else 'breaker' end
             when job.due_at <= rotor.clock() then 'queued'
             when wait.kind is not null then
@@ -65,7 +70,11 @@ const jobs = sql(
             when job.attempt > 0 then 'retrying'
             else 'delayed'
           end as reason,
-          case when job.state in ('waiting', 'pending_approval') then greatest(job.due_at, nullif(queue.open_at, '-infinity')) end as until,
+          case when job.state not in ('waiting', 'pending_approval') then null
+               when blocker.kind = 'turn' then null
+               when blocker.kind = 'rate' then blocker.open_at
+               else greatest(job.due_at, nullif(queue.open_at, '-infinity'),
+                             case when job.due_at <= rotor.clock() then nullif(queue.rate_open_at, '-infinity') end) end as until,
           job.attempt, coalesce(job.max_attempts, queue.max_attempts) as "maxAttempts", job.delivery, payload.body,
           payload.content_type as "contentType", payload.tags, payload.created_at as "createdAt", payload.run_at as "runAt",
           case when job.due_at is null then last.ended_at end as "finishedAt", payload.event_id as "eventId", job.parent_id as "parentId",
@@ -74,6 +83,8 @@ const jobs = sql(
      from rotor.payloads payload
      join rotor.jobs job on job.id = payload.job_id
      join rotor.queues queue on queue.id = payload.queue_id
+     left join rotor.keys concurrency on concurrency.id = job.key_id
+     left join rotor.keys blocker on blocker.id = job.blocked_on
      left join lateral (select kind from rotor.steps where job_id = job.id and state = 'waiting' order by due_at limit 1) wait on true
      left join lateral (select output, error, ended_at from rotor.deliveries where job_id = job.id order by delivery desc limit 1) last on true
     where queue.workspace_id = $1
@@ -85,6 +96,7 @@ const jobs = sql(
       and ($7::text is null or payload.tags @> array[$7])
       and ($8::uuid is null or payload.job_id < $8)
       and ($9::uuid is null or payload.event_id = $9)
+      and ($11::uuid[] is null or payload.job_id = any($11))
     order by payload.job_id desc
     limit $10`,
 );
@@ -93,6 +105,8 @@ export type JobFilter = {
   readonly kind?: "callback" | "function";
   readonly queue?: string;
   readonly id?: string;
+  /** Only these. */
+  readonly ids?: readonly string[];
   readonly key?: string;
   readonly state?: State;
   readonly tag?: string;
@@ -113,6 +127,7 @@ export const listJobs = (db: Queryable, workspace: string, filter: JobFilter, li
     filter.before ?? null,
     filter.eventId ?? null,
     limit,
+    filter.ids ?? null,
   ]);
 
 export type DeliveryView = {

@@ -3,9 +3,7 @@ import { createFunction } from "@rotorsh/sdk";
 import { enqueueBatchIn, sendIn } from "@rotorsh/sdk/inbox";
 import pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { limits } from "../core/limits.js";
 import { readInboxRow } from "../http/inbox-row.js";
-import { createInbox } from "../loops/inbox.js";
 import { moveRows } from "../store/inbox.js";
 import { faultyApp } from "../testing-kit/faulty-app.js";
 import { pausedDb } from "../testing-kit/mutants.js";
@@ -124,22 +122,4 @@ test("10,000 rows: there is a job for each that committed, none for those that r
   );
   expect(counts).toEqual({ jobs: 10_000, keys: 10_000, right: 10_000 });
   expect(killed).toBeGreaterThan(0);
-});
-
-test("a server whose database belongs to another environment moves nothing", async () => {
-  let moved = 0;
-  const inbox = createInbox({
-    db: server.db,
-    held: () => true,
-    read: readInboxRow,
-    onMoved: () => {
-      moved += 1;
-    },
-    onError: (error) => {
-      throw error;
-    },
-  });
-  // The server's own mover would be faster than any look at it; a row in a transaction that is open is nobody's.
-  expect(await inbox.tick()).toBe(limits.pollMs);
-  expect(moved).toBe(0);
 });

@@ -1,6 +1,6 @@
 /** Lifecycle webhooks, at a real endpoint that verifies what it gets. */
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { createFunction, verifyRotorWebhook } from "@rotorsh/sdk";
+import { createFunction, verifyRotorWebhook, type WebhookOptions } from "@rotorsh/sdk";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { lifecycleEvent } from "../http/lifecycle-schemas.js";
 import { faultyApp } from "../testing-kit/faulty-app.js";
@@ -57,7 +57,7 @@ async function queue(name: string, status: number, options: object = {}): Promis
 
 let names = 0;
 /** A webhook of its own, and its listener. */
-async function webhook(types: readonly string[], answer?: Parameters<typeof listener>[0]) {
+async function webhook(types: WebhookOptions["types"], answer?: Parameters<typeof listener>[0]) {
   const ear = await listener(answer);
   const name = `hook-${++names}`;
   const made = await server.rotor.webhooks.create(name, { url: ear.url, types });
@@ -111,7 +111,11 @@ test("runs are told as runs: completed, failed, held", async () => {
   await faultyApp(server, "told-app", [fn]);
   const { runId } = await server.rotor.runs.start(fn, "works");
   await server.rotor.runs.start(fn, "fails");
-  expect((await hook.first("run.completed")).data.run).toMatchObject({ id: runId, function: "told", state: "completed" });
+  expect((await hook.first("run.completed")).data.run).toMatchObject({
+    id: runId,
+    function: "told",
+    state: "completed",
+  });
   expect((await hook.first("run.failed")).data.run).toMatchObject({ error: { message: "no" } });
   const held = await server.rotor.runs.start(fn, "diverges");
   expect((await hook.first("run.held")).data.run).toMatchObject({ id: held.runId, error: { name: "DivergedError" } });
@@ -182,7 +186,7 @@ test("what webhooks may be given is checked, and a taken name is refused", async
   for (const options of [
     { url: "http://169.254.169.254/" },
     { url: "nonsense" },
-    { url, types: ["job.exploded"] },
+    { url, types: ["job.exploded" as "job.failed"] },
     { url, types: [] },
     { url, headers: { "x-rotor-signature": "1" } },
   ])

@@ -11,16 +11,16 @@ export type Place = { readonly zone: string; readonly at: number };
 /** What of a place all expressions share. */
 export type Walked = Place & { readonly minutes: readonly Minute[]; readonly from: number; readonly to: number };
 
-/** Two days before, two days after. One more before that is only for what the clocks have shown. */
+/** A day and a half before, as much after. Six hours more before that are only for what the clocks have shown. */
 export function walkAround({ zone, at }: Place): Walked {
-  const from = at - 2 * DAY_MS;
-  const to = at + 2 * DAY_MS;
-  return { zone, at, from, to, minutes: walk(zone, from - DAY_MS, to) };
+  const from = at - 36 * HOUR_MS;
+  const to = at + 36 * HOUR_MS;
+  return { zone, at, from, to, minutes: walk(zone, from - 6 * HOUR_MS, to) };
 }
 
 /** Of more ticks than this, those near the change are compared, and those near where the clocks stand as before. */
-const COMPARED_WHOLE = 200;
-const COMPARED_NEAR = 8;
+const COMPARED_WHOLE = 80;
+const COMPARED_NEAR = 6;
 
 /** What differs, or nothing. Counts the ticks that were compared. */
 export function difference(walked: Walked, expression: string, count: (ticks: number) => void): string | undefined {

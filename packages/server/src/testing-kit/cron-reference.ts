@@ -3,8 +3,8 @@
  * show. Shares no code with `core/cron.ts`, and reads expressions by itself. For tests only.
  */
 
-/** One minute of real time, and what the clocks show during it. */
-export type Minute = { readonly at: number; readonly shown: number };
+/** One minute of real time, and what the clocks show during it: as a number, and as a date whose UTC fields are theirs. */
+export type Minute = { readonly at: number; readonly shown: number; readonly date: Date };
 
 const MINUTE_MS = 60_000;
 
@@ -25,7 +25,8 @@ export function walk(zone: string, from: number, to: number): Minute[] {
     // "29/03/2026, 03:00:00"
     const [day, month, year, hour, minute, second] = format.format(at).split(/\D+/).map(Number);
     if (second !== 0) throw new Error(`${zone} is not in step with the minutes at ${new Date(at).toISOString()}`);
-    minutes.push({ at, shown: Date.UTC(year!, month! - 1, day, hour, minute) });
+    const shown = Date.UTC(year!, month! - 1, day, hour, minute);
+    minutes.push({ at, shown, date: new Date(shown) });
   }
   return minutes;
 }
@@ -107,14 +108,14 @@ export function referenceTicks(expression: string, minutes: readonly Minute[], f
   let highest = minutes[0]!.shown;
   for (const minute of minutes.slice(1)) {
     if (matcher.everyHour) {
-      if (matcher.minute(new Date(minute.shown))) tickIn(minute);
+      if (matcher.minute(minute.date)) tickIn(minute);
       continue;
     }
     // Times of day: each at the first moment at which the clocks show it, or one after it.
     let leftOut = false;
     for (let shown = highest + MINUTE_MS; shown < minute.shown; shown += MINUTE_MS)
       leftOut ||= matcher.minute(new Date(shown));
-    const isNew = minute.shown > highest && matcher.minute(new Date(minute.shown));
+    const isNew = minute.shown > highest && matcher.minute(minute.date);
     if (leftOut && !(isNew && matcher.seconds[0] === 0)) ticks.push(minute.at);
     if (isNew) tickIn(minute);
     highest = Math.max(highest, minute.shown);

@@ -40,7 +40,7 @@ export async function clientApi(): Promise<ClientApi> {
     rotor,
     async claimed(kind, name) {
       const queue = await getQueue(db, "default", kind, name);
-      return claim(db, randomUUID(), [queue!.id], 100);
+      return [...(await claim(db, randomUUID(), [queue!.id], 100)).taken];
     },
   };
 }

@@ -21,15 +21,19 @@ export async function enqueueTo(
 }
 
 /** The job, once `count` of its deliveries are in its log. */
-export const afterDeliveries = (
+export async function afterDeliveries(
   server: TestServer,
   { queue, id }: { queue: string; id: string },
   count = 1,
-): Promise<Job> =>
-  eventually(`${count} deliveries of ${id} in ${queue}`, async () => {
-    const job = await server.rotor.jobs.get(queue, id);
-    return (job.deliveries?.length ?? 0) >= count && job;
+): Promise<Job> {
+  const read = (): Promise<Job> => server.rotor.jobs.get(queue, id);
+  await eventually(`${count} deliveries of ${id} in ${queue}`, async () => {
+    const { deliveries = [] } = await read();
+    return deliveries.length >= count;
   });
+  // A job is read before its log: the one that came with this log may be from before.
+  return read();
+}
 
 /** Both at once: what became of the first attempt. */
 export const delivered = async (
