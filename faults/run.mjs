@@ -1,23 +1,19 @@
 // `npm run faults -- --seconds 60 --seed 7`: servers, an app and a client, each with its own log, while nodes are killed
 // and stopped and connections cut, as one seed says; then peace, and a verdict. `--record` keeps it in the ledger.
-import { fork, spawn } from "node:child_process";
+import { fork } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { appendFileSync, mkdirSync, mkdtempSync, openSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { appendFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import pg from "pg";
 import { build, install, root } from "../scripts/install.mjs";
 import { check } from "./checker.mjs";
 import { startClient } from "./client.mjs";
-import { diceOf, sleep } from "./log.mjs";
+import { SCHEMA, startCluster } from "./cluster.mjs";
+import { sleep } from "./log.mjs";
 import { startNemesis } from "./nemesis.mjs";
-import { startProxy } from "./proxy.mjs";
 
 /** How long everything may take to come to its end once nothing is broken any more. */
 const QUIESCE_MS = 60_000;
-const SCHEMA = "faults";
 
 const { values } = parseArgs({
   options: {
@@ -32,93 +28,9 @@ const { values } = parseArgs({
 });
 install();
 build();
-const { startEmbedded } = await import("../packages/server/dist/postgres/embedded.js");
-const folder = mkdtempSync(join(tmpdir(), "rotor-faults-"));
-const file = (name) => join(folder, name);
+const cluster = await startCluster({ seed: values.seed, count: Number(values.nodes) });
+const { folder, file, nodes, proxy, died, database, call, apiKey, signingKey, environment } = cluster;
 console.log(`seed ${values.seed}, ${values.seconds} s, ${values.nodes} nodes; logs in ${folder}`);
-mkdirSync(file("data"));
-const postgres = await startEmbedded({ dataDir: file("data") });
-const proxy = await startProxy(postgres.url, diceOf(values.seed, "proxy"));
-const signingKey = `whsec_${randomBytes(32).toString("base64")}`;
-const apiKey = `rt_ws_default_${randomBytes(32).toString("base64url")}`;
-const environment = {
-  ...process.env,
-  DATABASE_URL: proxy.url,
-  ROTOR_SCHEMA: SCHEMA,
-  ROTOR_ENCRYPTION_KEYS: randomBytes(32).toString("base64"),
-  ROTOR_BOOTSTRAP_KEY: apiKey,
-  ROTOR_SIGNING_KEY: signingKey,
-  ROTOR_ALLOW_PRIVATE_URLS: "loopback",
-  ROTOR_LOG_LEVEL: "warn",
-};
-const cli = join(root, "packages/cli/bin/rotor.mjs");
-
-/** A port that is free now. */
-const freePort = () =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-
-/** Nodes that ended although nobody ended them. */
-const died = [];
-
-/** A server that can be killed and started again under the same address. */
-class Node {
-  #child;
-  #wanted = false;
-  constructor(port) {
-    this.port = port;
-    this.url = `http://127.0.0.1:${port}`;
-    this.#child = undefined;
-  }
-  /** Started over until it stands: Postgres may be away just then. */
-  async start(most = 20) {
-    for (let tries = 0; tries < most; tries++) {
-      if (await this.#begin()) return;
-      await sleep(500);
-    }
-    throw new Error(`The node at ${this.port} does not start; see ${file("nodes.log")}.`);
-  }
-  #begin() {
-    const errors = openSync(file("nodes.log"), "a");
-    const child = spawn(process.execPath, [cli, "start", "--json", "--port", String(this.port)], {
-      env: { ...environment, ROTOR_NODE_ID: `node-${this.port}` },
-      stdio: ["ignore", "pipe", errors],
-    });
-    this.#child = child;
-    return new Promise((resolve) => {
-      child.stdout.once("data", () => {
-        this.#wanted = true;
-        resolve(true);
-      });
-      child.once("exit", (code, signal) => {
-        if (this.#wanted && this.#child === child) died.push({ node: this.port, at: Date.now(), code, signal });
-        resolve(false);
-      });
-    });
-  }
-  signal(name) {
-    this.#child.kill(name);
-  }
-  async kill(name) {
-    const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    this.#wanted = false;
-    const gone = new Promise((resolve) => child.once("exit", resolve));
-    child.kill(name);
-    await gone;
-  }
-}
-
-const nodes = [];
-for (let n = 0; n < Number(values.nodes); n++) nodes.push(new Node(await freePort()));
-const pool = new pg.Pool({ connectionString: postgres.url, max: 4, application_name: "faults" });
-// A connection that a fault broke is replaced.
-pool.on("error", () => undefined);
-const database = async (text, params) => (await pool.query(text, params)).rows;
 const app = fork(join(root, "faults/app.mjs"), {
   env: {
     ...environment,
@@ -128,15 +40,6 @@ const app = fork(join(root, "faults/app.mjs"), {
   },
 });
 const { url: appUrl } = await new Promise((resolve) => app.once("message", resolve));
-
-async function call(method, route, body) {
-  const answer = await fetch(nodes[0].url + route, {
-    method,
-    headers: { "content-type": "application/json", authorization: `Bearer ${apiKey}` },
-    body: JSON.stringify(body),
-  });
-  if (!answer.ok) throw new Error(`${route}: ${answer.status} ${await answer.text()}`);
-}
 
 /** Rows that are not finished. */
 const unfinished = async () =>
@@ -182,13 +85,7 @@ try {
   const quiesceMs = Date.now() - peaceAt;
   watching = false;
   await watcher;
-  const doctor = spawn(process.execPath, [cli, "doctor", "--json"], {
-    env: environment,
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let text = "";
-  for await (const chunk of doctor.stdout) text += chunk;
-  const { violations } = JSON.parse(text);
+  const violations = await cluster.violations();
   verdict = await check({
     file,
     database,
@@ -200,12 +97,8 @@ try {
     repliesLost: proxy.repliesLost(),
   });
 } finally {
-  for (const node of nodes) node.signal("SIGCONT");
-  await Promise.all(nodes.map((node) => node.kill("SIGTERM")));
+  await cluster.stop();
   app.disconnect();
-  await pool.end();
-  await proxy.stop();
-  await postgres.stop();
 }
 for (const problem of verdict.problems) console.log(JSON.stringify(problem));
 const line = { seed: values.seed, seconds: Number(values.seconds), nodes: nodes.length, ...verdict.figures };

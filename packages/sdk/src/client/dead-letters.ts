@@ -44,12 +44,6 @@ export type PurgeOptions = DeadLetterSelection & {
 
 const instant = (time: Date | string | undefined) => (time instanceof Date ? time.toISOString() : time);
 
-const timed = (filter: DeadLetterFilter): DeadLetterFilter => ({
-  ...filter,
-  ...(filter.after !== undefined && { after: instant(filter.after) }),
-  ...(filter.before !== undefined && { before: instant(filter.before) }),
-});
-
 /** Each request of a bulk ask works for some seconds, and answers then. */
 const BULK_TIMEOUT_MS = 60_000;
 
@@ -69,7 +63,7 @@ export const deadLettersOf = (call: Call) => {
     do {
       const input: CallInput = {
         ...options,
-        body: { ...body, before: instant(before), cursor, ...("filter" in body && { filter: timed(body.filter) }) },
+        body: { ...body, before, cursor },
         repeatable: method === "DELETE" || before !== undefined,
         timeoutMs: BULK_TIMEOUT_MS,
       };

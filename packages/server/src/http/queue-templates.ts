@@ -17,10 +17,11 @@ export async function checkTemplates(
     readonly callback_url?: string | null | undefined;
     readonly headers?: Readonly<Record<string, string>> | undefined;
   },
+  urlPath = "callback_url",
 ): Promise<void> {
   const url = given.callback_url ?? "";
   const headers = given.headers ?? {};
-  const texts = [["callback_url", url], ...Object.entries(headers).map(([name, text]) => [`headers.${name}`, text])];
+  const texts = [[urlPath, url], ...Object.entries(headers).map(([name, text]) => [`headers.${name}`, text])];
   const templated = texts.filter(([, text]) => isTemplated(text!)) as [path: string, text: string][];
   if (templated.length === 0) return;
   for (const [path, text] of templated) {
@@ -37,7 +38,7 @@ export async function checkTemplates(
     );
   }
   const address = url === "" ? undefined : checkUrl(filled.url, engine.policy);
-  if (address?.ok === false) throw invalid("callback_url", redact(address.reason, filled.values));
+  if (address?.ok === false) throw invalid(urlPath, redact(address.reason, filled.values));
   const checked = checkHeaders(filled.headers);
   if (!checked.ok) throw invalid("headers", redact(checked.reason, filled.values));
 }

@@ -31,11 +31,12 @@ beforeAll(async () => {
     version: 1,
     runs: [{ token: tokenOf(claimed!), reports: [report], known_seq: 0 }],
   });
+  await rotor.webhooks.create("ear", { url: CALLBACK });
   await rotor.send({ name: "something", id: "my-event" });
   const key = await rotor.keys.create();
   const eventId = (await send("GET", "/v1/events")).json.data[0].id;
   ids = {
-    name: ["mine", "tick", "asked"],
+    name: ["mine", "tick", "asked", "ear", "rotor/webhook/ear"],
     id: [job.id, "my-job", asked.id, runId, "my-run", "plain", "outreach", "my-signal", "my-event", eventId, key.id],
   };
 });
@@ -59,6 +60,7 @@ const bodies: Readonly<Record<string, unknown>> = {
 
 const everything = async (): Promise<string> => {
   const tables = ["queues", "jobs", "payloads", "steps", "events", "schedules", "api_keys", "triggers", "deliveries"];
+  tables.push("webhooks", "signing_keys", "approvals");
   const rows = await Promise.all(
     tables.map((table) => kit.api.database.db.script(`select * from rotor.${table} order by 1, 2`)),
   );

@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi";
 import { newSecret } from "@rotorsh/sdk/signature";
 import { EVERYTHING } from "../core/lifecycle.js";
 import { limits } from "../core/limits.js";
+import { isTemplated } from "../core/templates.js";
 import { checkUrl } from "../delivery/guard.js";
 import { tellTest } from "../store/tell.js";
 import {
@@ -21,6 +22,7 @@ import { OVERLAP_MS, overlap } from "./keys.js";
 import { documentLifecycle, typeSchema, wantedTypes } from "./lifecycle-schemas.js";
 import { pageOf, pageOfJobs } from "./paging.js";
 import { headersOf } from "./queue-settings.js";
+import { checkTemplates } from "./queue-templates.js";
 import { listOf, name, page, time } from "./schemas.js";
 import { replaceSigning } from "./signing-keys.js";
 
@@ -72,8 +74,13 @@ export function webhooks(api: Api): void {
     return webhook;
   };
 
-  const settingsOf = (before: WebhookSettings | undefined, given: z.infer<typeof changes>): WebhookSettings => {
-    if (given.url !== undefined) {
+  const settingsOf = async (
+    workspace: string,
+    before: WebhookSettings | undefined,
+    given: z.infer<typeof changes>,
+  ): Promise<WebhookSettings> => {
+    await checkTemplates(engine, workspace, { callback_url: given.url, headers: given.headers }, "url");
+    if (given.url !== undefined && !isTemplated(given.url)) {
       const checked = checkUrl(given.url, engine.policy);
       if (!checked.ok) throw invalid("url", checked.reason);
     }
@@ -146,7 +153,7 @@ export function webhooks(api: Api): void {
       answers: { 201: ["The webhook, with its secret.", withSecret] },
     },
     async ({ c, workspace, body: { name: webhookName, ...given } }) => {
-      const made = await make(workspace, webhookName, settingsOf(undefined, given));
+      const made = await make(workspace, webhookName, await settingsOf(workspace, undefined, given));
       if (made === undefined)
         throw conflict(`A webhook named ${webhookName} exists: PUT /v1/webhooks/${webhookName} changes it.`);
       return c.json(made, 201);
@@ -176,11 +183,11 @@ export function webhooks(api: Api): void {
     async ({ c, workspace, params: { name: webhookName }, body }) => {
       const current = await getWebhook(db, workspace, webhookName);
       if (current === undefined) {
-        const made = await make(workspace, webhookName, settingsOf(undefined, body));
+        const made = await make(workspace, webhookName, await settingsOf(workspace, undefined, body));
         if (made !== undefined) return c.json(made, 201);
       }
       const before = current ?? (await find(workspace, webhookName));
-      return c.json(await change(before, settingsOf(before, body)), 200);
+      return c.json(await change(before, await settingsOf(workspace, before, body)), 200);
     },
   );
 
@@ -199,7 +206,7 @@ export function webhooks(api: Api): void {
     },
     async ({ c, workspace, params: { name: webhookName }, body }) => {
       const before = await find(workspace, webhookName);
-      return c.json(await change(before, settingsOf(before, body)));
+      return c.json(await change(before, await settingsOf(workspace, before, body)));
     },
   );
 

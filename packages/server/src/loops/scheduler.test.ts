@@ -163,12 +163,12 @@ test("a job bears the time of its tick, so that one that is caught up can be tol
 
 test("large payloads are enqueued a few at a time, and all of them", async () => {
   await second({ catchUp: "all", body: Buffer.from(JSON.stringify("x".repeat(1_000_000))) });
-  await database.shiftClock(40 * HOUR_MS);
+  await database.shiftClock(18 * HOUR_MS);
   const counts: number[] = [];
-  for (let all = 0; all < 40; all += counts.at(-1)!) counts.push((await ticked())!.jobIds.length);
-  expect(counts).toEqual([16, 16, 8]);
+  for (let all = 0; all < 18; all += counts.at(-1)!) counts.push((await ticked())!.jobIds.length);
+  expect(counts).toEqual([16, 2]);
   expect(await ticked()).toBeUndefined();
-}, 60_000);
+});
 
 test("a zone that this node does not know is left to those that do, and stops no other schedule", async () => {
   await second({});

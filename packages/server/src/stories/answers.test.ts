@@ -437,15 +437,14 @@ describe("an endpoint", () => {
     const { enqueue, next } = await noting();
     const payloads = [
       '{"n":12345678901234567890.10,"e":1E+999,"z":-0,"b":{"z":1,"a":2},"d":1,"d":2,"10":1,"9":2}',
-      '"\\u00e9\\u2028\\/\\ud800"',
+      '"\\u00e9\\u2028\\/\\ud83c\\udf89"',
       '{"__proto__":{"a":1},"":[]}',
       "0.10",
       "null",
       '"日本🎉"',
     ];
     for (const [index, payload] of payloads.entries()) {
-      const made = await enqueue(`{"payload":${payload}}`, json);
-      expect([made.status, await made.text()]).toEqual([201, expect.any(String)]);
+      expect((await enqueue(`{"payload":${payload}}`, json)).status).toBe(201);
       const { body, headers } = await next(index + 1);
       expect([body.toString(), headers["content-length"]]).toEqual([payload, String(Buffer.byteLength(payload))]);
     }

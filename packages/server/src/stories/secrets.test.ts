@@ -1,10 +1,15 @@
 /** Secrets in queues' URLs and headers: sent where they belong, and nowhere else to be found. */
-import type { IncomingMessage } from "node:http";
+import { createServer, type IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseKeys, seal } from "../core/seal.js";
 import { createKeyring, secretContext } from "../store/keyring.js";
 import { eventually, type TestServer, testServer } from "../testing-kit/server.js";
 import { afterDeliveries, delivered, enqueueTo } from "./testing-kit/delivered.js";
+
+/** How a queue names it. */
+const use = (name: string): string => `\${{ secrets.${name} }}`;
 
 const VALUE = "tok/en+with&odd=chars 42";
 const keys = parseKeys(Buffer.alloc(32, 7).toString("base64"));
@@ -16,18 +21,16 @@ let logged = "";
 const answers: string[] = [];
 
 beforeAll(async () => {
-  const log = { write: (line: string) => void (logged += line) };
-  server = await testServer({ ROTOR_LOG_LEVEL: "trace" }, { log });
-  endpoint = await server.serve((request, response) => {
-    let body = "";
-    request.on("data", (chunk) => (body += chunk));
-    request.on("end", () => {
-      seen.push({ url: request.url!, headers: request.headers, body });
-      // A careless endpoint, that repeats in its answer what it was sent.
-      const said = `${request.url} ${JSON.stringify(request.headers)}`;
-      response.writeHead(request.url!.includes("fail") ? 500 : 200, { "x-you-sent": request.headers["x-token"] ?? "" });
-      response.end(said);
-    });
+  const write = (line: string): void => {
+    logged += line;
+  };
+  server = await testServer({ ROTOR_LOG_LEVEL: "trace" }, { log: { write } });
+  endpoint = await server.serve(async (request, response) => {
+    seen.push({ url: request.url!, headers: request.headers, body: await text(request) });
+    // A careless endpoint, that repeats in its answer what it was sent.
+    const said = `${request.url} ${JSON.stringify(request.headers)}`;
+    response.writeHead(request.url!.includes("fail") ? 500 : 200, { "x-you-sent": request.headers["x-token"] ?? "" });
+    response.end(said);
   });
   await server.rotor.secrets.set("TOKEN", VALUE);
 });
@@ -35,16 +38,25 @@ afterAll(() => server.close());
 
 /** Whatever the API says about a path. */
 const ask = async (path: string): Promise<string> => {
-  const text = await (await fetch(`${server.baseUrl}${path}`)).text();
-  answers.push(text);
-  return text;
+  const answer = await (await fetch(`${server.baseUrl}${path}`)).text();
+  answers.push(answer);
+  return answer;
 };
+
+/** An address where nobody listens any more. */
+async function deadEnd(): Promise<string> {
+  const gone = createServer();
+  await new Promise<void>((resolve) => gone.listen(0, "127.0.0.1", resolve));
+  const { port } = gone.address() as AddressInfo;
+  await new Promise((resolve) => gone.close(resolve));
+  return `http://127.0.0.1:${port}`;
+}
 
 test("a template in a header and in the URL is filled in when a job is delivered", async () => {
   seen = [];
   await server.rotor.secrets.set("PLAIN", "hook-4711-abc");
-  const job = await delivered(server, `${endpoint}/in/\${{ secrets.PLAIN }}?k=\${{secrets.PLAIN}}`, {
-    headers: { "x-token": "Bearer ${{ secrets.TOKEN }}", "x-other": "as it is" },
+  const job = await delivered(server, `${endpoint}/in/${use("PLAIN")}?k=\${{secrets.PLAIN}}`, {
+    headers: { "x-token": `Bearer ${use("TOKEN")}`, "x-other": "as it is" },
   });
   expect(job.state).toBe("completed");
   expect(seen[0]).toMatchObject({
@@ -55,10 +67,10 @@ test("a template in a header and in the URL is filled in when a job is delivered
 
 test("nowhere else is a template anything but text", async () => {
   seen = [];
-  const text = "${{ secrets.TOKEN }}";
-  await delivered(server, endpoint, {}, { payload: { text }, headers: { "x-mine": text }, tags: [text] });
-  expect(seen[0]!.headers["x-mine"]).toBe(text);
-  expect(JSON.parse(seen[0]!.body)).toEqual({ text });
+  const literal = use("TOKEN");
+  await delivered(server, endpoint, {}, { payload: { literal }, headers: { "x-mine": literal }, tags: [literal] });
+  expect(seen[0]!.headers["x-mine"]).toBe(literal);
+  expect(JSON.parse(seen[0]!.body)).toEqual({ literal });
 });
 
 test("a value is in no table, no log, no answer and no feed, though the endpoint repeats it", async () => {
@@ -73,13 +85,14 @@ test("a value is in no table, no log, no answer and no feed, though the endpoint
       text += value;
     }
   })();
-  const headers = { "x-token": "${{ secrets.TOKEN }}" };
+  const headers = { "x-token": use("TOKEN") };
+  const nobody = await deadEnd();
   const good = await delivered(server, `${endpoint}/good`, { headers });
-  const bad = await delivered(server, `${endpoint}/fail?t=\${{ secrets.PLAIN }}`, {
+  const bad = await delivered(server, `${endpoint}/fail?t=${use("PLAIN")}`, {
     headers,
     retry: { maxAttempts: 1 },
   });
-  await delivered(server, "http://127.0.0.1:1/${{ secrets.PLAIN }}", { headers });
+  await delivered(server, `${nobody}/${use("PLAIN")}`, { headers });
   expect(good.output).toContain("…");
   expect(bad).toMatchObject({ state: "failed", error: { name: "HttpError" } });
   expect(bad.error!.message).toContain("…");
@@ -112,24 +125,26 @@ describe("a queue is refused", () => {
     );
 
   test("for a secret that there is not, by its name", async () => {
-    expect(await refused({ callbackUrl: `${endpoint}/\${{ secrets.NO_SUCH }}` })).toMatch(
+    expect(await refused({ callbackUrl: `${endpoint}/${use("NO_SUCH")}` })).toMatch(
       /^callback_url: there is no secret NO_SUCH: set it with .*`rotor secrets set NO_SUCH`/,
     );
-    expect(await refused({ headers: { "X-A": "${{ secrets.NO_SUCH }}" } })).toMatch(/^headers\.X-A: .*NO_SUCH/);
+    expect(await refused({ headers: { "X-A": use("NO_SUCH") } })).toMatch(/^headers\.X-A: .*NO_SUCH/);
   });
 
-  test.each(["${{ env.HOME }}", "${{ secrets.1X }}", "${{ secrets.TOKEN", "${{secrets}}"])(
-    "for %s, which is no template",
-    async (text) => {
-      expect(await refused({ headers: { "x-a": text } })).toMatch(/is no template: write \$\{\{ secrets\.NAME \}\}/);
+  test.each([" env.HOME }}", " secrets.1X }}", " secrets.TOKEN", "secrets}}"])(
+    "for ${{%s, which is no template",
+    async (rest) => {
+      expect(await refused({ headers: { "x-a": `\${{${rest}` } })).toMatch(
+        /is no template: write \$\{\{ secrets\.NAME \}\}/,
+      );
     },
   );
 
   test("for a URL that is none once it is filled in, without its value", async () => {
     await server.rotor.secrets.set("INTERNAL", "http://169.254.169.254/latest");
-    const message = await refused({ callbackUrl: "${{ secrets.INTERNAL }}" });
+    const message = await refused({ callbackUrl: use("INTERNAL") });
     expect(message).toMatch(/^callback_url: 169\.254\.169\.254 is a metadata address/);
-    expect(await refused({ callbackUrl: `${endpoint}/\${{ secrets.TOKEN }}` })).not.toContain(VALUE);
+    expect(await refused({ callbackUrl: `${endpoint}/${use("TOKEN")}` })).not.toContain(VALUE);
   });
 });
 
@@ -152,7 +167,7 @@ describe("a secret is refused", () => {
 describe("an attempt fails, and says why", () => {
   test("when its secret was deleted meanwhile; set again, the next one is delivered", async () => {
     await server.rotor.secrets.set("SHORT_LIVED", "here-today");
-    const headers = { "x-token": "${{ secrets.SHORT_LIVED }}" };
+    const headers = { "x-token": use("SHORT_LIVED") };
     const job = await enqueueTo(server, endpoint, { headers, retry: { backoff: ["1ms"], jitter: "none" } });
     await afterDeliveries(server, job);
     await server.rotor.secrets.delete("SHORT_LIVED");
@@ -169,7 +184,7 @@ describe("an attempt fails, and says why", () => {
 
   test("when its header would hold a line break, whoever stored it", async () => {
     await server.rotor.secrets.set("SPLIT", "harmless-value");
-    const job = await enqueueTo(server, endpoint, { headers: { "x-token": "${{ secrets.SPLIT }}" } });
+    const job = await enqueueTo(server, endpoint, { headers: { "x-token": use("SPLIT") } });
     await afterDeliveries(server, job);
     const value = "split\r\nx-admin: 1";
     await createKeyring(server.db, keys).putSecret("default", "SPLIT", value, true);
@@ -185,12 +200,12 @@ describe("an attempt fails, and says why", () => {
 
   test("when the address that it is filled in with may not be reached any more", async () => {
     await server.rotor.secrets.set("HOST", new URL(endpoint).host);
-    const job = await enqueueTo(server, "http://${{ secrets.HOST }}/x");
+    const job = await enqueueTo(server, `http://${use("HOST")}/x`);
     expect((await afterDeliveries(server, job)).state).toBe("completed");
     await server.rotor.secrets.set("HOST", "169.254.169.254:8080");
     const { id } = await server.rotor.jobs.enqueue(job.queue);
     const { deliveries } = await afterDeliveries(server, { queue: job.queue, id });
-    expect(deliveries![0]!.error!.message).toMatch(/metadata address; deliveries never go there/);
+    expect(deliveries![0]!.error!.message).toMatch(/169\.254\.169\.254 .*ROTOR_ALLOW_PRIVATE_URLS does not open/);
   });
 });
 

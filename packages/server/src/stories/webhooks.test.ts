@@ -204,3 +204,27 @@ test("a queue that ran empty is told once, though its work came and went between
   await server.rotor.jobs.enqueue("brief", { payload: 3 });
   await eventually("the second drain", () => drained().length === 2);
 });
+
+test("the API's document says what webhooks are sent", async () => {
+  const document = (await (await fetch(`${server.baseUrl}/doc`)).json()) as ReturnType<typeof JSON.parse>;
+  const { requestBody, parameters } = document.webhooks.lifecycle.post;
+  expect(requestBody.content["application/json"].schema.$ref).toBe("#/components/schemas/LifecycleEvent");
+  expect(parameters.map((each: { name: string }) => each.name)).toContain("Rotor-Webhook-Signature");
+});
+
+test("a secret in a webhook's URL and headers is filled in, and shown nowhere", async () => {
+  const ear = await listener();
+  await fetch(`${server.baseUrl}/v1/secrets/EAR_TOKEN`, {
+    method: "PUT",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ value: "open-sesame" }),
+  });
+  const headers = { authorization: "Bearer ${{ secrets.EAR_TOKEN }}" };
+  const made = await server.rotor.webhooks.create("sealed", { url: ear.url, headers, types: ["webhook.test"] });
+  expect(made.headers).toEqual(headers);
+  await server.rotor.webhooks.test("sealed");
+  expect((await ear.first("webhook.test")).headers.authorization).toBe("Bearer open-sesame");
+  await expect(server.rotor.webhooks.put("sealed", { headers: { a: "${{ secrets.NONE }}" } })).rejects.toMatchObject({
+    status: 422,
+  });
+});
