@@ -4,6 +4,7 @@ import type { Health } from "./api.js";
 import { keysOf, workspacesOf } from "./client/access.js";
 import { auditOf } from "./client/audit.js";
 import { type CallOptions, createCall, type RotorOptions } from "./client/call.js";
+import { concurrencyKeysOf } from "./client/concurrency-keys.js";
 import { deadLettersOf } from "./client/dead-letters.js";
 import { eventsOf, sendOf } from "./client/events.js";
 import { functionsOf } from "./client/functions.js";
@@ -23,6 +24,7 @@ export class Rotor {
   readonly #call;
   readonly queues;
   readonly jobs;
+  readonly concurrencyKeys;
   readonly dlq;
   readonly schedules;
   readonly functions;
@@ -42,6 +44,7 @@ export class Rotor {
     this.#call = call;
     this.queues = queuesOf(call);
     this.jobs = jobsOf(call);
+    this.concurrencyKeys = concurrencyKeysOf(call);
     this.dlq = deadLettersOf(call);
     this.schedules = schedulesOf(call);
     this.functions = functionsOf(call);

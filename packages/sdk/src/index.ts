@@ -10,7 +10,7 @@ export type { AuditFilter } from "./client/audit.js";
 export type { CallOptions, RotorOptions } from "./client/call.js";
 export type { DeadLetterFilter, PurgeOptions, Rate, ReplayOptions } from "./client/dead-letters.js";
 export type { SendableEvent } from "./client/events.js";
-export type { JobFilter, JobOptions } from "./client/jobs.js";
+export type { JobChanges, JobFilter, JobOptions } from "./client/jobs.js";
 export type { Listing, ListOptions, Page } from "./client/listing.js";
 export type { QueueOptions } from "./client/queues.js";
 export type { RunFilter, StartOptions } from "./client/runs.js";

@@ -199,7 +199,13 @@ export function createEngine(options: EngineOptions): RunningEngine {
 
   const engine: Engine = {
     db,
-    config: options.config,
+    config: {
+      ...options.config,
+      // A server that is not held is of the database's environment.
+      get environment() {
+        return held() ? options.config.environment : options.environment;
+      },
+    },
     policy: options.policy,
     tokenSecret: options.tokenSecret,
     keyring,

@@ -63,9 +63,7 @@ function selectionOf(ids: readonly string[], flags: BulkFlags): Selection {
   if (ids.length > 0 && hasFilter) throw new UsageError("Give either ids or a filter.");
   if (ids.length > 0) return { ids };
   if (!hasFilter)
-    throw new UsageError(
-      "Say which: ids, --queue, --tag, --error, --after, --before, or --all for every dead letter.",
-    );
+    throw new UsageError("Say which: ids, --queue, --tag, --error, --after, --before, or --all for every dead letter.");
   return { filter };
 }
 

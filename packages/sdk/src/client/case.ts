@@ -4,7 +4,20 @@
  */
 
 /** Values under these keys are the user's, or have no keys of ours. `error` is a `WireError`, the same on both sides. */
-const OPAQUE = new Set(["payload", "data", "output", "input", "error", "details", "headers", "tags", "match", "wait"]);
+const OPAQUE = new Set([
+  "payload",
+  "data",
+  "output",
+  "input",
+  "error",
+  "details",
+  "headers",
+  "tags",
+  "match",
+  "wait",
+  "wanted",
+  "found",
+]);
 
 const isOpaque = (key: string): boolean => OPAQUE.has(key) || key.endsWith("_headers") || key.endsWith("Headers");
 

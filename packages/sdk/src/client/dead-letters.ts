@@ -20,10 +20,7 @@ export type DeadLetterFilter = {
 export type Rate = `${number}/${"s" | "m" | "h"}`;
 
 /** Either the jobs, or all that a filter finds. */
-export type DeadLetterSelection = (
-  | { readonly ids: readonly string[] }
-  | { readonly filter: DeadLetterFilter }
-) & {
+export type DeadLetterSelection = ({ readonly ids: readonly string[] } | { readonly filter: DeadLetterFilter }) & {
   /** Only what failed before this time (default: now). The `before` of an answer makes an ask that can be repeated. */
   readonly before?: Date | string;
   /** Only tell how many there are. */

@@ -1,6 +1,6 @@
-/** Jobs of callback queues: enqueued, looked at, cancelled. Failed ones are in `dead-letters.ts` too. */
+/** Jobs of callback queues: enqueued, looked at, changed, cancelled. Failed ones are in `dead-letters.ts` too. */
 
-import type { Enqueued, EnqueuedInBatch, Job, JobReason, JobState } from "../api.js";
+import type { Enqueued, EnqueuedInBatch, Job, JobReason, JobState, Why } from "../api.js";
 import { nextIdInStep } from "../context.js";
 import type { Duration } from "../duration.js";
 import { uuidv7 } from "../ids.js";
@@ -28,8 +28,24 @@ export type JobOptions = {
   readonly timeout?: Duration;
   /** Sent with each delivery, beside the queue's. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** When a job of this id exists: answer with it (default), or fail (409). */
-  readonly onDuplicate?: "ignore" | "reject";
+  /** One active job a key at a time, over all queues of the workspace; or what the key's limit says. Up to 256 characters. */
+  readonly concurrencyKey?: string;
+  /**
+   * How jobs of a key follow each other. `started` (default): a job that waits for its next attempt gives up its turn.
+   * `strict`: others wait for it until it has ended. An error without a `concurrencyKey`.
+   */
+  readonly keyOrder?: "started" | "strict";
+  /**
+   * When a job of this id exists: answer with it (`ignore`, the default), put this one in its place while it waits
+   * (`replace`: payload, due time and all else, a debounce), or fail with 409 (`reject`).
+   */
+  readonly onDuplicate?: "ignore" | "replace" | "reject";
+};
+
+/** What may be changed of a job that waits. What is left out stays; a new payload or due time gives it all its attempts again. */
+export type JobChanges = Omit<JobOptions, "jobId" | "onDuplicate" | "concurrencyKey"> & {
+  /** Null: none any more. */
+  readonly concurrencyKey?: string | null;
 };
 
 export type JobFilter = ListOptions & {
@@ -44,6 +60,9 @@ const envelopeOf = ({ payload, jobId, ...rest }: JobOptions) => ({
   ...rest,
 });
 
+// Sent again after a lost answer, it would be told of itself as of another's job.
+const isRepeatable = ({ onDuplicate }: JobOptions): boolean => onDuplicate !== "reject";
+
 /** The calls of `rotor.jobs`. All throw `RotorApiError`, or `RotorConnectionError` when no answer came. */
 export const jobsOf = (call: Call) => {
   const jobs = (queue: string) => `/v1/queues/${segment(queue)}/jobs`;
@@ -51,21 +70,35 @@ export const jobsOf = (call: Call) => {
   return {
     /** Enqueues a job. Once it resolves the job is durable. Inside `step.run`, a repeat of the step enqueues nothing new. */
     enqueue: async (queue: string, job: JobOptions = {}, options?: CallOptions) =>
-      call("POST", jobs(queue), { ...options, body: envelopeOf(job), repeatable: true }) as Promise<Enqueued>,
-    /** Up to 1,000 jobs, all or none. */
+      call("POST", jobs(queue), {
+        ...options,
+        body: envelopeOf(job),
+        repeatable: isRepeatable(job),
+      }) as Promise<Enqueued>,
+    /** Up to 1,000 jobs, all or none; they are answered in the order given. */
     enqueueBatch: async (
       queue: string,
       batch: readonly JobOptions[],
       options?: CallOptions,
     ): Promise<EnqueuedInBatch[]> => {
       const body = { jobs: batch.map(envelopeOf) };
-      const answer = await call("POST", `${jobs(queue)}/batch`, { ...options, body, repeatable: true });
+      const repeatable = batch.every(isRepeatable);
+      const answer = await call("POST", `${jobs(queue)}/batch`, { ...options, body, repeatable });
       return (answer as { jobs: EnqueuedInBatch[] }).jobs;
     },
     get: async (queue: string, id: string, options?: CallOptions) =>
       call("GET", path(queue, id), options) as Promise<Job>,
     list: (queue: string, { state, tag, ...options }: JobFilter = {}) =>
       listingOf<Job>(call, jobs(queue), options, { state, tag }),
+    /**
+     * Changes a job that waits, or waits for a person's yes.
+     * @throws RotorApiError 409 when it is active or finished: it may have been delivered as it was.
+     */
+    update: async (queue: string, id: string, changes: JobChanges, options?: CallOptions) =>
+      call("PATCH", path(queue, id), { ...options, body: changes }) as Promise<Job>,
+    /** Why a job, or a run, does not move: what it waits for, who blocks it, and the command that unblocks it. */
+    why: async (id: string, options?: CallOptions) =>
+      call("GET", `/v1/jobs/${segment(id)}/why`, options) as Promise<Why>,
     /** Ends an unfinished job. An endpoint that works on it is not told. */
     cancel: async (queue: string, id: string, options?: CallOptions): Promise<void> => {
       await call("DELETE", path(queue, id), options);

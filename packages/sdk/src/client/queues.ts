@@ -1,6 +1,6 @@
 /** Queues of callback jobs: made, changed, paused. Their jobs are in `jobs.ts`. */
 
-import type { Queue, Retry } from "../api.js";
+import type { Breaker, Queue, RateLimit, Retention, Retry } from "../api.js";
 import type { Duration } from "../duration.js";
 import { type Call, type CallOptions, segment } from "./call.js";
 import { type ListOptions, listingOf } from "./listing.js";
@@ -14,7 +14,10 @@ export type QueueOptions = {
   /** Deliveries at one time (default 10); null: no limit. */
   readonly concurrency?: number | null;
   /** Default: 10 attempts, exponential from 2 s to 1 h, about two hours in all. */
-  readonly retry?: Partial<Retry>;
+  readonly retry?: Partial<Retry> & {
+    /** The same as `maxAttempts`, counted without the first: give one of both. */
+    readonly retries?: number;
+  };
   /** Of one delivery, in all (default `"30s"`, at most `"12h"`). */
   readonly timeout?: Duration;
   /** How long an endpoint that answered 202 may take to report back (default `"24h"`, at most `"7d"`). */
@@ -23,6 +26,17 @@ export type QueueOptions = {
   readonly standardWebhooks?: boolean;
   /** `whsec_…`, signs its deliveries in place of the workspace's key; null: that one signs again. Never read back. */
   readonly secret?: string | null;
+  /**
+   * A slot is free only when the endpoint answered or the time limit passed (default false): even after a crash, a cut
+   * connection or a cancel it never has one delivery more in hand than `concurrency`.
+   */
+  readonly strictConcurrency?: boolean;
+  /** Delays deliveries, never drops them; the period from `"100ms"` to `"31d"` (default: none). Null: none any more. */
+  readonly rateLimit?: RateLimit | null;
+  /** Leaves an endpoint that fails alone for a while (default: none). `{}` has the defaults. Null: none any more. */
+  readonly breaker?: Partial<Breaker> | null;
+  /** How long finished jobs are kept, from `"1m"` to ten years; given whole. */
+  readonly retention?: Retention;
   /** Each job waits for a person's yes. */
   readonly approvalRequired?: boolean;
   /** How long it waits for that (default `"7d"`). */

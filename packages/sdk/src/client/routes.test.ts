@@ -18,8 +18,13 @@ test("every call has the route that the API documents", async () => {
   await rotor.jobs.enqueueBatch("q", [{ payload: 1 }, {}]);
   await rotor.jobs.get("q", "j");
   await rotor.jobs.list("q", { state: "failed", tag: "t" }).page("c1");
+  await rotor.jobs.update("q", "j", { delay: "1h", concurrencyKey: null });
+  await rotor.jobs.why("j");
   await rotor.jobs.cancel("q", "j");
   await rotor.jobs.retry("q", "j");
+  await rotor.concurrencyKeys.list().page();
+  await rotor.concurrencyKeys.get("a/b");
+  await rotor.concurrencyKeys.set("k", { limit: 2 });
   await rotor.dlq.list({ queue: "q", after: new Date(0) }).page();
   await rotor.dlq.replay({ filter: { queue: "q" }, dryRun: true });
   await rotor.schedules.create("s", schedule);
@@ -85,8 +90,13 @@ test("every call has the route that the API documents", async () => {
     "POST /v1/queues/q/jobs/batch",
     "GET /v1/queues/q/jobs/j",
     "GET /v1/queues/q/jobs?state=failed&tag=t&cursor=c1",
+    "PATCH /v1/queues/q/jobs/j",
+    "GET /v1/jobs/j/why",
     "DELETE /v1/queues/q/jobs/j",
     "POST /v1/queues/q/jobs/j/retry",
+    "GET /v1/concurrency-keys",
+    "GET /v1/concurrency-keys/a%2Fb",
+    "PUT /v1/concurrency-keys/k",
     "GET /v1/dlq?queue=q&after=1970-01-01T00%3A00%3A00.000Z",
     "POST /v1/dlq/replay",
     "POST /v1/schedules",
@@ -147,5 +157,7 @@ test("every call has the route that the API documents", async () => {
   expect(bodies.get("POST /v1/dlq/replay")).toEqual({ filter: { queue: "q" }, dry_run: true });
   expect(bodies.get("PUT /v1/secrets/TOKEN")).toEqual({ value: "a-secret-value" });
   expect(bodies.get("POST /v1/workspaces")).toEqual({ id: "w", name: "W" });
+  expect(bodies.get("PATCH /v1/queues/q/jobs/j")).toEqual({ delay: "1h", concurrency_key: null });
+  expect(bodies.get("PUT /v1/concurrency-keys/k")).toEqual({ limit: 2 });
   expect(bodies.get("POST /v1/runs/r/replay")).toEqual({ from_step: "s" });
 });

@@ -12,6 +12,33 @@ describe("in spring, when 02:00 to 03:00 is not there", () => {
     expect(second?.slice(0, 10)).toBe("2026-03-30");
   });
 
+  test("of several hours, the one that is left out ticks at the moment of the change", () => {
+    for (const cron of ["0 2,14 * * *", "0 2-2,14 * * *", "0 2-14/12 * * *"])
+      expect(ticks(cron, zone, "2026-03-28T13:00:00Z", 3)).toEqual([
+        "2026-03-29T01:00:00Z",
+        "2026-03-29T12:00:00Z",
+        "2026-03-30T00:00:00Z",
+      ]);
+  });
+
+  test("several times that are left out are one tick", () => {
+    expect(ticks("*/15 2 * * *", zone, "2026-03-28T12:00:00Z", 2)).toEqual([
+      "2026-03-29T01:00:00Z",
+      "2026-03-30T00:00:00Z",
+    ]);
+  });
+
+  test("a time that comes at the moment of the change anyway is one tick with one that is left out", () => {
+    expect(ticks("0 2,3 * * *", zone, "2026-03-28T12:00:00Z", 2)).toEqual([
+      "2026-03-29T01:00:00Z",
+      "2026-03-30T00:00:00Z",
+    ]);
+  });
+
+  test("a day that is left out, as on Samoa, is kept at the moment of the change", () => {
+    expect(ticks("0 9 30 12 *", "Pacific/Apia", "2011-12-29T00:00:00Z", 1)).toEqual(["2011-12-30T10:00:00Z"]);
+  });
+
   test("every half hour goes on without a gap, and without a double", () => {
     expect(ticks("*/30 * * * *", zone, "2026-03-29T00:10:00Z", 4)).toEqual([
       "2026-03-29T00:30:00Z",
@@ -40,6 +67,35 @@ describe("in autumn, when 02:00 to 03:00 is there twice", () => {
   test("from a moment between the two it does not tick again", () => {
     expect(ticks("30 2 * * *", "Europe/Stockholm", "2026-10-25T00:30:00Z", 1)).toEqual(["2026-10-26T01:30:00Z"]);
     expect(ticks("30 2 * * *", "Europe/Stockholm", "2026-10-25T00:45:00Z", 1)).toEqual(["2026-10-26T01:30:00Z"]);
+  });
+
+  test("each of several hours ticks once", () => {
+    expect(ticks("30 */2 * * *", "Europe/Stockholm", "2026-10-24T21:00:00Z", 4)).toEqual([
+      "2026-10-24T22:30:00Z",
+      "2026-10-25T00:30:00Z",
+      "2026-10-25T03:30:00Z",
+      "2026-10-25T05:30:00Z",
+    ]);
+  });
+
+  test.each(["45 * * * *", "45 */1 * * *", "45 0-23 * * *"])("%s goes on through the doubled hour", (cron) => {
+    expect(ticks(cron, "Europe/Stockholm", "2026-10-25T00:00:00Z", 3)).toEqual([
+      "2026-10-25T00:45:00Z",
+      "2026-10-25T01:45:00Z",
+      "2026-10-25T02:45:00Z",
+    ]);
+  });
+
+  test("half an hour, as on Lord Howe, is doubled as well", () => {
+    expect(ticks("45 1 * * *", "Australia/Lord_Howe", "2026-04-04T00:00:00Z", 2)).toEqual([
+      "2026-04-04T14:45:00Z",
+      "2026-04-05T15:15:00Z",
+    ]);
+    expect(ticks("45 * * * *", "Australia/Lord_Howe", "2026-04-04T14:00:00Z", 3)).toEqual([
+      "2026-04-04T14:45:00Z",
+      "2026-04-04T15:15:00Z",
+      "2026-04-04T16:15:00Z",
+    ]);
   });
 
   test("every hour goes on with the time that passes", () => {
@@ -74,7 +130,12 @@ describe("a schedule", () => {
   test.each([
     ["0 9 * * *", "Europe/Stockholm", undefined],
     ["@weekly", "UTC", undefined],
+    ["0 9 * * *", "Asia/Kolkata", undefined],
+    ["0 9 * * *", "US/Eastern", undefined],
+    ["0 9 l * fri#2", "UTC", undefined],
     ["* * * *", "UTC", "4 fields"],
+    ["5/15 * * * *", "UTC", "*/step"],
+    ["2026-01-01T00:00:00", "UTC", "1 fields"],
     ["* * * * * * *", "UTC", "7 fields"],
     ["61 * * * *", "UTC", "61"],
     ["", "UTC", "fields"],

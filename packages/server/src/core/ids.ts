@@ -37,6 +37,8 @@ const LAST_MS = 2 ** 48 - 1;
 
 /** The least id of a millisecond: ids made before it are less, those made from then on are not. */
 export function firstIdAt(ms: number): string {
-  const hex = Math.min(Math.max(0, Math.floor(ms)), LAST_MS).toString(16).padStart(12, "0");
+  const hex = Math.min(Math.max(0, Math.floor(ms)), LAST_MS)
+    .toString(16)
+    .padStart(12, "0");
   return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`;
 }

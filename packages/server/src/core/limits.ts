@@ -201,7 +201,7 @@ export const limits = {
   /** Schedules that one transaction ticks. */
   ticks: 100,
   /** Payloads that one transaction of ticks enqueues: what a node holds in memory meanwhile. */
-  tickBytes: 16 * MiB,
+  tickBytes: 8 * MiB,
 
   // --- connections ---------------------------------------------------------------------------------------------------
   connections: 12,

@@ -56,7 +56,9 @@ export function readRetention(text: string): SystemRetention {
     if (part === "") continue;
     const [name = "", duration = ""] = part.split("=").map((each) => each.trim());
     if (!NAMES.includes(name))
-      throw new Error(`${JSON.stringify(part)}: write a name of ${NAMES.join(", ")}, and a duration, such as failed=30d`);
+      throw new Error(
+        `${JSON.stringify(part)}: write a name of ${NAMES.join(", ")}, and a duration, such as failed=30d`,
+      );
     const key = `${name}Ms` as keyof SystemRetention;
     if (key in given) throw new Error(`${name} stands there twice`);
     const ms = parseDuration(duration, { maxMs: limits.retentionMaxMs, name });

@@ -33,7 +33,9 @@ export const bulk = {
   filter: z.strictObject(givenFilter).optional(),
   before: instant
     .optional()
-    .openapi({ description: "Only what failed before this time; default: now. Ask again with the `before` of the answer." }),
+    .openapi({
+      description: "Only what failed before this time; default: now. Ask again with the `before` of the answer.",
+    }),
   dry_run: z.boolean().optional().openapi({ description: "Only tell how many there are." }),
   cursor: z.string().max(400).optional().openapi({ description: "The `next_cursor` of the answer before." }),
 };
@@ -65,8 +67,6 @@ const progress = z.object({
   /** Failures met. */
   met: z.number().int().min(0),
   before: instant,
-  /** When the ask began, by the database's clock. */
-  startMs: z.number(),
 });
 type Progress = z.infer<typeof progress>;
 
@@ -83,28 +83,27 @@ export type Carried = { readonly done: number; readonly before: string; readonly
 
 /**
  * Does something to what is selected, the oldest first, in steps of one transaction each, for as long as a request may
- * take. `act` gets failures, the place of the first in the whole ask and the time since the ask began; it answers how many
- * it did.
+ * take. `act` gets failures and the place of the first in the whole ask; it answers how many it did.
  */
 export async function carryOut(
   db: Db,
   workspace: string,
   body: Bulk,
   fixed: Pick<FailureFilter, "decided">,
-  act: (failures: readonly Failure[], place: number, sinceStartMs: number) => Promise<number>,
+  act: (failures: readonly Failure[], place: number) => Promise<number>,
 ): Promise<Carried> {
   const now = await failedUntil(db);
   const begunAt = performance.now();
   const earlier = body.cursor === undefined ? undefined : readCursor(body.cursor);
   const before =
-    earlier?.before ?? [now.toISOString(), body.before, body.filter?.before].filter((each) => each !== undefined).sort()[0]!;
-  const startMs = earlier?.startMs ?? now.getTime();
+    earlier?.before ??
+    [now.toISOString(), body.before, body.filter?.before].filter((each) => each !== undefined).sort()[0]!;
   let met = earlier?.met ?? 0;
   let done = 0;
   const inSteps = async (failures: readonly Failure[]): Promise<void> => {
     for (let from = 0; from < failures.length; from += TOGETHER) {
       const step = failures.slice(from, from + TOGETHER);
-      done += await act(step, met, now.getTime() - startMs + performance.now() - begunAt);
+      done += await act(step, met);
       met += step.length;
     }
   };
@@ -127,6 +126,6 @@ export async function carryOut(
   const next =
     cursor === undefined
       ? null
-      : Buffer.from(JSON.stringify({ id: cursor, met, before, startMs } satisfies Progress)).toString("base64url");
+      : Buffer.from(JSON.stringify({ id: cursor, met, before } satisfies Progress)).toString("base64url");
   return { done, before, next };
 }

@@ -24,7 +24,9 @@ const replayBody = z
     include_rejected: z
       .boolean()
       .optional()
-      .openapi({ description: "Also what a person turned down, or nobody approved in time: it asks for approval again." }),
+      .openapi({
+        description: "Also what a person turned down, or nobody approved in time: it asks for approval again.",
+      }),
     rate: z
       .string()
       .refine((text) => paceMs(text) !== undefined, PACE_HINT)
@@ -56,7 +58,10 @@ const purgeBody = z
 const purged = z
   .object({
     purged: z.number().int().openapi({ description: "Jobs that are gone for good; with dry_run, that would be." }),
-    kept: z.number().int().openapi({ description: "Jobs whose job_id is remembered still: for a day after its enqueue." }),
+    kept: z
+      .number()
+      .int()
+      .openapi({ description: "Jobs whose job_id is remembered still: for a day after its enqueue." }),
     ...bulkAnswer,
   })
   .openapi("Purged");
@@ -81,7 +86,10 @@ export function deadLetters(api: Api): void {
       tag,
       query: z.object({ ...page, ...givenFilter }),
       answers: {
-        200: ["A page. With a filter it may have fewer items than asked for, even none, and still a cursor.", listOf(jobJson)],
+        200: [
+          "A page. With a filter it may have fewer items than asked for, even none, and still a cursor.",
+          listOf(jobJson),
+        ],
       },
     },
     async ({ c, workspace, query }) => {
@@ -126,8 +134,9 @@ export function deadLetters(api: Api): void {
     async ({ c, workspace, body }) => {
       const gapMs = body.rate === undefined ? 0 : paceMs(body.rate)!;
       const told: string[] = [];
-      const move = async (failures: readonly Failure[], place: number, sinceStartMs: number): Promise<number> => {
-        const delayMs = failures.map((_, index) => Math.max(0, (place + index) * gapMs - sinceStartMs));
+      const move = async (failures: readonly Failure[], place: number): Promise<number> => {
+        // From each step's own moment on: nothing is due sooner than its rate allows, and what the steps take comes on top.
+        const delayMs = failures.map((_, index) => (place + index) * gapMs);
         if ((delayMs.at(-1) ?? 0) > limits.delayMs)
           throw invalid("rate", `at ${body.rate} the rest would be due more than a year from now: ask for it later`);
         const ids = failures.map((failure) => failure.jobId);
@@ -139,7 +148,13 @@ export function deadLetters(api: Api): void {
         told.push(...moved.slice(0, IDS_TOLD + 1 - told.length));
         return moved.length;
       };
-      const { done, before, next } = await carryOut(db, workspace, body, { decided: body.include_rejected !== true }, move);
+      const { done, before, next } = await carryOut(
+        db,
+        workspace,
+        body,
+        { decided: body.include_rejected !== true },
+        move,
+      );
       return c.json({
         replayed: done,
         ...(told.length <= IDS_TOLD ? { ids: told } : {}),

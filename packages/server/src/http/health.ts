@@ -23,7 +23,7 @@ const tag = "server";
 /** Hangs the routes about the server itself. */
 export function health(api: Api): void {
   const { engine } = api;
-  const { store, environment, version } = engine.config;
+  const { store, version } = engine.config;
 
   openEndpoint(
     api,
@@ -59,7 +59,13 @@ export function health(api: Api): void {
       );
       const status = !answers ? "no_store" : engine.draining() ? "draining" : "ready";
       return c.json(
-        { status, store, environment, version, held: engine.isHeld() } satisfies z.infer<typeof readiness>,
+        {
+          status,
+          store,
+          environment: engine.config.environment,
+          version,
+          held: engine.isHeld(),
+        } satisfies z.infer<typeof readiness>,
         status === "ready" ? 200 : 503,
       );
     },

@@ -25,7 +25,17 @@ describe("a schedule", () => {
       timezone: "UTC",
       payload: { n: 1 },
     });
-    expect(made).toMatchObject({ queue: "clocked", function: null, payload: { n: 1 }, owned: false });
+    expect(made).toMatchObject({
+      queue: "clocked",
+      function: null,
+      payload: { n: 1 },
+      owned: false,
+      overlap: "allow",
+      catchUp: "last",
+      lastJobId: null,
+      skipped: { count: 0, lastAt: null },
+      missed: { count: 0, lastAt: null },
+    });
     expect(made.nextFires).toHaveLength(5);
     expect(made.nextFires.every((fire) => fire.endsWith("T03:00:00.000Z"))).toBe(true);
     await expect(
@@ -54,6 +64,44 @@ describe("a schedule", () => {
     expect((await send("PATCH", "/v1/schedules/rotor:outreach", { cron: "@daily" })).status).toBe(409);
   });
 
+  test("keeps what a change leaves out, and loses what a put leaves out", async () => {
+    await rotor.queues.put("clocked", { callbackUrl: CALLBACK });
+    const options = { queue: "clocked", cron: "0 3 * * *", timezone: "Asia/Kolkata", payload: { big: 1 } };
+    await rotor.schedules.put("policies", { ...options, overlap: "skip", catchUp: "all" });
+    expect(await rotor.schedules.update("policies", { catchUp: "none" })).toMatchObject({
+      queue: "clocked",
+      cron: "0 3 * * *",
+      timezone: "Asia/Kolkata",
+      payload: { big: 1 },
+      overlap: "skip",
+      catchUp: "none",
+    });
+    expect(await rotor.schedules.update("policies", { function: "plain" })).toMatchObject({
+      queue: null,
+      function: "plain",
+      overlap: "skip",
+    });
+    expect(await rotor.schedules.put("policies", { queue: "clocked", cron: "@daily", timezone: "UTC" })).toMatchObject({
+      payload: null,
+      overlap: "allow",
+      catchUp: "last",
+    });
+    await expect(rotor.schedules.update("unknown", { cron: "@daily" })).rejects.toMatchObject({ status: 404 });
+    await expect(rotor.schedules.update("policies", { cron: "never" })).rejects.toMatchObject({ status: 422 });
+    await expect(rotor.schedules.update("policies", { queue: "unknown" })).rejects.toMatchObject({ status: 422 });
+    await rotor.schedules.delete("policies");
+    await expect(rotor.schedules.delete("policies")).rejects.toMatchObject({ status: 404 });
+  });
+
+  test("that is not paused is not moved by going on, and one that is paused can be changed", async () => {
+    await rotor.queues.put("clocked", { callbackUrl: CALLBACK });
+    const made = await rotor.schedules.create("going", { queue: "clocked", cron: "@hourly", timezone: "UTC" });
+    expect((await rotor.schedules.resume("going")).nextFires).toEqual(made.nextFires);
+    await rotor.schedules.pause("going");
+    expect(await rotor.schedules.update("going", { cron: "@daily" })).toMatchObject({ cron: "@daily", nextFires: [] });
+    expect((await rotor.schedules.resume("going")).nextFires[0]).toMatch(/T00:00:00.000Z$/);
+  });
+
   test.each<[string, string]>([
     ["* * * *", "UTC"],
     ["* * * * * * *", "UTC"],
@@ -80,7 +128,9 @@ describe("a schedule", () => {
       { queue: "clocked", function: "plain" },
       { queue: "unknown" },
       { function: "unknown" },
-      { queue: "clocked", overlap: "skip" },
+      { queue: "clocked", overlap: "queue" },
+      { queue: "clocked", catch_up: "some" },
+      { queue: "clocked", tags: ["a"] },
     ]) {
       expect((await send("POST", "/v1/schedules", { ...cron, ...target })).status).toBe(422);
     }

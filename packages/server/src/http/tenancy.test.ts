@@ -59,8 +59,20 @@ const bodies: Readonly<Record<string, unknown>> = {
 };
 
 const everything = async (): Promise<string> => {
-  const tables = ["queues", "jobs", "payloads", "steps", "events", "schedules", "api_keys", "triggers", "deliveries"];
-  tables.push("webhooks", "signing_keys", "approvals");
+  const tables = [
+    "queues",
+    "jobs",
+    "payloads",
+    "steps",
+    "events",
+    "schedules",
+    "api_keys",
+    "triggers",
+    "deliveries",
+    "webhooks",
+    "signing_keys",
+    "approvals",
+  ];
   const rows = await Promise.all(
     tables.map((table) => kit.api.database.db.script(`select * from rotor.${table} order by 1, 2`)),
   );

@@ -20,7 +20,7 @@ const list = sql(
             where workspace_id = $1 and kind = 'turn' and queue_id = 0 and ($2::text is null or key = $2) and key > $3
             order by key limit $4) key
     cross join lateral (select count(*) from rotor.jobs job where job.key_id = key.id and ${HAS_TURN}) taken
-    cross join lateral (select count(*) from (select 1 from rotor.jobs where blocked_on = key.id limit 1000) some) blocked
+    cross join lateral (select count(*) from (select 1 from rotor.jobs where blocked_on = key.id limit 1000) few) blocked
     order by key.key`,
 );
 

@@ -106,7 +106,10 @@ export async function findFailures(
   return { failures, next };
 }
 
-const clock = sql("dead-letters.clock", "select date_trunc('milliseconds', rotor.clock()) + interval '1 millisecond' as now");
+const clock = sql(
+  "dead-letters.clock",
+  "select date_trunc('milliseconds', rotor.clock()) + interval '1 millisecond' as now",
+);
 
 /** The database's time, the millisecond begun made full: what fails from then on is not meant by what is asked now. */
 export const failedUntil = async (db: Queryable): Promise<Date> => (await db.query<{ now: Date }>(clock))[0]!.now;

@@ -20,6 +20,7 @@ import { tick } from "./ticks.js";
 
 let database: TestDatabase;
 let queueId: number;
+let now: Date;
 /** Due now, and then not before tomorrow; due now too, and in an hour; not due before half a day has passed. */
 let daily: string;
 let hourly: string;
@@ -33,7 +34,7 @@ beforeEach(async () => {
   const { db } = database;
   await clearJobs(db);
   await db.script("delete from rotor.schedules");
-  const now = await readClock(db);
+  now = await readClock(db);
   const [minute, hour] = [now.getUTCMinutes(), now.getUTCHours()];
   daily = `${minute} ${hour} * * *`;
   hourly = `${minute} * * * *`;
@@ -54,8 +55,10 @@ const settings = (body: string, more: Partial<ScheduleSettings> = {}): ScheduleS
   ...more,
 });
 
+/** Due at the minute of `now`. */
 const setDue = async (db: Db, name: string): Promise<void> => {
-  await db.script(`update rotor.schedules set next_at = date_trunc('minute', rotor.clock()) where name = '${name}'`);
+  const minute = `${now.toISOString().slice(0, 16)}Z`;
+  await db.script(`update rotor.schedules set next_at = '${minute}' where name = '${name}'`);
 };
 
 const compete = race.bind(undefined, () => database);

@@ -78,9 +78,9 @@ export async function replaceSigningKey(
     await t.query(lock, [owner.workspace]);
     const retired = await t.query<{ signs: boolean }>(retire, [owner.workspace, owner.queueId, overlapMs]);
     if (next === undefined) return;
-    if (retired.filter((key) => key.signs).length >= limits.signingKeys)
+    if (retired.filter((key) => key.signs).length > limits.signingKeys)
       throw new TooManySigningKeys(
-        `${limits.signingKeys} older signing keys still sign. Wait until one has ended, or end them all with an overlap of "0s".`,
+        `${limits.signingKeys} older signing keys sign along already. Wait until one has ended, or end them all with an overlap of "0s".`,
       );
     await insertSigningKey(t, { ...owner, ...next });
   });

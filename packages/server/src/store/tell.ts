@@ -24,6 +24,8 @@ const wanted = sql("tell.wanted", "select distinct unnest(types) as type from ro
 
 type Remembered = { readonly at: number; readonly types: ReadonlySet<string> };
 const remembered = new WeakMap<object, Remembered>();
+/** How often what was remembered was forgotten: what was read before that is old news. */
+const changes = new WeakMap<object, number>();
 
 /**
  * The types that some webhook wants. Every end of every job asks, and most servers have no webhook, so the answer is
@@ -32,17 +34,21 @@ const remembered = new WeakMap<object, Remembered>();
  * wanted before may go untold on the other nodes in the first second.
  */
 async function wantedTypes(t: Queryable): Promise<ReadonlySet<string>> {
-  const known = t.origin === undefined ? undefined : remembered.get(t.origin);
+  const { origin } = t;
+  const known = origin === undefined ? undefined : remembered.get(origin);
   if (known !== undefined && performance.now() - known.at < limits.webhooksKeptMs) return known.types;
   const at = performance.now();
+  const before = origin === undefined ? undefined : changes.get(origin);
   const types = new Set((await t.query<{ type: string }>(wanted)).map((row) => row.type));
-  if (t.origin !== undefined) remembered.set(t.origin, { at, types });
+  if (origin !== undefined && changes.get(origin) === before) remembered.set(origin, { at, types });
   return types;
 }
 
 /** Webhooks of this database were changed here: the next who asks looks. */
 export function forgetWanted(db: Queryable): void {
-  if (db.origin !== undefined) remembered.delete(db.origin);
+  if (db.origin === undefined) return;
+  remembered.delete(db.origin);
+  changes.set(db.origin, (changes.get(db.origin) ?? 0) + 1);
 }
 
 /** True where anybody wants to be told of anything. */

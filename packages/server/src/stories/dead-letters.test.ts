@@ -3,12 +3,21 @@ import { Rotor } from "@rotorsh/sdk";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { paceMs } from "../core/pace.js";
 import { createApp } from "../http/app.js";
-import { type TestApi, testApi } from "../http/testing-kit/api.js";
 import { createApiKey, SCOPES } from "../http/auth.js";
+import { type TestApi, testApi } from "../http/testing-kit/api.js";
 import { reject, retry } from "../store/control.js";
 import type { Db } from "../store/db.js";
 import { violations } from "../store/invariants.js";
-import { callbackQueue, claimAll, clearJobs, enqueueAll, failedWith, newJob, settleOne } from "../testing-kit/fixtures.js";
+import { settle } from "../store/settle.js";
+import {
+  callbackQueue,
+  claimAll,
+  clearJobs,
+  enqueueAll,
+  failedWith,
+  newJob,
+  settlement,
+} from "../testing-kit/fixtures.js";
 import { eventually, testServer } from "../testing-kit/server.js";
 
 const HOUR = 3_600_000;
@@ -23,7 +32,11 @@ let key: string;
 /** A client that speaks to an engine on this database. */
 const clientOn = (other: Db): Rotor => {
   const app = createApp({ ...api.engine, db: other }, { log: { error: () => undefined } });
-  return new Rotor({ apiKey: key, baseUrl: "http://rotor.test", fetch: async (url, init) => app.request(url as string, init) });
+  return new Rotor({
+    apiKey: key,
+    baseUrl: "http://rotor.test",
+    fetch: async (url, init) => app.request(url as string, init),
+  });
 };
 
 beforeAll(async () => {
@@ -43,8 +56,12 @@ beforeEach(async () => {
 async function failAll(id = queueId, message = "no"): Promise<number> {
   let failed = 0;
   for (let taken = await claimAll(db, id); taken.length > 0; taken = await claimAll(db, id)) {
-    for (const { jobId, delivery, kind } of taken)
-      await settleOne(db, { jobId, delivery, kind, attempt: 1, parentId: null }, failedWith(message, true));
+    await settle(
+      db,
+      taken.map(({ jobId, delivery, kind }) =>
+        settlement({ jobId, delivery, kind, attempt: 1, parentId: null }, failedWith(message, true)),
+      ),
+    );
     failed += taken.length;
   }
   return failed;
@@ -66,6 +83,7 @@ async function storeFailed(count: number, id = queueId, from = 1): Promise<void>
   );
 }
 
+/** How many jobs have had so many deliveries. */
 const deliveriesOf = async (): Promise<Record<string, number>> => {
   const { rows } = await db.script("select delivery, count(*)::int as count from rotor.jobs group by 1 order by 1");
   return Object.fromEntries(rows.map((row) => [row.delivery, row.count]));
@@ -83,7 +101,8 @@ test("they are found by queue, tag, time and error, page by page", async () => {
   for await (const letter of rotor.dlq.list({ limit: 70 })) all.push(letter.id);
   expect(new Set(all).size).toBe(305);
   expect(all).toEqual([...all].sort().reverse());
-  const count = async (filter: Parameters<typeof rotor.dlq.list>[0]) => (await rotor.dlq.list({ limit: 100, ...filter }).page()).data.length;
+  const count = async (filter: Parameters<typeof rotor.dlq.list>[0]) =>
+    (await rotor.dlq.list({ limit: 100, ...filter }).page()).data.length;
   expect(await count({ queue: "other-dying" })).toBe(5);
   expect(await count({ tag: "rare" })).toBe(4);
   expect(await count({ error: "failure 299" })).toBe(1);
@@ -126,7 +145,9 @@ describe("100,000 failed jobs among a million", () => {
 
 test("a hundred who ask the same at once move each failure once", async () => {
   await storeFailed(20);
-  const answers = await Promise.all(Array.from({ length: 100 }, () => rotor.dlq.replay({ filter: { queue: "dying" } })));
+  const answers = await Promise.all(
+    Array.from({ length: 100 }, () => rotor.dlq.replay({ filter: { queue: "dying" } })),
+  );
   expect(answers.reduce((sum, { replayed }) => sum + replayed, 0)).toBe(20);
   expect(await failAll()).toBe(20);
   expect(await deliveriesOf()).toEqual({ 2: 20 });
@@ -142,7 +163,8 @@ test("each failure is delivered once more when the one who asked died half-way a
     transact: (work) =>
       db.transact(async (t) => {
         const result = await work(t);
-        if (++transactions === 2) await t.query({ name: "story.die", text: "select pg_terminate_backend(pg_backend_pid())" });
+        if (++transactions === 2)
+          await t.query({ name: "story.die", text: "select pg_terminate_backend(pg_backend_pid())" });
         return result;
       }),
   });
@@ -169,13 +191,12 @@ test("a failure is a job and its delivery: what has failed again since it was se
 
 test("an ask of many goes on where it was when it took too long for one request", async () => {
   await storeFailed(1_200);
-  const slow = clientOn({ ...db, transact: (work) => db.transact(work) });
   const now = performance.now;
   let skipped = 0;
   // Each look at the clock finds that six seconds more have passed.
   performance.now = () => now.call(performance) + 6_000 * skipped++;
   try {
-    expect(await slow.dlq.replay({ filter: {} })).toMatchObject({ replayed: 1_200 });
+    expect(await rotor.dlq.replay({ filter: {} })).toMatchObject({ replayed: 1_200 });
   } finally {
     performance.now = now;
   }
@@ -183,18 +204,22 @@ test("an ask of many goes on where it was when it took too long for one request"
 });
 
 test("a rate spreads them evenly, the oldest first", async () => {
-  expect([paceMs("10/s"), paceMs("100/m"), paceMs("2/h"), paceMs("0/s"), paceMs("5"), paceMs("1/d")]).toEqual([100, 600, 1_800_000, undefined, undefined, undefined]);
+  expect([paceMs("10/s"), paceMs("100/m"), paceMs("2/h"), paceMs("0/s"), paceMs("5"), paceMs("1/d")]).toEqual([
+    100,
+    600,
+    1_800_000,
+    undefined,
+    undefined,
+    undefined,
+  ]);
   await storeFailed(700);
   expect(await rotor.dlq.replay({ filter: {}, rate: "10/s" })).toMatchObject({ replayed: 700 });
   const { rows } = await db.script(
     `select extract(epoch from due_at - lag(due_at) over (order by id)) * 1000 as gap from rotor.jobs order by id offset 1`,
   );
-  // Between two transactions some microseconds are lost by rounding.
-  for (const { gap } of rows) expect(Math.abs(gap - 100)).toBeLessThan(20);
-  const { rows: windows } = await db.script(
-    `select count(*)::int as count from rotor.jobs job join rotor.jobs later on later.due_at >= job.due_at and later.due_at < job.due_at + interval '980 milliseconds' group by job.id order by 1 desc limit 1`,
-  );
-  expect(windows[0].count).toBeLessThanOrEqual(10);
+  // Never sooner; what the transactions themselves take comes on top.
+  for (const { gap } of rows) expect(Number(gap)).toBeGreaterThan(99.9);
+  expect(rows.reduce((sum, { gap }) => sum + Number(gap), 0)).toBeLessThan(700 * 100 + 5_000);
   const { status, json } = await (await api.as("default"))("POST", "/v1/dlq/replay", { filter: {}, rate: "fast" });
   expect([status, json.error.message]).toEqual([422, expect.stringContaining("10/s")]);
 });
@@ -204,9 +229,13 @@ test("what a person turned down is replayed by its id, or when it is asked for, 
   const [first, second] = await enqueueAll(db, [newJob(careful.id), newJob(careful.id)]);
   await reject(db, [first!.id, second!.id], "no");
   expect(await rotor.dlq.replay({ filter: { queue: "careful" } })).toMatchObject({ replayed: 0 });
-  expect(await rotor.dlq.replay({ filter: { queue: "careful" }, includeRejected: true, dryRun: true })).toMatchObject({ replayed: 2 });
+  expect(await rotor.dlq.replay({ filter: { queue: "careful" }, includeRejected: true, dryRun: true })).toMatchObject({
+    replayed: 2,
+  });
   expect(await rotor.dlq.replay({ ids: [first!.id] })).toMatchObject({ replayed: 1 });
-  expect(await rotor.dlq.replay({ filter: { queue: "careful" }, includeRejected: true })).toMatchObject({ replayed: 1 });
+  expect(await rotor.dlq.replay({ filter: { queue: "careful" }, includeRejected: true })).toMatchObject({
+    replayed: 1,
+  });
   expect(await countState("pending_approval")).toBe(2);
 });
 
@@ -218,7 +247,10 @@ describe("a purge", () => {
     expect(await rotor.dlq.purge({ ids, dryRun: true })).toEqual({ purged: 2, kept: 0 });
     expect(await rotor.dlq.purge({ ids: [...ids, kept!.id] })).toEqual({ purged: 2, kept: 0 });
     expect(await rotor.dlq.purge({ filter: { tag: "rare" } })).toEqual({ purged: 5, kept: 0 });
-    await expect(rotor.dlq.purge({ filter: {} })).rejects.toMatchObject({ status: 422, message: expect.stringContaining("true") });
+    await expect(rotor.dlq.purge({ filter: {} })).rejects.toMatchObject({
+      status: 422,
+      message: expect.stringContaining("true"),
+    });
     expect(await rotor.dlq.purge({ filter: {}, dryRun: true })).toEqual({ purged: 593, kept: 0 });
     expect(await rotor.dlq.purge({ filter: {}, confirm: true })).toEqual({ purged: 593, kept: 0 });
     const { rows } = await db.script(
@@ -249,7 +281,10 @@ describe("a purge", () => {
 
 test("a drain cancels what waits, and not what is being delivered", async () => {
   const queue = await callbackQueue(db, "full", { concurrency: 2 });
-  await enqueueAll(db, Array.from({ length: 600 }, (_, n) => newJob(queue.id, n % 2 === 0 ? {} : { delayMs: DAY })));
+  await enqueueAll(
+    db,
+    Array.from({ length: 600 }, (_, n) => newJob(queue.id, n % 2 === 0 ? {} : { delayMs: DAY })),
+  );
   const active = await claimAll(db, queue.id);
   expect(active).toHaveLength(2);
   await expect(rotor.queues.drain("full", {} as { confirm: true })).rejects.toMatchObject({ status: 422 });
@@ -273,14 +308,20 @@ test("a failed job is replayed to a real endpoint, which gets it once more", asy
       response.writeHead(mended ? 200 : 410).end();
     });
     await server.rotor.queues.create("mail", { callbackUrl: url });
-    await server.rotor.jobs.enqueueBatch("mail", Array.from({ length: 30 }, (_, n) => ({ payload: n })));
+    await server.rotor.jobs.enqueueBatch(
+      "mail",
+      Array.from({ length: 30 }, (_, n) => ({ payload: n })),
+    );
     const letters = () => server.rotor.dlq.list({ queue: "mail", limit: 100 }).page();
     await eventually("30 dead letters", async () => (await letters()).data.length === 30);
     mended = true;
     const { before } = await server.rotor.dlq.replay({ filter: { queue: "mail" }, dryRun: true });
     const asks = Array.from({ length: 5 }, () => server.rotor.dlq.replay({ filter: { queue: "mail" }, before }));
     expect((await Promise.all(asks)).reduce((sum, { replayed }) => sum + replayed, 0)).toBe(30);
-    await eventually("the end of all", async () => (await server.rotor.jobs.list("mail", { state: "completed", limit: 100 }).page()).data.length === 30);
+    await eventually(
+      "the end of all",
+      async () => (await server.rotor.jobs.list("mail", { state: "completed", limit: 100 }).page()).data.length === 30,
+    );
     expect(bodies.sort()).toEqual(Array.from({ length: 60 }, (_, n) => `${n >> 1}`).sort());
   } finally {
     await server.close();

@@ -219,12 +219,12 @@ test("a secret in a webhook's URL and headers is filled in, and shown nowhere", 
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ value: "open-sesame" }),
   });
-  const headers = { authorization: "Bearer ${{ secrets.EAR_TOKEN }}" };
+  const headers = { authorization: `Bearer \${{ secrets.EAR_TOKEN }}` };
   const made = await server.rotor.webhooks.create("sealed", { url: ear.url, headers, types: ["webhook.test"] });
   expect(made.headers).toEqual(headers);
   await server.rotor.webhooks.test("sealed");
   expect((await ear.first("webhook.test")).headers.authorization).toBe("Bearer open-sesame");
-  await expect(server.rotor.webhooks.put("sealed", { headers: { a: "${{ secrets.NONE }}" } })).rejects.toMatchObject({
+  await expect(server.rotor.webhooks.put("sealed", { headers: { a: `\${{ secrets.NONE }}` } })).rejects.toMatchObject({
     status: 422,
   });
 });

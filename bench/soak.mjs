@@ -1,0 +1,172 @@
+// `npm run soak -- --minutes 60`: a server under steady load with short retention. Prints sizes of tables and indexes and
+// the server's memory each minute, and a verdict: what is stored must not grow once the first jobs have begun to leave.
+// Own embedded Postgres, or DATABASE_URL. `--rate` is jobs a second (300). Exit code 1 where something grows, or is lost.
+import { fork, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import pg from "pg";
+import { build, install, root } from "../scripts/install.mjs";
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: "string", default: "60" },
+    rate: { type: "string", default: "300" },
+    warmup: { type: "string" },
+    built: { type: "boolean", default: false },
+  },
+});
+const minutes = Number(values.minutes);
+const rate = Number(values.rate);
+// Retention is a minute, and autovacuum looks once in a minute: from the third on what leaves makes room for what comes.
+const warmup = Number(values.warmup ?? Math.min(15, Math.max(1, Math.floor(minutes / 3))));
+if (!(minutes >= 2 && rate > 0 && warmup < minutes)) throw new Error("Write --minutes 2 or more, and a --rate above 0.");
+
+if (!values.built) {
+  install();
+  build();
+}
+const { startEmbedded } = await import("../packages/server/dist/postgres/embedded.js");
+const folder = mkdtempSync(join(tmpdir(), "rotor-soak-"));
+const postgres = process.env.DATABASE_URL ? undefined : await startEmbedded({ dataDir: folder });
+const databaseUrl = process.env.DATABASE_URL ?? postgres.url;
+const schema = `soak_${randomBytes(4).toString("hex")}`;
+const signingKey = `whsec_${randomBytes(32).toString("base64")}`;
+const apiKey = `rt_ws_default_${randomBytes(32).toString("base64url")}`;
+const server = spawn(process.execPath, [join(root, "packages/cli/bin/rotor.mjs"), "start", "--json", "--port", "0"], {
+  env: {
+    ...process.env,
+    DATABASE_URL: databaseUrl,
+    ROTOR_SCHEMA: schema,
+    ROTOR_ENCRYPTION_KEYS: randomBytes(32).toString("base64"),
+    ROTOR_BOOTSTRAP_KEY: apiKey,
+    ROTOR_SIGNING_KEY: signingKey,
+    ROTOR_ALLOW_PRIVATE_URLS: "loopback",
+    ROTOR_LOG_LEVEL: "error",
+    ROTOR_RETENTION: "completed=1m,failed=2m,cancelled=1m,deliveries=1h",
+  },
+  stdio: ["ignore", "pipe", "inherit"],
+});
+const baseUrl = await new Promise((resolve, reject) => {
+  server.stdout.once("data", (chunk) => resolve(JSON.parse(String(chunk).split("\n")[0]).url));
+  server.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
+});
+const app = fork(join(root, "bench/app.mjs"), {
+  env: { ...process.env, BENCH_SIGNING_KEY: signingKey, ROTOR_BASE_URL: "" },
+});
+const { port } = await new Promise((resolve) => app.once("message", resolve));
+const client = new pg.Client({ connectionString: databaseUrl });
+await client.connect();
+
+const call = async (method, path, body) => {
+  const response = await fetch(`${baseUrl}/v1${path}`, {
+    method,
+    headers: { authorization: `Bearer ${apiKey}`, "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+  return JSON.parse(text);
+};
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+const TABLES = ["jobs", "payloads", "deliveries", "steps", "events", "sweeps"];
+async function measure() {
+  const { rows } = await client.query(
+    `select relname as name, pg_table_size(oid)::float8 / 1048576 as "table", pg_indexes_size(oid)::float8 / 1048576 as index,
+            (select n_dead_tup::float8 from pg_stat_user_tables where relid = pg_class.oid) as dead
+       from pg_class where relnamespace = $1::regnamespace and relkind = 'r' and relname = any($2)`,
+    [schema, TABLES],
+  );
+  const rss = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
+  const { rows: jobs } = await client.query(
+    `select count(*)::int as kept, count(*) filter (where due_at is not null)::int as open from ${schema}.jobs`,
+  );
+  return { sizes: Object.fromEntries(rows.map((row) => [row.name, row])), rss, ...jobs[0] };
+}
+
+// What SDK clients give each job, an id of its own, is remembered for a day: these are enqueued without.
+let enqueued = 0;
+let stopped = false;
+const runs = [];
+async function load() {
+  const begun = performance.now();
+  for (let tick = 0; !stopped; tick++) {
+    const due = Math.floor(((performance.now() - begun) / 1000) * rate) - enqueued;
+    if (due > 0) {
+      const jobs = Array.from({ length: Math.min(due, 1_000) }, (_, n) => ({
+        payload: { n: enqueued + n, text: "x".repeat(200) },
+        // One in fifty is answered with what fails it, and leaves from the dead letters.
+        ...((enqueued + n) % 50 === 0 ? { max_attempts: 1, headers: { "x-soak": "fail" } } : {}),
+      }));
+      enqueued += jobs.length;
+      const failing = jobs.filter((job) => job.max_attempts === 1);
+      const plain = jobs.filter((job) => job.max_attempts !== 1);
+      await call("POST", "/queues/soak/jobs/batch", { jobs: plain });
+      if (failing.length > 0)
+        await call("POST", "/queues/failing/jobs/batch", { jobs: failing.map(({ headers: _, ...job }) => job) });
+    }
+    if (tick % 20 === 0) runs.push(call("POST", "/functions/sequence/runs", { data: { steps: 5 } }));
+    await pause(50);
+  }
+}
+
+const mb = (value) => value.toFixed(1).padStart(7);
+let failure;
+const minuteOf = [];
+try {
+  await call("POST", "/functions/sync", { url: `http://127.0.0.1:${port}/api/rotor` });
+  await call("POST", "/queues", { name: "soak", callback_url: `http://127.0.0.1:${port}/job`, concurrency: 50 });
+  // The app's own answers to a GET-only address: a 401 without a signature it knows. One attempt, then a dead letter.
+  await call("POST", "/queues", {
+    name: "failing",
+    callback_url: "http://127.0.0.1:1/",
+    concurrency: 10,
+    retry: { max_attempts: 1 },
+    retention: { failed: "2m" },
+  });
+  const loading = load().catch((error) => {
+    failure = error;
+  });
+  console.log(`minute  enqueued    kept   open ${TABLES.map((name) => `${name} (MB table+index)`.padStart(28)).join("")}  RSS MB`);
+  for (let minute = 1; minute <= minutes && failure === undefined; minute++) {
+    await pause(60_000);
+    const now = await measure();
+    minuteOf.push(now);
+    console.log(
+      `${String(minute).padStart(6)} ${String(enqueued).padStart(9)} ${String(now.kept).padStart(7)} ${String(now.open).padStart(6)} ${TABLES.map((name) => `${mb(now.sizes[name].table)} +${mb(now.sizes[name].index)}`.padStart(28)).join("")} ${mb(now.rss)}`,
+    );
+  }
+  stopped = true;
+  await loading;
+  await Promise.all(runs);
+} finally {
+  app.disconnect();
+  const gone = new Promise((resolve) => server.once("exit", resolve));
+  server.kill("SIGTERM");
+  await gone;
+  await client.query(`drop schema if exists ${schema} cascade`);
+  await client.end();
+  await postgres?.stop();
+  rmSync(folder, { recursive: true, force: true });
+}
+if (failure !== undefined) throw failure;
+
+// Sizes rise in steps, when a vacuum comes a little later than the last time: the highest of the first half after the
+// warm-up is compared with the highest of the second.
+const after = minuteOf.slice(warmup);
+const [first, second] = [after.slice(0, Math.ceil(after.length / 2)), after.slice(Math.floor(after.length / 2))];
+const total = (now) => Object.values(now.sizes).reduce((sum, { table, index }) => sum + table + index, 0);
+const growth = (of) => Math.max(...second.map(of)) / Math.max(...first.map(of)) - 1;
+const verdicts = [
+  ["disk", growth(total), 0.1],
+  ["jobs kept", growth((now) => now.kept), 0.1],
+  ["memory", growth((now) => now.rss), 0.15],
+];
+const failed = verdicts.filter(([, by, most]) => by > most);
+for (const [name, by, most] of verdicts)
+  console.log(`${name}: ${by >= 0 ? "+" : ""}${(by * 100).toFixed(1)} % after ${warmup} minutes of warm-up (at most +${most * 100} %)`);
+console.log(failed.length === 0 ? "soak: steady" : `soak: GROWS: ${failed.map(([name]) => name).join(", ")}`);
+process.exit(failed.length === 0 ? 0 : 1);
