@@ -101,10 +101,10 @@ test("--json prints what the API answered, in camelCase", async () => {
 
 test("every command has --json", async () => {
   const { out } = await call(["--help"]);
-  const commands = [...out.split("Commands:")[1]!.matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name!);
+  const commands = [...out.split("Commands:")[1]!.matchAll(/^ {2}([\w-]+)/gm)].map(([, name]) => name!);
   for (const name of commands.filter((each) => each !== "help")) {
     const { out: help } = await call([name, "--help"]);
-    const leaves = [...(help.split("Commands:")[1] ?? "").matchAll(/^ {2}(\w+)/gm)].map(([, leaf]) => leaf!);
+    const leaves = [...(help.split("Commands:")[1] ?? "").matchAll(/^ {2}([\w-]+)/gm)].map(([, leaf]) => leaf!);
     const paths = leaves.length === 0 ? [[name]] : leaves.filter((leaf) => leaf !== "help").map((leaf) => [name, leaf]);
     for (const path of paths) expect((await call([...path, "--help"])).out, path.join(" ")).toContain("--json");
   }
@@ -117,6 +117,18 @@ test.each([
   { argv: ["queues", "create", "q", "--concurrency", "five"], hint: "whole number" },
   { argv: ["queues", "create", "q", "--timeout", "30"], hint: "30s" },
   { argv: ["queues", "update", "q"], hint: "Say what to change" },
+  { argv: ["queues", "update", "q", "--rate-limit", "10"], hint: "10/1s" },
+  { argv: ["queues", "update", "q", "--rate-limit", "10/soon"], hint: "30s" },
+  { argv: ["queues", "update", "q", "--rate-key", "payload.a"], hint: "--rate-limit" },
+  { argv: ["queues", "update", "q", "--no-rate-limit", "--rate-key", "payload.a"], hint: "say both" },
+  { argv: ["queues", "update", "q", "--backoff", "quadratic"], hint: "exponential" },
+  { argv: ["queues", "update", "q", "--factor", "0.5"], hint: "1 to 100" },
+  { argv: ["queues", "update", "q", "--retention", "waiting=7d"], hint: "completed=7d" },
+  { argv: ["queues", "update", "q", "--no-breaker", "--breaker-failures", "3"], hint: "either --no-breaker" },
+  { argv: ["jobs", "update", "q", "j"], hint: "Say what to change" },
+  { argv: ["jobs", "update", "q", "j", "--run-at", "soon"], hint: "2026-11-23T20:00:00Z" },
+  { argv: ["jobs", "enqueue", "q", "--on-duplicate", "keep"], hint: "ignore, replace, reject" },
+  { argv: ["concurrency-keys", "set", "k"], hint: "--limit" },
   { argv: ["schedules", "create", "--name", "n", "--cron", "@daily"], hint: "--timezone" },
   { argv: ["schedules", "update", "n"], hint: "Say what to change" },
   { argv: ["schedules", "update", "n", "--overlap", "never"], hint: "allow, skip" },
@@ -126,6 +138,9 @@ test.each([
   { argv: ["send", "n", '{"id":12345678901234567890}'], hint: "write it as a string" },
   { argv: ["dlq", "replay"], hint: "--all" },
   { argv: ["dlq", "replay", "j1", "--queue", "q"], hint: "either ids or a filter" },
+  { argv: ["dlq", "replay", "--all", "--rate", "fast"], hint: "10/s" },
+  { argv: ["dlq", "purge", "--all"], hint: "--yes" },
+  { argv: ["queues", "drain", "q"], hint: "--yes" },
   { argv: ["adopt"], hint: "--release" },
   { argv: ["adopt", "--release", "--cancel-all"], hint: "--release" },
   { argv: ["keys", "create", "--scopes", "read,wirte"], hint: "Choose from read, write" },
@@ -174,7 +189,25 @@ test("a key is asked of the server, where one answers, and printed alone", async
 
 test("dead letters are replayed by filter, or only counted", async () => {
   const argv = ["dlq", "replay", "--queue", "q", "--dry-run"];
-  const { out, body } = await callApi(argv, { replayed: 3 });
+  const { out, body } = await callApi(argv, { replayed: 3, next_cursor: null });
   expect(body).toEqual({ filter: { queue: "q" }, dry_run: true });
   expect(out).toBe("3 jobs would be replayed.");
+});
+
+test("dead letters are replayed at a rate, and by the time they failed", async () => {
+  const argv = ["dlq", "replay", "--after", "2026-11-23", "--rate", "10/s", "--include-rejected"];
+  const { out, body } = await callApi(argv, { replayed: 1, next_cursor: null });
+  expect(body).toEqual({ filter: { after: "2026-11-23T00:00:00.000Z" }, rate: "10/s", include_rejected: true });
+  expect(out).toBe("Replayed 1 job.");
+});
+
+test("dead letters are purged, and a queue drained, only with a yes", async () => {
+  const purge = await callApi(["dlq", "purge", "--all", "--yes"], { purged: 2, kept: 1, next_cursor: null });
+  expect(purge.lines).toEqual(["DELETE /v1/dlq"]);
+  expect(purge.body).toEqual({ filter: {}, confirm: true });
+  expect(purge.out).toContain("Removed 2 jobs.");
+  const drain = await callApi(["queues", "drain", "q", "--yes"], { cancelled: 2, next_cursor: null });
+  expect(drain.lines).toEqual(["POST /v1/queues/q/drain"]);
+  expect(drain.body).toEqual({ confirm: true });
+  expect(drain.out).toBe("Cancelled 2 jobs.");
 });

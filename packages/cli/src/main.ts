@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { wantsColour } from "./colours.js";
 import { addAdopt } from "./commands/adopt.js";
 import { addApprovals } from "./commands/approvals.js";
+import { addConcurrencyKeys } from "./commands/concurrency-keys.js";
 import { addDev } from "./commands/dev.js";
 import { addDeadLetters } from "./commands/dlq.js";
 import { addDoctor } from "./commands/doctor.js";
@@ -23,6 +24,7 @@ import { addSignals } from "./commands/signals.js";
 import { addStart } from "./commands/start.js";
 import { addTail } from "./commands/tail.js";
 import { addWebhooks } from "./commands/webhooks.js";
+import { addWhy } from "./commands/why.js";
 import { addWorkspaces } from "./commands/workspaces.js";
 import { type Context, settingsOf } from "./context.js";
 import { failureOf, UsageError } from "./failure.js";
@@ -35,9 +37,11 @@ const COMMANDS = [
   addDev,
   addStart,
   addTail,
+  addWhy,
   addSend,
   addQueues,
   addJobs,
+  addConcurrencyKeys,
   addDeadLetters,
   addSchedules,
   addFunctions,
@@ -55,7 +59,8 @@ const COMMANDS = [
   addLogin,
 ];
 
-function programOf(context: Context): Command {
+/** The program with all its commands; they are carried out by `run`. */
+export function programOf(context: Context): Command {
   const program = new Command("rotor")
     .description("Background jobs and durable workflows over HTTP, on Postgres.")
     .version(VERSION, "-v, --version")

@@ -14,6 +14,8 @@ const REASONS: readonly JobReason[] = [
   "event",
   "signal",
   "child",
+  "rate_limited",
+  "key_blocked",
   "paused",
   "breaker",
   "unreachable",

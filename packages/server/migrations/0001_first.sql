@@ -126,6 +126,7 @@ create table rotor.keys (
   rate_bucket  bigint,
   rate_counts  int[] not null default '{}',
   created_at   timestamptz not null default rotor.clock(),
+  seen_at      timestamptz not null default rotor.clock(), -- a job had it then, or up to a day later
   unique (workspace_id, kind, queue_id, key)
 );
 
@@ -164,7 +165,7 @@ create index jobs_patient on rotor.jobs (due_at) where state = 'pending_approval
 
 -- Who has a turn of a key; who may ask for one; who waits for it. Jobs without a key have no entry.
 create index jobs_turns on rotor.jobs (key_id)
-  where key_id is not null and (state = 'active' or (state = 'waiting' and keeps_turn and delivery > 0 and blocked_on is null));
+  where key_id is not null and (state = 'active' or (state = 'waiting' and keeps_turn and delivery > 0 and blocked_on is distinct from key_id));
 create index jobs_keyed on rotor.jobs (key_id, due_at) where key_id is not null and state = 'waiting' and blocked_on is null;
 create index jobs_blocked on rotor.jobs (blocked_on, queue_id, due_at) where blocked_on is not null;
 
@@ -388,10 +389,10 @@ create index audit_list on rotor.audit_events (workspace_id, id);
 create table rotor.sweeps (
   what     text not null check (what in ('jobs', 'events', 'audit', 'keys', 'rest')),
   queue_id int not null default 0,       -- of jobs
-  cursor   uuid,                         -- the last row looked at; null: from the start
+  cursor   uuid,                         -- the last row looked at (of keys: the last job); null: from the start
   began_at timestamptz,                  -- of the sweep under way
   next_at  timestamptz not null default '-infinity',
   primary key (what, queue_id)
 );
 
-insert into rotor.sweeps (what) values ('rest'), ('events'), ('audit');
+insert into rotor.sweeps (what) values ('rest'), ('events'), ('audit'), ('keys');

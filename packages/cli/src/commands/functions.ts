@@ -46,6 +46,15 @@ export function addFunctions(program: Command, context: Context): void {
   leaf(functions, "get <id>", "show a function").action(async (id: string, options: JsonOption) => {
     showFields(context, options, await clientOf(context).functions.get(id));
   });
+  leaf(functions, "pause <id>", "begin no further delivery of its runs; those under way end").action(
+    async (id: string, options: JsonOption) => {
+      const one = await clientOf(context).functions.pause(id);
+      show(context, options, one, () => `Paused ${clean(id)}. Go on with: rotor functions resume ${clean(id)}`);
+    },
+  );
+  leaf(functions, "resume <id>", "deliver its runs again").action(async (id: string, options: JsonOption) => {
+    show(context, options, await clientOf(context).functions.resume(id), () => `Resumed ${clean(id)}.`);
+  });
   leaf(functions, "delete <id>", "delete a function that no app serves any more").action(
     async (id: string, options: JsonOption) => {
       await clientOf(context).functions.delete(id);

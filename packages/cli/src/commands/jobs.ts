@@ -1,28 +1,34 @@
 /** `rotor jobs …`: jobs of a callback queue. Failed ones are in `dlq.ts` too. */
 
-import type { Delivery, Duration, Enqueued, Job, JobFilter } from "@rotorsh/sdk";
-import type { Command } from "commander";
-import { delay, duration, readJson, several, wholeNumber } from "../arguments.js";
+import type { Delivery, Enqueued, Job, JobFilter } from "@rotorsh/sdk";
+import { type Command, Option } from "commander";
+import { readJson } from "../arguments.js";
 import { group, type JsonOption, leaf, listLeaf, type PageOptions, show, showPage } from "../command.js";
 import { type Context, clientOf } from "../context.js";
+import { UsageError } from "../failure.js";
 import { clean, fields, table } from "../output.js";
 import { stateOption } from "../states.js";
+import { type JobFlags, jobOptionsOf, withJobFlags } from "./job-flags.js";
 
-type EnqueueFlags = JsonOption & {
-  readonly id?: string;
-  readonly delay?: Duration | number;
-  readonly priority?: number;
-  readonly tag?: readonly string[];
-  readonly retryAttempts?: number;
-  readonly timeout?: Duration;
-};
+type EnqueueFlags = JsonOption &
+  JobFlags & {
+    readonly id?: string;
+    readonly concurrencyKey?: string;
+    readonly onDuplicate?: "ignore" | "replace" | "reject";
+  };
+
+/** `concurrencyKey: false`: none any more. */
+type UpdateFlags = JsonOption & JobFlags & { readonly payload?: string; readonly concurrencyKey?: string | false };
 
 type ListFlags = PageOptions & Pick<JobFilter, "state" | "tag">;
 
-const enqueuedLine = ({ id, queue, state, duplicate }: Enqueued): string =>
-  duplicate
+function enqueuedLine({ id, queue, state, duplicate, replaced }: Enqueued): string {
+  const look = `Look at it: rotor jobs get ${clean(queue)} ${clean(id)}`;
+  if (replaced) return `Replaced ${clean(id)} (${clean(state)}). ${look}`;
+  return duplicate
     ? `${clean(id)} was there already (${clean(state)}); nothing was enqueued.`
-    : `Enqueued ${clean(id)} (${clean(state)}). Look at it: rotor jobs get ${clean(queue)} ${clean(id)}`;
+    : `Enqueued ${clean(id)} (${clean(state)}). ${look}`;
+}
 
 function jobLines({ deliveries = [], ...job }: Job): string {
   const log = table(deliveries, [
@@ -61,30 +67,48 @@ export function callLines({ delivery, status, request, response, timing = {} }: 
 }
 
 function addEnqueue(jobs: Command, context: Context): void {
-  leaf(jobs, "enqueue <queue> [data]", "enqueue a job; DATA is its payload, as JSON")
+  withJobFlags(leaf(jobs, "enqueue <queue> [data]", "enqueue a job; DATA is its payload, as JSON"))
     .option("--id <id>", "of two jobs with one id in a queue, the second does nothing")
-    .option("--delay <duration>", 'before the first delivery, such as "30s"', delay)
-    .option("--priority <n>", "seconds of head start before other due jobs", wholeNumber(-100, 100))
-    .option("--tag <tag>", "may be repeated", several)
-    .option("--retry-attempts <n>", "attempts in all, in place of the queue's", wholeNumber(1, 1_000))
-    .option("--timeout <duration>", "of one delivery, in place of the queue's", duration)
+    .option("--concurrency-key <key>", "one active job a key at a time, over all queues; or what its limit says")
+    .addOption(
+      new Option(
+        "--on-duplicate <what>",
+        "when a job of this --id exists: leave it, take its place while it waits, or fail",
+      ).choices(["ignore", "replace", "reject"]),
+    )
     .action(async (queue: string, data: string | undefined, flags: EnqueueFlags) => {
       const job = {
         payload: await readJson(context, "DATA", data),
+        ...jobOptionsOf(flags),
         ...(flags.id !== undefined && { jobId: flags.id }),
-        ...(flags.delay !== undefined && { delay: flags.delay }),
-        ...(flags.priority !== undefined && { priority: flags.priority }),
-        ...(flags.tag !== undefined && { tags: flags.tag }),
-        ...(flags.retryAttempts !== undefined && { maxAttempts: flags.retryAttempts }),
-        ...(flags.timeout !== undefined && { timeout: flags.timeout }),
+        ...(flags.concurrencyKey !== undefined && { concurrencyKey: flags.concurrencyKey }),
+        ...(flags.onDuplicate !== undefined && { onDuplicate: flags.onDuplicate }),
       };
       show(context, flags, await clientOf(context).jobs.enqueue(queue, job), enqueuedLine);
+    });
+}
+
+function addUpdate(jobs: Command, context: Context): void {
+  withJobFlags(leaf(jobs, "update <queue> <id>", "change what is given of a job that waits"))
+    .option("--payload <json>", "in place of what it has; - reads it from standard input")
+    .option("--concurrency-key <key>", "the key whose jobs it takes turns with")
+    .option("--no-concurrency-key", "no concurrency key any more")
+    .action(async (queue: string, id: string, flags: UpdateFlags) => {
+      const { payload, concurrencyKey } = flags;
+      const changes = {
+        ...(payload !== undefined && { payload: await readJson(context, "--payload", payload) }),
+        ...jobOptionsOf(flags),
+        ...(concurrencyKey !== undefined && { concurrencyKey: concurrencyKey === false ? null : concurrencyKey }),
+      };
+      if (Object.keys(changes).length === 0) throw new UsageError("Say what to change, such as --delay 0s.");
+      show(context, flags, await clientOf(context).jobs.update(queue, id, changes), (job) => jobLines(job));
     });
 }
 
 export function addJobs(program: Command, context: Context): void {
   const jobs = group(program, "jobs", "jobs of a queue");
   addEnqueue(jobs, context);
+  addUpdate(jobs, context);
 
   listLeaf(jobs, "list <queue>", "list the jobs of a queue, the newest first")
     .addOption(stateOption())

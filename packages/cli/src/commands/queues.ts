@@ -1,49 +1,22 @@
 /** `rotor queues …`: queues made, changed, paused. Their jobs are in `jobs.ts`. */
 
-import type { Duration, Queue, QueueOptions } from "@rotorsh/sdk";
+import type { Queue } from "@rotorsh/sdk";
 import type { Command } from "commander";
-import { duration, headerPair, wholeNumber } from "../arguments.js";
 import { group, type JsonOption, leaf, listLeaf, type PageOptions, show, showFields, showPage } from "../command.js";
 import { type Context, clientOf } from "../context.js";
 import { UsageError } from "../failure.js";
 import { clean } from "../output.js";
-
-type Flags = JsonOption & {
-  readonly url?: string;
-  readonly concurrency?: number;
-  readonly retryAttempts?: number;
-  readonly timeout?: Duration;
-  readonly header?: Readonly<Record<string, string>>;
-  readonly approvalRequired?: boolean;
-};
-
-const withFlags = (command: Command): Command =>
-  command
-    .option("--url <url>", "where its jobs are posted; without one they wait")
-    .option("--concurrency <n>", "deliveries at one time", wholeNumber(1, 100_000))
-    .option("--retry-attempts <n>", "attempts in all, the first included", wholeNumber(1, 1_000))
-    .option("--timeout <duration>", 'of one delivery, such as "30s"', duration)
-    .option("--header <name: value>", "sent with each delivery; may be repeated", headerPair)
-    .option("--approval-required", "each job waits for a person's yes");
-
-const optionsOf = (flags: Flags): QueueOptions => ({
-  ...(flags.url !== undefined && { callbackUrl: flags.url }),
-  ...(flags.concurrency !== undefined && { concurrency: flags.concurrency }),
-  ...(flags.retryAttempts !== undefined && { retry: { maxAttempts: flags.retryAttempts } }),
-  ...(flags.timeout !== undefined && { timeout: flags.timeout }),
-  ...(flags.header !== undefined && { headers: flags.header }),
-  ...(flags.approvalRequired !== undefined && { approvalRequired: flags.approvalRequired }),
-});
+import { type QueueFlags, queueOptionsOf, withQueueFlags } from "./queue-flags.js";
 
 export function addQueues(program: Command, context: Context): void {
   const queues = group(program, "queues", "queues that post jobs to a URL");
 
-  withFlags(leaf(queues, "create <name>", "make a queue")).action(async (name: string, flags: Flags) => {
-    showFields(context, flags, await clientOf(context).queues.create(name, optionsOf(flags)));
+  withQueueFlags(leaf(queues, "create <name>", "make a queue")).action(async (name: string, flags: QueueFlags) => {
+    showFields(context, flags, await clientOf(context).queues.create(name, queueOptionsOf(flags)));
   });
-  withFlags(leaf(queues, "update <name>", "change what is given of a queue")).action(
-    async (name: string, flags: Flags) => {
-      const options = optionsOf(flags);
+  withQueueFlags(leaf(queues, "update <name>", "change what is given of a queue")).action(
+    async (name: string, flags: QueueFlags) => {
+      const options = queueOptionsOf(flags);
       if (Object.keys(options).length === 0) throw new UsageError("Say what to change, such as --concurrency 5.");
       showFields(context, flags, await clientOf(context).queues.update(name, options));
     },

@@ -23,22 +23,33 @@ export type CallOptions = {
   readonly input?: string;
 };
 
+/** A context on folders of its own, that prints nowhere and reads nothing. */
+export function callContext(home?: string): Context {
+  const folder = temporaryFolder();
+  return {
+    env: {},
+    home: home ?? folder,
+    cwd: folder,
+    out: () => undefined,
+    err: () => undefined,
+    readInput: async () => "",
+    readSecret: async () => "",
+    isColoured: false,
+    exitWith: () => undefined,
+  };
+}
+
 /** Calls one command in this process. */
 export async function call(argv: readonly string[], { env = {}, home, input = "" }: CallOptions = {}): Promise<Called> {
   const out: string[] = [];
   const err: string[] = [];
-  const folder = temporaryFolder();
-  const context: Context = {
+  const code = await run(argv, {
+    ...callContext(home),
     env,
-    home: home ?? folder,
-    cwd: folder,
     out: (text) => out.push(text),
     err: (text) => err.push(text),
     readInput: async () => input,
     readSecret: async () => input,
-    isColoured: false,
-    exitWith: () => undefined,
-  };
-  const code = await run(argv, context);
+  });
   return { code, out: out.join("\n"), err: err.join("\n") };
 }

@@ -15,6 +15,7 @@ test("every call has the route that the API documents", async () => {
   await rotor.queues.delete("q");
   await rotor.queues.pause("q");
   await rotor.queues.resume("q");
+  await rotor.queues.drain("q", { confirm: true });
   await rotor.jobs.enqueueBatch("q", [{ payload: 1 }, {}]);
   await rotor.jobs.get("q", "j");
   await rotor.jobs.list("q", { state: "failed", tag: "t" }).page("c1");
@@ -27,6 +28,7 @@ test("every call has the route that the API documents", async () => {
   await rotor.concurrencyKeys.set("k", { limit: 2 });
   await rotor.dlq.list({ queue: "q", after: new Date(0) }).page();
   await rotor.dlq.replay({ filter: { queue: "q" }, dryRun: true });
+  await rotor.dlq.purge({ filter: { queue: "q" } });
   await rotor.schedules.create("s", schedule);
   await rotor.schedules.put("s", schedule);
   await rotor.schedules.update("s", { overlap: "skip", catchUp: "none" });
@@ -87,6 +89,7 @@ test("every call has the route that the API documents", async () => {
     "DELETE /v1/queues/q",
     "POST /v1/queues/q/pause",
     "POST /v1/queues/q/resume",
+    "POST /v1/queues/q/drain",
     "POST /v1/queues/q/jobs/batch",
     "GET /v1/queues/q/jobs/j",
     "GET /v1/queues/q/jobs?state=failed&tag=t&cursor=c1",
@@ -99,6 +102,7 @@ test("every call has the route that the API documents", async () => {
     "PUT /v1/concurrency-keys/k",
     "GET /v1/dlq?queue=q&after=1970-01-01T00%3A00%3A00.000Z",
     "POST /v1/dlq/replay",
+    "DELETE /v1/dlq",
     "POST /v1/schedules",
     "PUT /v1/schedules/s",
     "PATCH /v1/schedules/s",

@@ -14,7 +14,7 @@ const ALL = process.env.ROTOR_CRON_CHECK === "all";
 const FROM = Date.UTC(2000, 0, 1);
 const TO = Date.UTC(2028, 0, 1);
 const YEAR_MS = 365 * 86_400_000;
-const SAMPLED_ZONES = 60;
+const SAMPLED_ZONES = 40;
 const SAMPLED_EXPRESSIONS = 8;
 
 /** A small generator (mulberry32): a number from 0 to 1. */
@@ -46,13 +46,16 @@ test.runIf(!ALL)(`a sample of ticks around changes is what the reference says (s
     for (let count = 0; count < SAMPLED_EXPRESSIONS; count++)
       expect(difference(walked, pick(EXPRESSIONS), (ticks) => (compared += ticks))).toBeUndefined();
   }
-  expect(compared).toBeGreaterThan(1_000);
+  expect(compared).toBeGreaterThan(500);
 });
 
-test(`a leap year without changes is what the reference says, too (seed ${SEED})`, () => {
+test(`the calendar of a leap year is what the reference says, too (seed ${SEED})`, () => {
   const roll = dice(SEED + 1);
-  const minutes = walk("UTC", Date.UTC(2027, 11, 31), Date.UTC(2029, 0, 1));
-  const from = Date.UTC(2028, 0, 1);
+  const [begin, end] = ALL
+    ? [Date.UTC(2027, 11, 31), Date.UTC(2029, 0, 1)]
+    : [Date.UTC(2028, 1, 20), Date.UTC(2028, 3, 5)];
+  const minutes = walk("UTC", begin, end);
+  const from = begin + 86_400_000;
   for (const expression of EXPRESSIONS.filter(() => ALL || roll() < 0.1)) {
     const rule = readRule(expression, "UTC");
     let after = from - 1;

@@ -135,7 +135,7 @@ describe("a schedule", () => {
     ["0 9 l * fri#2", "UTC", undefined],
     ["* * * *", "UTC", "4 fields"],
     ["5/15 * * * *", "UTC", "*/step"],
-    ["2026-01-01T00:00:00", "UTC", "1 fields"],
+    ["2026-01-01T00:00:00", "UTC", "1 field."],
     ["* * * * * * *", "UTC", "7 fields"],
     ["61 * * * *", "UTC", "61"],
     ["", "UTC", "fields"],

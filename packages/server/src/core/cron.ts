@@ -48,7 +48,8 @@ export const checkSchedule = (cron: string, timezone: string): string | undefine
 export function readRule(cron: string, timezone: string): Rule {
   const text = cron.trim();
   const fields = text === "" ? 0 : text.split(/\s+/).length;
-  if (!text.startsWith("@") && fields !== 5 && fields !== 6) throw new Error(`it has ${fields} fields`);
+  if (!text.startsWith("@") && fields !== 5 && fields !== 6)
+    throw new Error(`it has ${fields} field${fields === 1 ? "" : "s"}`);
   const calendar = new Cron(text, { utcOffset: 0, mode: "5-or-6-parts", paused: true });
   const everyHour = new CronPattern(text, undefined, { mode: "5-or-6-parts" }).hour.every((hour) => hour === 1);
   /** The next wall time of the expression after this one. */

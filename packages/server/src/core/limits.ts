@@ -93,6 +93,8 @@ export const limits = {
   },
   /** Revoked and expired API keys are shown for this long. */
   endedKeyMs: 30 * day,
+  /** A key that no job has had for this long is forgotten, but for one with a limit of its own. */
+  unusedKeyMs: 7 * day,
   /** Rows that one step of the pruner looks at, and may delete, in one transaction: some ten milliseconds. */
   pruned: 500,
   /** Failed jobs that one statement looks at for a filter: some tens of milliseconds. */

@@ -26,7 +26,11 @@ export type RateRoom = {
 /** Looks at a limit at an instant, in milliseconds of the database's clock. A clock that went back changes nothing. */
 export function roomAt({ limit, periodMs }: RateLimit, state: RateCounts, atMs: number): RateRoom {
   const partMs = periodMs / RATE_PARTS;
-  const bucket = Math.max(Math.floor(atMs / partMs), state.bucket ?? Number.NEGATIVE_INFINITY);
+  const part = Math.floor(atMs / partMs);
+  // Ahead by more than a period: its parts are those of a shorter one, which the limit had before. All of it counts as begun now.
+  if (state.bucket !== null && state.bucket > part + RATE_PARTS)
+    return roomAt({ limit, periodMs }, { bucket: part, counts: [state.counts.reduce((sum, count) => sum + count, 0)] }, atMs);
+  const bucket = Math.max(part, state.bucket ?? Number.NEGATIVE_INFINITY);
   const passed = state.bucket === null ? Number.POSITIVE_INFINITY : bucket - state.bucket;
   const kept = passed > RATE_PARTS ? [] : [...state.counts, ...new Array<number>(passed).fill(0)];
   // One more part than the period has: the oldest is partly within it.

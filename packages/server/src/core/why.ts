@@ -86,6 +86,10 @@ const nothing = { unblock: [], blockedBy: [], nearMisses: [] } as const;
 /** A text as one word of a shell. */
 const word = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
+/** Names as the operands that end a command; one that begins as a flag does is told from one. */
+const operands = (...texts: readonly string[]): string =>
+  [...(texts.some((text) => text.startsWith("-")) ? ["--"] : []), ...texts.map(word)].join(" ");
+
 /** Explains one job. */
 export function explain(job: WhyJob, facts: WhyFacts): Explanation {
   const { until } = job;
@@ -124,8 +128,15 @@ export function explain(job: WhyJob, facts: WhyFacts): Explanation {
         ...base,
         since: job.createdAt,
         until: null,
-        sentence: `The queue ${job.queue} has no callback_url: there is nowhere to send it.`,
-        unblock: [`rotor queues update ${name} --callback-url <url>`],
+        ...(job.kind === "function"
+          ? {
+              sentence: `No app serves the function ${job.queue} any more: there is nowhere to send it.`,
+              unblock: ["rotor functions sync <url>"],
+            }
+          : {
+              sentence: `The queue ${job.queue} has no callback_url: there is nowhere to send it.`,
+              unblock: [`rotor queues update ${name} --callback-url <url>`],
+            }),
       };
     case "paused":
       return {
@@ -146,13 +157,18 @@ export function explain(job: WhyJob, facts: WhyFacts): Explanation {
         ...base,
         since: facts.unreachableSince,
         sentence: `The app ${facts.app} at ${facts.appUrl} cannot be reached since ${facts.unreachableSince?.toISOString() ?? "a moment ago"}${last === undefined ? "" : ` (${last})`}; it is tried again${inTime(until)}. This costs the run no attempt.`,
-        unblock: [`rotor functions sync ${word(facts.appUrl ?? "<url>")}`],
+        unblock: [`rotor functions sync ${facts.appUrl === null ? "<url>" : word(facts.appUrl)}`],
       };
     case "rate_limited":
       return {
         ...base,
         sentence: `The rate limit of ${job.queue}, ${facts.rateLimit} in ${span(facts.ratePeriodMs ?? 0, "")}${facts.keyName === null ? "" : ` for each ${facts.rateKey}, here ${facts.keyName}`}, is used up; it goes on${inTime(until)}.`,
-        unblock: [`rotor queues update ${name} --rate-limit <limit>/<period>`],
+        unblock:
+          job.kind === "function"
+            ? []
+            : [
+                `rotor queues update ${name} --rate-limit <limit>/<period>${facts.rateKey === null ? "" : ` --rate-key ${word(facts.rateKey)}`}`,
+              ],
       };
     case "key_blocked":
       return {
@@ -161,7 +177,7 @@ export function explain(job: WhyJob, facts: WhyFacts): Explanation {
         sentence: `Of its concurrency key ${facts.keyName} ${facts.keyLimit === 1 ? "one job" : `${facts.keyLimit} jobs`} may be active at a time, and ${who(facts.holders)}.`,
         blockedBy: facts.holders,
         unblock: [
-          `rotor concurrency-keys set ${word(facts.keyName ?? "")} --limit <n>`,
+          `rotor concurrency-keys set --limit <n> ${operands(facts.keyName ?? "")}`,
           ...facts.holders.slice(0, 1).map((holder) => `rotor jobs cancel ${word(holder.queue)} ${holder.id}`),
         ],
       };
@@ -192,7 +208,7 @@ export function explain(job: WhyJob, facts: WhyFacts): Explanation {
         ...base,
         since: facts.askedAt,
         sentence: `It waits in ${facts.stepKey} for the event ${facts.wait?.event}${condition === undefined ? "" : ` where ${condition}`}; without it, it goes on${inTime(until)}.${missed.length === 0 ? "" : ` ${missed.length} of the last events of that name did not match.`}`,
-        unblock: [`rotor send ${word(facts.wait?.event ?? "")} '{…}'`],
+        unblock: [`rotor send ${operands(facts.wait?.event ?? "")} '{…}'`],
         nearMisses: missed,
       };
     }
@@ -201,7 +217,7 @@ export function explain(job: WhyJob, facts: WhyFacts): Explanation {
         ...base,
         since: facts.askedAt,
         sentence: `It waits in ${facts.stepKey} for the signal ${facts.wait?.signal}; without it, the step fails${inTime(until)}.`,
-        unblock: [`rotor signals complete ${word(facts.wait?.signal ?? "")}`],
+        unblock: [`rotor signals complete ${operands(facts.wait?.signal ?? "")}`],
       };
     case "child":
       return {

@@ -31,11 +31,9 @@ export const bulk = {
   ids: z.array(z.string().refine(isId, "it is not the id of a job")).min(1).max(1_000).optional(),
   queue: filterText.optional().openapi({ description: "All of one queue or function." }),
   filter: z.strictObject(givenFilter).optional(),
-  before: instant
-    .optional()
-    .openapi({
-      description: "Only what failed before this time; default: now. Ask again with the `before` of the answer.",
-    }),
+  before: instant.optional().openapi({
+    description: "Only what failed before this time; default: now. Ask again with the `before` of the answer.",
+  }),
   dry_run: z.boolean().optional().openapi({ description: "Only tell how many there are." }),
   cursor: z.string().max(400).optional().openapi({ description: "The `next_cursor` of the answer before." }),
 };

@@ -21,12 +21,9 @@ const DEFAULT_LIMIT = 50;
 const replayBody = z
   .strictObject({
     ...bulk,
-    include_rejected: z
-      .boolean()
-      .optional()
-      .openapi({
-        description: "Also what a person turned down, or nobody approved in time: it asks for approval again.",
-      }),
+    include_rejected: z.boolean().optional().openapi({
+      description: "Also what a person turned down, or nobody approved in time: it asks for approval again.",
+    }),
     rate: z
       .string()
       .refine((text) => paceMs(text) !== undefined, PACE_HINT)
@@ -126,6 +123,7 @@ export function deadLetters(api: Api): void {
     {
       method: "post",
       path: "/v1/dlq/replay",
+      audit: "dlq.replay",
       summary: "Make failed jobs wait again; those that wait already, or failed after this was asked, are left alone",
       tag,
       body: replayBody,
@@ -170,6 +168,7 @@ export function deadLetters(api: Api): void {
     {
       method: "delete",
       path: "/v1/dlq",
+      audit: "dlq.purge",
       summary: "Remove failed jobs for good",
       tag,
       body: purgeBody,

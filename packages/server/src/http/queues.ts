@@ -191,6 +191,7 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
     {
       method: "post",
       path: "/v1/queues/{name}/drain",
+      audit: "queue.drain",
       summary: "Cancel what waits in a queue; what is being delivered goes on",
       tag,
       params,

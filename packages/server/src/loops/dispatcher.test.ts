@@ -91,6 +91,7 @@ async function bench(on: Db = db, settleOn: Db = on): Promise<Bench> {
     settler: batchWriter<Settlement, Settled>((items) => settle(settleOn, items), { size: 100 }),
     held: () => false,
     random: () => 0,
+    onBlocked: () => undefined,
     onSettled: (_, result) => settled.push(result),
     onError: (error) => errors.push(error),
     carry: (job, _, signal) =>

@@ -27,10 +27,14 @@ const workspaces = sql(
   `select id, workspace_id as workspace from rotor.queues where id = any($1::int[])`,
 );
 
-/** Jobs that are due and may be blocked; one that is delayed asks for its turn when it is due. */
-const dueNow = sql(
-  "keys.due-now",
-  "select id from rotor.jobs where id = any($1::uuid[]) and state = 'waiting' and due_at <= rotor.clock()",
+/**
+ * Jobs that are due and may be blocked; one that is delayed asks for its turn when it is due. But one of a strict order
+ * that has begun would have a turn by that alone, so it asks for it at once.
+ */
+const asking = sql(
+  "keys.asking",
+  `select id, due_at <= rotor.clock() as due from rotor.jobs
+    where id = any($1::uuid[]) and state = 'waiting' and (due_at <= rotor.clock() or (keeps_turn and delivery > 0))`,
 );
 
 const bind = sql(
@@ -46,12 +50,12 @@ export async function bindKeys(t: Queryable, jobs: readonly Keyed[]): Promise<Re
   if (jobs.length === 0) return late;
   const queueIds = [...new Set(jobs.map(({ job }) => job.queueId))];
   void t.query(markQueues, [queueIds]);
-  const [queues, due] = await Promise.all([
+  const [queues, asked] = await Promise.all([
     t.query<{ id: number; workspace: string }>(workspaces, [queueIds]),
-    t.query<{ id: string }>(dueNow, [jobs.map((each) => each.id)]),
+    t.query<{ id: string; due: boolean }>(asking, [jobs.map((each) => each.id)]),
   ]);
   const workspaceOf = new Map(queues.map((queue) => [queue.id, queue.workspace]));
-  const dueIds = new Set(due.map((row) => row.id));
+  const asks = new Map(asked.map((row) => [row.id, row.due]));
   const named = jobs.map(({ id, job, rateKey }) => {
     const workspace = workspaceOf.get(job.queueId)!;
     const value = rateKey === null ? undefined : rateKeyOf(rateKey, job);
@@ -71,8 +75,8 @@ export async function bindKeys(t: Queryable, jobs: readonly Keyed[]): Promise<Re
     const keyId = turn === undefined ? null : ids.get(nameOf(turn))!;
     const rateKeyId = rate === undefined ? null : ids.get(nameOf(rate))!;
     let blockedOn: number | null = null;
-    if (dueIds.has(id)) {
-      for (const key of [keyId, rateKeyId]) {
+    if (asks.has(id)) {
+      for (const key of asks.get(id) ? [keyId, rateKeyId] : [keyId]) {
         if (key === null || blockedOn !== null) continue;
         const room = left.get(key)!;
         if (room <= 0) blockedOn = key;

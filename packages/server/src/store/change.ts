@@ -32,7 +32,7 @@ const change = sql(
             timeout_ms = case when item.whole then item.timeout_ms else coalesce(item.timeout_ms, job.timeout_ms) end
        from item, clock
       where job.id = item.id and job.state in ('waiting', 'pending_approval') and job.held_at is null
-     returning job.id, job.state, job.queue_id, job.key_id
+     returning job.id, job.state, job.queue_id, job.key_id, job.keeps_turn
    ),
    kept as (
      update rotor.payloads payload
@@ -45,7 +45,7 @@ const change = sql(
       where payload.job_id = item.id and moved.id = item.id
      returning payload.job_id, payload.body, payload.content_type
    )
-   select moved.id, moved.state, moved.queue_id as "queueId", moved.key_id as "keyId", queue.rate_key as "rateKey", key.key as "concurrencyKey",
+   select moved.id, moved.state, moved.queue_id as "queueId", moved.key_id as "keyId", moved.keeps_turn as "keepsTurn", queue.rate_key as "rateKey", key.key as "concurrencyKey",
           kept.body, kept.content_type as "contentType"
      from moved join kept on kept.job_id = moved.id join rotor.queues queue on queue.id = moved.queue_id
      left join rotor.keys key on key.id = moved.key_id`,
@@ -63,6 +63,7 @@ type Changed = {
   readonly state: State;
   readonly queueId: number;
   readonly keyId: number | null;
+  readonly keepsTurn: boolean;
   readonly rateKey: string | null;
   readonly concurrencyKey: string | null;
   readonly body: Buffer;
@@ -138,7 +139,7 @@ export async function changeJob(db: Db, id: string, to: Changes): Promise<boolea
     if (row === undefined) return false;
     const key = to.concurrencyKey === undefined ? (row.concurrencyKey ?? undefined) : (to.concurrencyKey ?? undefined);
     if (to.concurrencyKey !== undefined || (row.rateKey !== null && to.body !== undefined)) {
-      void t.query(unbind, [[id], [strict({ ...to, concurrencyKey: key })]]);
+      void t.query(unbind, [[id], [to.concurrencyKey === undefined ? row.keepsTurn : strict(to)]]);
       const job = { queueId: row.queueId, concurrencyKey: key, body: row.body, contentType: row.contentType };
       if (key !== undefined || row.rateKey !== null) await bindKeys(t, [{ id, job, rateKey: row.rateKey }]);
       await grantTurns(t, [row]);

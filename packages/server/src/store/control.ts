@@ -38,7 +38,9 @@ async function lockFamily(t: Queryable, jobIds: readonly string[]): Promise<void
 const approveAll = sql(
   "control.approve",
   `update rotor.jobs job
-      set state = 'waiting', due_at = greatest(rotor.clock(), payload.run_at)
+      set state = 'waiting', due_at = greatest(rotor.clock(), payload.run_at),
+          -- Refused once and asked again: what is strict has no turn for that, it asks for one like everybody.
+          blocked_on = case when job.keeps_turn and job.delivery > 0 then job.key_id end
      from rotor.payloads payload
     where job.id = any($1::uuid[]) and job.state = 'pending_approval' and payload.job_id = job.id
    ${returning}`,
@@ -48,9 +50,14 @@ const approveAll = sql(
 export async function approve(db: Db, jobIds: readonly string[], reason: string | null = null): Promise<string[]> {
   return db.transact(async (t) => {
     await lockFamily(t, jobIds);
-    const moved = (await t.query<Moved>(approveAll, [[...jobIds]])).map((job) => job.jobId);
-    await noteApproved(t, moved, reason);
-    return moved;
+    const moved = await t.query<Moved>(approveAll, [[...jobIds]]);
+    const ids = moved.map((job) => job.jobId);
+    await noteApproved(t, ids, reason);
+    await grantTurns(
+      t,
+      moved.filter((job) => job.delivery > 0),
+    );
+    return ids;
   });
 }
 

@@ -23,6 +23,7 @@ const closeKeys = sql(
 );
 const closeSchedules = sql("leaving.schedules", "delete from rotor.schedules where workspace_id = $1");
 const closeTriggers = sql("leaving.triggers", "delete from rotor.triggers where workspace_id = $1");
+const closeWebhooks = sql("leaving.webhooks", "delete from rotor.webhooks where workspace_id = $1");
 const closeQueues = sql(
   "leaving.queues",
   "update rotor.queues set paused_at = coalesce(paused_at, rotor.clock()) where workspace_id = $1",
@@ -77,6 +78,7 @@ export async function closeWorkspace(db: Db, workspace: string): Promise<void> {
     await t.query(closeKeys, [workspace]);
     await t.query(closeSchedules, [workspace]);
     await t.query(closeTriggers, [workspace]);
+    await t.query(closeWebhooks, [workspace]);
     await t.query(closeQueues, [workspace]);
   });
 }

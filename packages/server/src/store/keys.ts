@@ -8,8 +8,11 @@
 import { type RateCounts, type RateLimit, roomAt } from "../core/rate.js";
 import { type Db, type Queryable, sql } from "./db.js";
 
-/** Has a turn: is active or, of a strict key, has begun and is between two attempts. As in the index `jobs_turns`. */
-export const HAS_TURN = `job.key_id is not null and (job.state = 'active' or (job.state = 'waiting' and job.keeps_turn and job.delivery > 0 and job.blocked_on is null))`;
+/**
+ * Has a turn: is active or, of a strict key, has begun and is between two attempts; also while it waits for a rate limit.
+ * As in the index `jobs_turns`.
+ */
+export const HAS_TURN = `job.key_id is not null and (job.state = 'active' or (job.state = 'waiting' and job.keeps_turn and job.delivery > 0 and job.blocked_on is distinct from job.key_id))`;
 
 const lockAll = sql("keys.lock", "select id from rotor.keys where id = any($1::int[]) order by id for no key update");
 
@@ -158,6 +161,12 @@ const lockNamed = sql(
     order by key.id for no key update of key`,
 );
 
+/** Noted once a day, so that keys which nobody uses any more can be told. */
+const see = sql(
+  "keys.see",
+  "update rotor.keys set seen_at = rotor.clock() where id = any($1::int[]) and seen_at < rotor.clock() - interval '1 day'",
+);
+
 /** Locks keys by their names; those that are missing are made. */
 export async function lockNamedKeys(t: Queryable, names: readonly KeyName[]): Promise<LockedKey[]> {
   const values = [
@@ -166,8 +175,15 @@ export async function lockNamedKeys(t: Queryable, names: readonly KeyName[]): Pr
     names.map((name) => name.queueId),
     names.map((name) => name.key),
   ];
-  void t.query(make, values);
-  return t.query<LockedKey>(lockNamed, values);
+  const wanted = new Set(names.map((name) => JSON.stringify([name.workspace, name.kind, name.queueId, name.key])));
+  for (;;) {
+    void t.query(make, values);
+    const locked = await t.query<LockedKey>(lockNamed, values);
+    // One that nobody had used for days may have been removed between the two: then it is made again.
+    if (locked.length < wanted.size) continue;
+    void t.query(see, [locked.map((key) => key.id)]);
+    return locked;
+  }
 }
 
 /** Of locked keys: turns that are free, and what waits for them. */

@@ -9,6 +9,7 @@ import { firstIdAt } from "../core/ids.js";
 import { limits } from "../core/limits.js";
 import { type Retention, type SystemRetention, sweepEveryMs, termsOf } from "../core/retention.js";
 import { type Db, type Queryable, sql } from "./db.js";
+import { pruneKeys } from "./prune-keys.js";
 import { pruneAudit, pruneEvents, pruneRest } from "./prune-rest.js";
 import { endSweep, goOnBehind, type Sweep, takeSweep } from "./sweeps.js";
 
@@ -121,6 +122,8 @@ export async function prune(db: Db, system: SystemRetention): Promise<number | u
         return pruneEvents(t, sweep, system.eventsMs);
       case "audit":
         return pruneAudit(t, sweep, system.auditMs);
+      case "keys":
+        return pruneKeys(t, sweep);
       case "rest":
         return pruneRest(t, sweep);
     }

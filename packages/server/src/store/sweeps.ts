@@ -5,20 +5,23 @@
 import { type Queryable, sql } from "./db.js";
 
 export type Sweep = {
-  readonly what: "jobs" | "events" | "audit" | "rest";
+  readonly what: "jobs" | "events" | "audit" | "keys" | "rest";
   /** Of jobs; else 0. */
   readonly queueId: number;
   /** The last row that was looked at; null: from the start. */
   readonly cursor: string | null;
   /** The database's clock, in ms. */
   readonly nowMs: number;
+  /** When the sweep under way began, likewise; before its first step: now. */
+  readonly beganMs: number;
 };
 
-/** The sweep that has waited longest, of those that are due and in nobody's hands. */
+/** The sweep that has waited longest, of those that are due and in nobody's hands. A later version may have further ones. */
 const take = sql(
   "sweeps.take",
-  `select what, queue_id as "queueId", cursor, (extract(epoch from rotor.clock()) * 1000)::float8 as "nowMs"
-     from rotor.sweeps where next_at <= rotor.clock() order by next_at limit 1 for update skip locked`,
+  `select what, queue_id as "queueId", cursor, (extract(epoch from rotor.clock()) * 1000)::float8 as "nowMs",
+          (extract(epoch from coalesce(began_at, rotor.clock())) * 1000)::float8 as "beganMs"
+     from rotor.sweeps where what in ('jobs', 'events', 'audit', 'keys', 'rest') and next_at <= rotor.clock() order by next_at limit 1 for update skip locked`,
 );
 
 export const takeSweep = async (t: Queryable): Promise<Sweep | undefined> => (await t.query<Sweep>(take))[0];

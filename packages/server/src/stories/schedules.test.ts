@@ -1,6 +1,9 @@
 /** Schedules against a real endpoint, by a whole server; the clock is put on rather than waited for. */
+
 import type { IncomingHttpHeaders, RequestListener } from "node:http";
+import { createFunction } from "@rotorsh/sdk";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { faultyApp } from "../testing-kit/faulty-app.js";
 import { eventually, type TestServer, testServer } from "../testing-kit/server.js";
 
 const HOUR_MS = 3_600_000;
@@ -87,4 +90,20 @@ test("after an outage each missed tick is made where all are asked for, and one 
   expect(new Date(last!.headers["x-rotor-scheduled-at"] as string).toISOString()).toBe(before.nextFires[2]);
   expect(await rotor.schedules.get("last")).toMatchObject({ missed: { count: 2, lastAt: before.nextFires[1] } });
   for (const name of ["all", "last"]) await rotor.schedules.delete(name);
+});
+
+test("a schedule starts a function's run, whose event says when", async () => {
+  const { rotor } = server;
+  const events: unknown[] = [];
+  const fn = createFunction({ id: "ticked" }, async ({ event }) => {
+    events.push(event);
+    return event.data.report;
+  });
+  await faultyApp(server, "ticking", [fn]);
+  const options = { function: "ticked", cron: "@hourly", timezone: "UTC", payload: { report: "sales" } };
+  const { nextFires } = await rotor.schedules.create("ticking", options);
+  await putOn(HOUR_MS);
+  const runId = await eventually("a run", async () => (await rotor.schedules.get("ticking")).lastJobId ?? false);
+  expect(await rotor.runs.result(runId, { timeout: "20s" })).toBe("sales");
+  expect(events[0]).toMatchObject({ name: "rotor/schedule.ticked", ts: Date.parse(nextFires[0]!) });
 });

@@ -20,7 +20,7 @@ export type ClientApi = {
   readonly send: Send;
   readonly rotor: Rotor;
   /** Claims what is due of a function or queue, as a node would. */
-  claimed(kind: "callback" | "function", name: string): Promise<Job[]>;
+  claimed(kind: "callback" | "function", name: string, workspace?: string): Promise<Job[]>;
 };
 
 export async function clientApi(): Promise<ClientApi> {
@@ -38,8 +38,8 @@ export async function clientApi(): Promise<ClientApi> {
     api,
     send: await api.as("default"),
     rotor,
-    async claimed(kind, name) {
-      const queue = await getQueue(db, "default", kind, name);
+    async claimed(kind, name, workspace = "default") {
+      const queue = await getQueue(db, workspace, kind, name);
       return [...(await claim(db, randomUUID(), [queue!.id], 100)).taken];
     },
   };

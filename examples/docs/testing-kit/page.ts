@@ -1,0 +1,40 @@
+/**
+ * Reads a page of `docs/` as something that can be carried out: its blocks of code, and what stands beside them in comments,
+ * which a reader does not see. How each is carried out is in `walk.ts`.
+ */
+import { readFileSync } from "node:fs";
+
+export type Part = {
+  /** Of its first line, from 1. */
+  readonly line: number;
+} & (
+  | {
+      readonly kind: "code";
+      readonly language: string;
+      readonly text: string;
+      /** The comment right before it, such as `file: app.mjs`; empty where there is none. */
+      readonly mark: string;
+    }
+  /** A comment that belongs to no block: something to do there. */
+  | { readonly kind: "note"; readonly text: string }
+);
+
+export const root = new URL("../../../", import.meta.url);
+
+export const readText = (path: string): string => readFileSync(new URL(path, root), "utf8");
+
+/** A fenced block with the comment on the line before it, or a comment by itself. */
+const PART = /^(?:<!-- (?<mark>[^\n]*?) -->\n)?```(?<language>\w+)\n(?<code>[\s\S]*?)^```$|^<!-- (?<note>[\s\S]*?) -->$/gm;
+
+/** The parts of a page, in their order. */
+export function partsOf(page: string): Part[] {
+  return [...page.matchAll(PART)].map((match) => {
+    const line = page.slice(0, match.index).split("\n").length;
+    const { mark = "", language, code, note } = match.groups!;
+    if (note !== undefined) return { line, kind: "note", text: note.trim() };
+    return { line, kind: "code", language: language!, text: code!, mark };
+  });
+}
+
+/** How many blocks of code a page has: none may be overlooked by `partsOf`. */
+export const fencesOf = (page: string): number => page.split("\n").filter((line) => line.startsWith("```")).length / 2;

@@ -1,0 +1,128 @@
+/** Where a history is played: a workspace of its own on a real Postgres whose clock stands still until it is moved. */
+import { newId } from "../core/ids.js";
+import type { Db } from "../store/db.js";
+import { registerNode } from "../store/nodes.js";
+import { createQueue, DEFAULT_QUEUE, type QueueSettings } from "../store/queues.js";
+import { createWorkspace } from "../store/workspaces.js";
+import { type ModelQueue, TERMS, type World } from "./queue-model.js";
+import type { Seen } from "./queue-model-checks.js";
+import { KEYS, type Made, type Rate } from "./queue-model-commands.js";
+
+/** A delivery that somebody holds, or held. */
+export type Begun = { readonly jobId: string; readonly delivery: number; readonly attempt: number };
+
+export type Stage = {
+  /** What is tested: the store on this database. */
+  readonly db: Db;
+  /** The same database as it is, whatever a mutant makes of `db`. */
+  readonly plain: Db;
+  readonly workspace: string;
+  readonly world: World;
+  readonly begun: Begun[];
+};
+
+/** Settings of a queue as the model has it. */
+export const settingsOf = (queue: ModelQueue): QueueSettings => ({
+  ...DEFAULT_QUEUE,
+  url: "http://127.0.0.1:9/",
+  concurrency: queue.concurrency,
+  timeoutMs: TERMS.timeoutMs,
+  asyncTimeoutMs: TERMS.asyncTimeoutMs,
+  maxAttempts: TERMS.maxAttempts,
+  backoff: { kind: "fixed", factor: 1, minMs: TERMS.backoffMs, maxMs: TERMS.backoffMs, jitter: "none", listMs: [] },
+  approvalRequired: queue.approval,
+  approvalTimeoutMs: TERMS.approvalTimeoutMs,
+  strictConcurrency: queue.strict,
+  rate: rateOf(queue.rate, queue.rate?.byKey),
+  breaker: queue.breaker ? TERMS.breaker : null,
+});
+
+const rateOf = (rate: Rate | null, byKey = false): QueueSettings["rate"] =>
+  rate === null ? null : { limit: rate.limit, periodMs: rate.periodMs, key: byKey ? "payload.customer" : null };
+
+let staged = 0;
+
+/** Sets the stage: queues, and two nodes that live. */
+export async function setStage(db: Db, plain: Db, queues: readonly Made[]): Promise<Stage> {
+  const workspace = `w${++staged}`;
+  const world: World = {
+    now: Date.now(),
+    queues: [],
+    keys: new Map(KEYS.map((key) => [key, { limit: 1, allowed: 0 }])),
+    jobs: new Map(),
+    slots: [],
+    log: new Map(),
+    nodes: [],
+  };
+  const stage: Stage = { db, plain, workspace, world, begun: [] };
+  await setClock(stage, world.now);
+  await createWorkspace(plain, workspace, workspace);
+  const made = queues.map(async (each, place): Promise<ModelQueue> => {
+    const queue: ModelQueue = {
+      id: 0,
+      name: `q${place}`,
+      concurrency: each.concurrency,
+      rate: each.rate === "none" ? null : { ...each.limit, byKey: each.rate === "key" },
+      periodChangedAt: Number.NEGATIVE_INFINITY,
+      approval: each.approval,
+      strict: each.strict,
+      breaker: each.breaker,
+      paused: false,
+      failures: 0,
+      trips: 0,
+      openAt: Number.NEGATIVE_INFINITY,
+      begun: [],
+      allowed: 0,
+    };
+    const stored = await createQueue(plain, workspace, queue.name, settingsOf(queue));
+    return { ...queue, id: stored!.id };
+  });
+  const stored = await Promise.all(made);
+  await Promise.all([newNode(stage), newNode(stage)]);
+  return { ...stage, world: Object.assign(world, { queues: stored }) };
+}
+
+/** A node boots. */
+export async function newNode({ plain, world }: Stage): Promise<void> {
+  const id = newId();
+  world.nodes.push({ id, alive: true, leaseUntil: world.now + LEASE_MS });
+  await registerNode(plain, id, "model");
+}
+
+const LEASE_MS = 5_000;
+
+/** The clock jumps ahead and stands still again; nodes that live have renewed their leases meanwhile. */
+export async function jump(stage: Stage, ms: number): Promise<void> {
+  const { world } = stage;
+  world.now += ms;
+  for (const node of world.nodes) if (node.alive) node.leaseUntil = world.now + LEASE_MS;
+  await setClock(stage, world.now);
+}
+
+async function setClock({ plain, world }: Stage, now: number): Promise<void> {
+  const living = world.nodes.filter((node) => node.alive).map((node) => `'${node.id}'`);
+  await plain.script(
+    `create or replace function rotor.clock() returns timestamptz language sql stable parallel safe
+       as 'select timestamptz ''${new Date(now).toISOString()}''';
+     update rotor.nodes set lease_until = rotor.clock() + interval '${LEASE_MS} ms' where id::text in (${["''", ...living].join()})`,
+  );
+}
+
+const rows = {
+  name: "model.rows",
+  text: `select job.id, job.state, round(extract(epoch from job.due_at) * 1000)::float8 as "dueAt", job.attempt, job.delivery, job.rescues,
+                job.node_id as node, case when job.blocked_on is null then null else key.kind end as blocked
+           from rotor.jobs job left join rotor.keys key on key.id = job.blocked_on
+          where job.queue_id = any($1::int[])`,
+};
+
+/** Every job of the stage as the store has it. */
+export const look = ({ plain, world }: Stage): Promise<Seen[]> =>
+  plain.query<Seen>(rows, [world.queues.map((queue) => queue.id)]);
+
+/** Forgets the history, and what it left in tables that are everybody's. */
+export const clearStage = ({ plain }: Stage): Promise<unknown> =>
+  plain.script(
+    `delete from rotor.jobs; delete from rotor.payloads; delete from rotor.deliveries; delete from rotor.slots; delete from rotor.nodes;
+     delete from rotor.keys; delete from rotor.queues; delete from rotor.workspaces; delete from rotor.sweeps where what = 'jobs'`,
+  );
