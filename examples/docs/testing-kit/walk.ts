@@ -4,8 +4,10 @@
  *
  * - `endpoint: 503`, `endpoint: 503 retry-after: 120`, `endpoint: hold`: how the endpoint answers from there on.
  * - `do: …`: commands that a reader would not type there.
- * - `until: QUEUE STATE`: wait until the queue's newest job has that state or reason.
+ * - `until: QUEUE STATE`: wait until the queue's newest job has that state or reason; the clock is put on while the job
+ *   waits for its next attempt.
  * - `clock: 2h`: put the database's clock on, rather than wait.
+ * - `table: NAME`: the table below is compared by the test of this page.
  *
  * And right before a block: `part` for an answer that is shown in part, `file: PATH` for a file of this repository, or
  * `apps` for what only `scripts/doc-apps.mjs` carries out, in apps outside of this clone.
@@ -64,11 +66,16 @@ export async function walk(path: string): Promise<Walk> {
     }
   };
   const compared = (shown: string, isWhole: boolean): void => {
+    if (process.env.SHOW) { console.info(last); return; }
     const came = last.replaceAll(server.baseUrl, "http://127.0.0.1:7686").replaceAll(endpoint.url, "http://127.0.0.1:3000");
     if (shown.trim().startsWith("{")) {
       const differs = difference(JSON.parse(shown), JSON.parse(came), isWhole);
       if (differs !== undefined) throw new Error(`${differs} is not as shown:\n${JSON.stringify(JSON.parse(came), null, 2)}`);
     } else if (!fits(shown, came)) throw new Error(`It is not as shown:\n${came}`);
+  };
+  const putOn = (ms: number): Promise<void> => {
+    aheadMs += Math.max(0, ms);
+    return server.shiftClock(aheadMs);
   };
   const left: (Part & { readonly kind: "code" })[] = [];
 
@@ -94,13 +101,17 @@ export async function walk(path: string): Promise<Walk> {
         const [queue = "", wanted] = what.split(" ");
         await eventually(`${queue} ${wanted}`, async () => {
           const { data } = await server.rotor.jobs.list(queue, { limit: 1 }).page();
-          return data[0]?.state === wanted || data[0]?.reason === wanted;
+          const [job] = data;
+          if (job?.state === wanted || job?.reason === wanted) return true;
+          if (job?.reason === "retrying") await putOn(Date.parse(job.until!) - Date.now() - aheadMs);
+          return false;
         });
         return;
       }
       case "clock":
-        aheadMs += parseDuration(what);
-        return server.shiftClock(aheadMs);
+        return putOn(parseDuration(what));
+      case "table":
+        return;
       default:
         throw new Error(`the comment "${note}" says nothing that a walk knows`);
     }

@@ -54,7 +54,7 @@ test("it names the key, the thing and what was given, never a value", async () =
     ["queue.put", "q", ["concurrency", "headers"]],
     ["secret.put", "TOKEN", ["value"]],
   ]);
-  expect(data.some((event) => event.action === "key.create" && event.subject === "ci")).toBe(true);
+  expect(data.some((event) => event.action === "key.create" && event.subject === key.id)).toBe(true);
   expect(JSON.stringify(data)).not.toMatch(/not-for|nor.this|whsec_|rt_ws_/);
 });
 

@@ -86,10 +86,9 @@ async function auditEventOf(
   const isJson = response.headers.get("content-type")?.startsWith("application/json") === true;
   const answer: unknown = isJson ? await response.clone().json() : undefined;
   const made = isObject(answer) ? answer : {};
-  const subject = [params.name, params.id, body.name, body.id, made.name, made.id, body.queue].find(
-    (each) => typeof each === "string",
-  );
-  const fields = Object.keys(body);
+  const names = [params.id, params.name, params.key, made.id, made.name, body.name, body.id, body.queue];
+  const subject = names.find((each) => typeof each === "string");
+  const fields = Object.keys(body).sort();
   return {
     workspace,
     actor,

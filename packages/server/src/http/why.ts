@@ -31,7 +31,8 @@ const whyJson = z
 
 /** Hangs the route. */
 export function why(api: Api): void {
-  const { db } = api.engine;
+  const { engine } = api;
+  const { db } = engine;
   endpoint(
     api,
     "read",
@@ -47,7 +48,10 @@ export function why(api: Api): void {
       const job = await findJob(db, workspace, params.id, {});
       const facts = await whyFacts(db, workspace, job.id);
       if (facts === undefined) throw notFound("job", params.id);
-      const { sentence, since, until, unblock, blockedBy, nearMisses } = explain(job, facts);
+      const { sentence, since, until, unblock, blockedBy, nearMisses } = explain(job, {
+        ...facts,
+        held: facts.held || engine.isHeld(),
+      });
       const answer: z.infer<typeof whyJson> = {
         id: job.id,
         state: job.state,

@@ -11,7 +11,8 @@ import { lockJobs } from "./resume.js";
 
 /**
  * Payload and row together, of jobs that are waiting still. What is null stays as it is; a due time moves only where
- * `moves` says so. An approval's deadline stays. Its attempts begin anew: it is another job now.
+ * `moves` says so, and a priority alone moves what is due already to the place that it would have had with it. An
+ * approval's deadline stays. With another payload or due time its attempts begin anew: it is another job now.
  */
 const change = sql(
   "change.jobs",
@@ -23,14 +24,18 @@ const change = sql(
    ),
    moved as (
      update rotor.jobs job
-        set due_at = case when job.state = 'pending_approval' or not item.moves then job.due_at
+        set due_at = case when job.state = 'pending_approval' then job.due_at
+                          when not item.moves then
+                            case when item.priority is null or job.due_at > clock.now then job.due_at
+                                 else least(payload.run_at, clock.now) - item.priority * interval '1 second' end
                           when coalesce(item.run_at, clock.now + item.delay_ms * interval '1 millisecond') <= clock.now
-                          then clock.now - item.priority * interval '1 second'
+                          then clock.now - coalesce(item.priority, 0) * interval '1 second'
                           else coalesce(item.run_at, clock.now + item.delay_ms * interval '1 millisecond') end,
-            attempt = 0, rescues = 0,
+            attempt = case when item.moves or item.body is not null then 0 else job.attempt end,
+            rescues = case when item.moves or item.body is not null then 0 else job.rescues end,
             max_attempts = case when item.whole then item.max_attempts else coalesce(item.max_attempts, job.max_attempts) end,
             timeout_ms = case when item.whole then item.timeout_ms else coalesce(item.timeout_ms, job.timeout_ms) end
-       from item, clock
+       from item join rotor.payloads payload on payload.job_id = item.id, clock
       where job.id = item.id and job.state in ('waiting', 'pending_approval') and job.held_at is null
      returning job.id, job.state, job.queue_id, job.key_id, job.keeps_turn
    ),
@@ -92,12 +97,10 @@ const write = (t: Queryable, items: readonly { id: string; to: Changes; whole: b
     items.map(({ id }) => id),
     items.map(({ to }) => to.body ?? null),
     items.map(({ to }) => to.contentType ?? null),
-    items.map(
-      ({ to, whole }) => whole || to.delayMs !== undefined || to.runAt !== undefined || to.priority !== undefined,
-    ),
+    items.map(({ to, whole }) => whole || to.delayMs !== undefined || to.runAt !== undefined),
     items.map(({ to }) => to.delayMs ?? 0),
     items.map(({ to }) => to.runAt ?? null),
-    items.map(({ to }) => to.priority ?? 0),
+    items.map(({ to }) => to.priority ?? null),
     items.map(({ to }) => to.maxAttempts ?? null),
     items.map(({ to }) => to.timeoutMs ?? null),
     items.map(({ to }) => (to.headers ? JSON.stringify(to.headers) : null)),

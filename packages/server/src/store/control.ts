@@ -247,6 +247,8 @@ export async function replay(
   options: { readonly fromStep?: string; readonly body?: Buffer },
 ): Promise<string | undefined> {
   return db.transact(async (t) => {
+    // Locked, so that it is not pruned between the statements: a copy without its steps would run them again.
+    await lockFamily(t, [jobId]);
     if (options.fromStep !== undefined && (await t.query(finishedStep, [jobId, options.fromStep])).length === 0)
       return undefined;
     const [row] = await t.query<{ id: string }>(copyRun, [jobId, newId(), options.body ?? null]);

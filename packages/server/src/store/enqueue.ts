@@ -97,10 +97,8 @@ const known = sql(
      join rotor.jobs job on job.id = payload.job_id`,
 );
 
-/** Enqueues in the caller's transaction. Answers in order; an id that is in no queue any more is an error. */
-export async function enqueue(t: Queryable, jobs: readonly NewJob[]): Promise<Enqueued[]> {
-  if (jobs.length === 0) return [];
-  const inserted = await t.query<{ id: string; state: State; rateKey: string | null }>(insert, [
+const insertAll = (t: Queryable, jobs: readonly NewJob[]) =>
+  t.query<{ id: string; state: State; rateKey: string | null }>(insert, [
     jobs.map((job) => job.id),
     jobs.map((job) => job.queueId),
     jobs.map((job) => job.key),
@@ -118,9 +116,12 @@ export async function enqueue(t: Queryable, jobs: readonly NewJob[]): Promise<En
     jobs.map((job) => job.replayOf ?? null),
     jobs.map((job) => job.keyOrder === "strict" && job.concurrencyKey !== undefined),
   ]);
+
+/** Enqueues in the caller's transaction. Answers in order; an id that is in no queue any more is an error. */
+export async function enqueue(t: Queryable, jobs: readonly NewJob[]): Promise<Enqueued[]> {
+  if (jobs.length === 0) return [];
+  const inserted = await insertAll(t, jobs);
   const made = new Map(inserted.map((row) => [row.id, row.state]));
-  const pending = inserted.filter(({ state }) => state === "pending_approval").map(({ id }) => id);
-  await tellApprovals(t, "pending", pending);
   const others = jobs.filter((job) => !made.has(job.id));
   const first = new Map<string, { id: string; state: State; differs: boolean }>();
   if (others.length > 0) {
@@ -131,7 +132,13 @@ export async function enqueue(t: Queryable, jobs: readonly NewJob[]): Promise<En
       others.map((job) => job.body),
     ]);
     for (const row of rows) first.set(row.asked, row);
+    // The first job under a key may have been pruned between the two statements: then the key is free.
+    const free = others.filter((job) => !first.has(job.id));
+    if (free.length > 0) inserted.push(...(await insertAll(t, free)));
+    for (const row of inserted) made.set(row.id, row.state);
   }
+  const pending = inserted.filter(({ state }) => state === "pending_approval").map(({ id }) => id);
+  await tellApprovals(t, "pending", pending);
   const replaced = await replaceWaiting(
     t,
     others.flatMap((job) => {

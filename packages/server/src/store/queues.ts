@@ -76,14 +76,27 @@ const insert = sql(
    returning ${columns}`,
 );
 
+/**
+ * A breaker that is open, and a rate that is used up, are measured anew; what waits for a value of its rate key is let go
+ * on by the keeper, and counted again.
+ */
 const update = sql(
   "queues.update",
-  `update rotor.queues
+  `with queue as (
+   update rotor.queues
       set url = $3, headers = $4::jsonb, concurrency = $5, timeout_ms = $6, async_timeout_ms = $7, max_attempts = $8, backoff = $9::jsonb,
           approval_required = $10, approval_timeout_ms = $11, standard_webhooks = $12, strict_concurrency = $13, rate_limit = $14, rate_period_ms = $15,
           rate_key = $16, breaker = $17::jsonb, retention = $18::jsonb, open_at = '-infinity', trips = 0, failures = 0, rate_open_at = '-infinity'
     where workspace_id = $1 and name = $2 and kind = 'callback' and system is null
-   returning ${columns}`,
+   returning ${columns}
+   ),
+   opened as (
+     update rotor.keys set open_at = rotor.clock()
+      where id = any (array(
+        select id from rotor.keys where workspace_id = $1 and kind = 'rate' and queue_id = (select id from queue) and open_at > rotor.clock()
+         order by id for no key update))
+   )
+   select * from queue`,
 );
 
 const one = sql(

@@ -29,6 +29,7 @@ import {
   WORKSPACE,
   waitFor,
 } from "../testing-kit/fixtures.js";
+import { inOrder, value } from "../testing-kit/races.js";
 import { eventually, testServer } from "../testing-kit/server.js";
 
 const HOUR = 3_600_000;
@@ -462,4 +463,34 @@ test("a running server prunes by the terms of ROTOR_RETENTION", async () => {
   } finally {
     await server.close();
   }
+});
+
+test("a job that is enqueued while the first one under its id is just being pruned takes its place", async () => {
+  const first = await ended("completed", { key: "order-1" });
+  await database.shiftClock(8 * DAY);
+  const [outcome] = await inOrder(
+    { after: "enqueue.insert" },
+    db,
+    (paused) => enqueueAll(paused, [newJob(queueId, { key: "order-1" })]),
+    () => sweep(),
+  );
+  expect(value(outcome)).toMatchObject([{ duplicate: false, state: "waiting" }]);
+  expect(await exists(first)).toBe(false);
+  expect(await violations(db)).toEqual([]);
+});
+
+test("a run that is replayed from a step is not pruned before its results are copied", async () => {
+  const run = await activeRun(db, functionId);
+  await settleOne(db, run, notYet([ran("first", "1"), ran("second", "2")]));
+  await settleOne(db, { ...run, delivery: run.delivery + 1 }, { kind: "done", output: null });
+  await database.shiftClock(8 * DAY);
+  const [replayed] = await inOrder(
+    { after: "control.copy" },
+    db,
+    (paused) => replay(paused, run.jobId, { fromStep: "second" }),
+    () => sweep(),
+  );
+  expect(await rowsOf(value(replayed)!)).toMatchObject({ jobs: 1, payloads: 1, steps: 1 });
+  await sweep();
+  expect(await exists(run.jobId)).toBe(false);
 });

@@ -1,0 +1,96 @@
+import { expect, test } from "vitest";
+import { type Candidate, inTurn, shareTurns } from "./turns.js";
+
+const job = (id: string, more: Partial<Candidate> = {}): Candidate => ({
+  id,
+  queueId: 1,
+  keyId: null,
+  rateKeyId: null,
+  holdsTurn: false,
+  ...more,
+});
+const rooms = (more: { queue?: number; keys?: [number, number][]; all?: number } = {}) => ({
+  queues: new Map([[1, more.queue ?? 10]]),
+  keys: new Map(more.keys ?? []),
+  all: more.all ?? 10,
+});
+const ids = (shared: ReturnType<typeof shareTurns>) => [shared.taken.map(({ id }) => id), shared.blocked];
+
+test("each key gives its turns to the first in line, and the others are blocked on it", () => {
+  const jobs = [job("a", { keyId: 7 }), job("b", { keyId: 7 }), job("c"), job("d", { keyId: 8 })];
+  expect(
+    ids(
+      shareTurns(
+        jobs,
+        rooms({
+          keys: [
+            [7, 1],
+            [8, 1],
+          ],
+        }),
+      ),
+    ),
+  ).toEqual([["a", "c", "d"], [{ id: "b", on: 7 }]]);
+});
+
+test("who has its turn already needs no other", () => {
+  expect(ids(shareTurns([job("a", { keyId: 7, holdsTurn: true })], rooms({ keys: [[7, 0]] })))).toEqual([["a"], []]);
+});
+
+test("without room in its queue a job stays where it is, and uses up no turn", () => {
+  const jobs = [job("a"), job("b", { keyId: 7 })];
+  expect(ids(shareTurns(jobs, rooms({ queue: 1, keys: [[7, 1]] })))).toEqual([["a"], []]);
+});
+
+test("a rate without room blocks, and a turn is not used up by it", () => {
+  const jobs = [job("a", { keyId: 7, rateKeyId: 9 }), job("b", { keyId: 7 })];
+  expect(
+    ids(
+      shareTurns(
+        jobs,
+        rooms({
+          keys: [
+            [7, 1],
+            [9, 0],
+          ],
+        }),
+      ),
+    ),
+  ).toEqual([["b"], [{ id: "a", on: 9 }]]);
+});
+
+test("a key that was not locked gives nothing", () => {
+  expect(ids(shareTurns([job("a", { keyId: 7 })], rooms()))).toEqual([[], [{ id: "a", on: 7 }]]);
+});
+
+test("workspaces are visited in turn, however many queues one of them has", () => {
+  const ready = [
+    ...Array.from({ length: 50 }, (_, n) => ({ queueId: n, workspace: "busy" })),
+    { queueId: 100, workspace: "quiet" },
+  ];
+  const none = { workspaces: new Map<string, number>(), queues: new Map<number, number>() };
+  expect(inTurn(ready, none, 4).map(({ workspace }) => workspace)).toEqual(["busy", "quiet", "busy", "busy"]);
+  const visits = {
+    workspaces: new Map([
+      ["busy", 5],
+      ["quiet", 4],
+    ]),
+    queues: new Map([
+      [0, 5],
+      [1, 4],
+    ]),
+  };
+  expect(inTurn(ready, visits, 2).map(({ queueId }) => queueId)).toEqual([100, 2]);
+});
+
+test("of the queues of a workspace the one that was visited longest ago comes first, and each comes", () => {
+  const ready = Array.from({ length: 5 }, (_, queueId) => ({ queueId, workspace: "w" }));
+  const queues = new Map<number, number>();
+  const seen: number[] = [];
+  for (let tick = 1; tick <= 5; tick++) {
+    const [next] = inTurn(ready, { workspaces: new Map(), queues }, 1);
+    queues.set(next!.queueId, tick);
+    seen.push(next!.queueId);
+  }
+  expect(seen.sort()).toEqual([0, 1, 2, 3, 4]);
+});

@@ -1,0 +1,207 @@
+/**
+ * Fifty endpoints that do their worst, and one that is good, on one node: each hostile job comes to its end, the good ones
+ * are delivered as if nothing were, memory stays where it was. What each kind of answer means is `answers.test.ts`; what
+ * becomes of each at the level of a call is `delivery/deliver.test.ts`.
+ */
+import type { Socket } from "node:net";
+import { createServer } from "node:net";
+import { gzipSync } from "node:zlib";
+import type { Job } from "@rotorsh/sdk";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type RawServer, rawServer } from "../delivery/testing-kit/raw-server.js";
+import { eventually, type TestServer, testServer } from "../testing-kit/server.js";
+
+let server: TestServer;
+const open: { close: () => Promise<void> }[] = [];
+
+beforeAll(async () => {
+  server = await testServer();
+});
+afterAll(async () => {
+  await Promise.all(open.map((each) => each.close()));
+  await server.close();
+});
+
+const serve = async (answer: (socket: Socket, request: string, count: number) => void): Promise<RawServer> => {
+  const made = await rawServer(answer);
+  open.push(made);
+  return made;
+};
+
+/** Sends a piece again and again, as fast as the other side reads, until it goes. */
+const flood =
+  (piece: string | Buffer, head = "HTTP/1.1 200 OK\r\n") =>
+  (socket: Socket) => {
+    const more = (): void => {
+      while (!socket.destroyed && socket.write(piece)) if (socket.writableLength > 100_000) break;
+    };
+    if (head !== "") socket.write(head);
+    socket.on("drain", more);
+    more();
+  };
+
+/** Sends a piece every 50 ms for ever. */
+const drip = (piece: string, head: string) => (socket: Socket) => {
+  socket.write(head);
+  const timer = setInterval(() => socket.write(piece), 50);
+  socket.on("close", () => clearInterval(timer));
+};
+
+const says = (text: string | Buffer) => (socket: Socket) => void socket.write(text);
+const chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+const bomb = gzipSync(Buffer.alloc(50_000_000));
+
+/** What each does to whoever calls, and how the job ends: `c`ompleted, or `f`ailed. */
+const HOSTILE: readonly (readonly [name: string, end: "c" | "f", answer: (socket: Socket) => void])[] = [
+  ["headers without end", "f", flood("x-filler: aaaaaaaaaaaaaaaa\r\n")],
+  ["empty headers without end", "f", flood("a:\r\n")],
+  ["a header of 16 MB", "f", says(`HTTP/1.1 200 OK\r\nx: ${"a".repeat(16_000_000)}\r\n\r\n`)],
+  ["a status line without end", "f", flood("OK ", "HTTP/1.1 200 ")],
+  ["status 000", "f", says("HTTP/1.1 000 X\r\ncontent-length: 0\r\n\r\n")],
+  ["status 99", "f", says("HTTP/1.1 99 X\r\ncontent-length: 0\r\n\r\n")],
+  ["status 999", "f", says("HTTP/1.1 999 X\r\ncontent-length: 0\r\n\r\n")],
+  ["another protocol", "f", says("SSH-2.0-OpenSSH_9.2\r\n")],
+  ["an upgrade", "f", says("HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")],
+  [
+    "a gzip bomb",
+    "c",
+    says(
+      Buffer.concat([
+        Buffer.from(`HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: ${bomb.length}\r\n\r\n`),
+        bomb,
+      ]),
+    ),
+  ],
+  ["a body after 204", "c", says(`HTTP/1.1 204 No Content\r\n\r\n${"x".repeat(100_000)}`)],
+  ["a length that is too small", "c", says(`HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok${"x".repeat(100_000)}`)],
+  ["a length that is too large", "f", says("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nshort")],
+  ["a length beyond all numbers", "f", says(`HTTP/1.1 200 OK\r\ncontent-length: ${"9".repeat(40)}\r\n\r\nx`)],
+  ["a body without end", "c", flood("x".repeat(16_384), "HTTP/1.1 200 OK\r\n\r\n")],
+  ["chunks without end", "c", flood("1\r\nx\r\n".repeat(1_000), chunked)],
+  ["a chunk extension without end", "f", flood("a".repeat(10_000), `${chunked}1;`)],
+  ["trailers without end", "f", flood("x: aaaaaaaaaa\r\n", `${chunked}0\r\n`)],
+  ["a million lines", "c", says(`HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n${"\n".repeat(1_000_000)}`)],
+  ["a million NULs", "c", says(`HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n${"\0".repeat(1_000_000)}`)],
+  ["a flood of 100 Continue", "f", flood("HTTP/1.1 100 Continue\r\n\r\n".repeat(50), "")],
+  ["a flood of early hints", "f", flood("HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n".repeat(50), "")],
+  ["a head that drips", "f", drip("x: y\r\n", "HTTP/1.1 200 OK\r\n")],
+  ["a body that drips", "f", drip(".", "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")],
+  ["silence", "f", () => undefined],
+  ["half a head, then silence", "f", says("HTTP/1.1 200 OK\r\nconten")],
+  ["a reset at once", "f", (socket) => socket.resetAndDestroy()],
+  [
+    "a reset after the last byte",
+    "c",
+    (socket) =>
+      void socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", () =>
+        setTimeout(() => socket.resetAndDestroy(), 20),
+      ),
+  ],
+  ["a second answer", "c", says("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 500 Evil\r\n\r\nevil")],
+  [
+    "a redirect to nowhere",
+    "f",
+    says("HTTP/1.1 302 X\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n"),
+  ],
+  [
+    "a Retry-After of a million years",
+    "f",
+    says("HTTP/1.1 410 X\r\nretry-after: 99999999999999\r\ncontent-length: 0\r\n\r\n"),
+  ],
+  [
+    "30 kB of cookies",
+    "c",
+    says(`HTTP/1.1 200 OK\r\nset-cookie: a=${"b".repeat(30_000)}\r\ncontent-length: 0\r\n\r\n`),
+  ],
+];
+
+/** Answers before it has read anything of what is sent, and never reads. */
+async function deafServer(): Promise<string> {
+  const sockets = new Set<Socket>();
+  const deaf = createServer({ pauseOnConnect: true }, (socket) => {
+    sockets.add(socket);
+    socket.on("error", () => socket.destroy());
+    socket.write("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nearly");
+  });
+  await new Promise<void>((resolve) => deaf.listen(0, "127.0.0.1", resolve));
+  open.push({
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => deaf.close(resolve));
+    },
+  });
+  return `http://127.0.0.1:${(deaf.address() as { port: number }).port}/`;
+}
+
+/** Of the whole process, the endpoints' own buffers among it. */
+const MOST_GROWTH = 400_000_000;
+
+test("while fifty endpoints misbehave, a good one gets its jobs promptly, and memory stays bounded", async () => {
+  const hostile = await Promise.all([
+    ...HOSTILE.map(async ([name, end, answer]) => ({ name, end, url: (await serve(answer)).url })),
+    // The rest of the fifty: what is worst for whoever waits.
+    ...HOSTILE.slice(0, 17).map(async ([name, end, answer]) => ({ name, end, url: (await serve(answer)).url })),
+    deafServer().then((url) => ({ name: "an answer to what was not read", end: "c" as const, url })),
+  ]);
+  expect(hostile).toHaveLength(50);
+  const good = await serve((socket) => socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"));
+  await server.rotor.queues.create("good", { callbackUrl: good.url, concurrency: 40 });
+  const retry = { maxAttempts: 2, backoff: ["1ms"], jitter: "none" } as const;
+  await Promise.all(
+    hostile.map(({ url }, index) =>
+      server.rotor.queues.create(`hostile-${index}`, { callbackUrl: url, timeout: "1500ms", retry }),
+    ),
+  );
+  const before = process.memoryUsage().rss;
+  let most = before;
+  const sampler = setInterval(() => {
+    most = Math.max(most, process.memoryUsage().rss);
+  }, 20);
+  const bad = await Promise.all(
+    hostile.map(({ name }, index) =>
+      server.rotor.jobs.enqueueBatch(
+        `hostile-${index}`,
+        Array.from({ length: 3 }, () => ({ payload: name.includes("not read") ? "x".repeat(340_000) : name })),
+      ),
+    ),
+  );
+  // Now they are at it.
+  const started = performance.now();
+  for (let batch = 0; batch < 5; batch += 1)
+    await server.rotor.jobs.enqueueBatch(
+      "good",
+      Array.from({ length: 40 }, (_, n) => ({ payload: n })),
+    );
+  await eventually("the good jobs", () => good.requests.length >= 200);
+  const goodMs = performance.now() - started;
+
+  const ends: Job[] = [];
+  for (const [index, jobs] of bad.entries()) {
+    for (const { id } of jobs) {
+      ends.push(
+        await eventually(`an end of ${hostile[index]!.name}`, async () => {
+          const job = await server.rotor.jobs.get(`hostile-${index}`, id);
+          return job.finishedAt !== null && job;
+        }),
+      );
+    }
+  }
+  clearInterval(sampler);
+  expect(goodMs).toBeLessThan(5_000);
+  expect(most - before).toBeLessThan(MOST_GROWTH);
+  expect(good.requests).toHaveLength(200);
+  // Kept connections: fewer than deliveries by far.
+  expect(good.hits()).toBeLessThanOrEqual(60);
+  const wrong = ends.flatMap((job, index) => {
+    const { name, end } = hostile[Math.floor(index / 3)]!;
+    return job.state.startsWith(end) ? [] : [`${name}: ${job.state} (${job.error?.message})`];
+  });
+  expect(wrong).toEqual([]);
+  for (const job of ends) {
+    for (const { output, durationMs } of job.deliveries!) {
+      expect(typeof output === "string" ? output.length : 0).toBeLessThanOrEqual(65_536);
+      expect(durationMs).toBeLessThan(4_000);
+    }
+  }
+  console.log(`good jobs: ${Math.round(goodMs)} ms; memory: ${Math.round((most - before) / 1e6)} MB`);
+});
