@@ -21,9 +21,9 @@ const { values } = parseArgs({
 const minutes = Number(values.minutes);
 const rate = Number(values.rate);
 // Retention is a minute, and autovacuum looks once in a minute: from the third on what leaves makes room for what comes.
-const warmup = Number(values.warmup ?? Math.min(15, Math.max(1, Math.floor(minutes / 3))));
-if (!(minutes >= 2 && rate > 0 && warmup < minutes))
-  throw new Error("Write --minutes 2 or more, and a --rate above 0.");
+const warmup = Number(values.warmup ?? Math.min(15, Math.max(2, Math.floor(minutes / 3))));
+if (!(minutes >= 4 && rate > 0 && warmup < minutes - 1))
+  throw new Error("Write --minutes 4 or more, and a --rate above 0.");
 
 if (!values.built) {
   install();

@@ -4,15 +4,15 @@
  *
  * - `endpoint: 503`, `endpoint: 503 retry-after: 120`, `endpoint: hold`: how the endpoint answers from there on.
  * - `do: …`: commands that a reader would not type there.
- * - `until: QUEUE STATE`: wait until the queue's newest job has that state or reason; the clock is put on while the job
- *   waits for its next attempt.
+ * - `until: QUEUE STATE`: wait until the queue's newest job has that state or reason, without the delays
+ *   between its attempts.
  * - `clock: 2h`: put the database's clock on, rather than wait.
  * - `table: NAME`: the table below is compared by the test of this page.
  *
  * And right before a block: `part` for an answer that is shown in part, `file: PATH` for a file of this repository, or
  * `apps` for what only `scripts/doc-apps.mjs` carries out, in apps outside of this clone.
  */
-import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
+import { createServer, type IncomingHttpHeaders, type RequestListener, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { parseDuration } from "@rotorsh/sdk/duration";
@@ -66,16 +66,12 @@ export async function walk(path: string): Promise<Walk> {
     }
   };
   const compared = (shown: string, isWhole: boolean): void => {
-    if (process.env.SHOW) { console.info(last); return; }
+    if (process.env.SHOW) { console.info(last); }
     const came = last.replaceAll(server.baseUrl, "http://127.0.0.1:7686").replaceAll(endpoint.url, "http://127.0.0.1:3000");
     if (shown.trim().startsWith("{")) {
       const differs = difference(JSON.parse(shown), JSON.parse(came), isWhole);
       if (differs !== undefined) throw new Error(`${differs} is not as shown:\n${JSON.stringify(JSON.parse(came), null, 2)}`);
     } else if (!fits(shown, came)) throw new Error(`It is not as shown:\n${came}`);
-  };
-  const putOn = (ms: number): Promise<void> => {
-    aheadMs += Math.max(0, ms);
-    return server.shiftClock(aheadMs);
   };
   const left: (Part & { readonly kind: "code" })[] = [];
 
@@ -103,13 +99,14 @@ export async function walk(path: string): Promise<Walk> {
           const { data } = await server.rotor.jobs.list(queue, { limit: 1 }).page();
           const [job] = data;
           if (job?.state === wanted || job?.reason === wanted) return true;
-          if (job?.reason === "retrying") await putOn(Date.parse(job.until!) - Date.now() - aheadMs);
+          if (job?.reason === "retrying") await server.db.script(`update rotor.jobs set due_at = rotor.clock() where id = '${job.id}' and state = 'waiting'`);
           return false;
         });
         return;
       }
       case "clock":
-        return putOn(parseDuration(what));
+        aheadMs += parseDuration(what);
+        return server.shiftClock(aheadMs);
       case "table":
         return;
       default:
@@ -123,7 +120,11 @@ export async function walk(path: string): Promise<Walk> {
       expect(code, mark).toBe(readText(mark.slice(6)));
     } else if (mark === "apps" || mark.startsWith("file: ")) left.push(part);
     else if (language === "sh") await typed(code);
-    else if (language === "ts") last = (await runModule(here(code))).printed;
+    else if (language === "ts") {
+      const { exports, printed } = await runModule(here(code));
+      if (typeof exports.POST === "function") endpoint.serve(exports.POST as RequestListener);
+      last = printed;
+    }
     else if (language === "json" || language === "text") compared(code, mark !== "part");
     else if (language === "http") {
       const delivery = endpoint.deliveries.at(-1)!;
@@ -144,7 +145,9 @@ async function startEndpoint() {
   let status = 200;
   let headers: Record<string, string> = {};
   let holds = false;
+  let listener: RequestListener | undefined;
   const http = createServer(async (request, response) => {
+    if (listener !== undefined) return listener(request, response);
     deliveries.push({ path: request.url!, headers: request.headers, body: await text(request) });
     if (holds) held.push(response);
     else response.writeHead(status, headers).end(status === 200 ? '{"ok":true}' : "");
@@ -158,10 +161,16 @@ async function startEndpoint() {
     url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`,
     deliveries,
     release,
+    /** What a page exports as its handler answers from now on. */
+    serve(handler: RequestListener): void {
+      release();
+      listener = handler;
+    },
     /** `503`, `503 retry-after: 120`, or `hold`: leaves who calls without an answer, until another one is told. */
     answer(what: string): void {
       const [, code = "200", name, value] = /^(\d+)(?: ([\w-]+): (.+))?$/.exec(what) ?? [];
       release();
+      listener = undefined;
       holds = what === "hold";
       status = Number(code);
       headers = name === undefined ? {} : { [name]: value! };

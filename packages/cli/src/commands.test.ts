@@ -144,6 +144,7 @@ test.each([
   { argv: ["adopt"], hint: "--release" },
   { argv: ["adopt", "--release", "--cancel-all"], hint: "--release" },
   { argv: ["keys", "create", "--scopes", "read,wirte"], hint: "Choose from read, write" },
+  { argv: ["keys", "rotate", "k1", "--queue", "q"], hint: "Say either" },
   { argv: ["dev", "-u", "localhost"], hint: "not an address" },
   { argv: [], hint: "Usage: rotor" },
 ])("called wrongly as `rotor $argv`, it says what to write and exits with 2", async ({ argv, hint }) => {
@@ -187,6 +188,27 @@ test("a key is asked of the server, where one answers, and printed alone", async
   expect(body).toEqual({ name: "cli", scopes: ["read", "write"] });
 });
 
+test("a secret is read from standard input, without its line end, or given as an option", async () => {
+  const secret = { name: "TOKEN", created_at: "2026-11-23T20:00:00Z", updated_at: "2026-11-23T20:00:00Z" };
+  const { out, lines, body } = await callApi(["secrets", "set", "TOKEN"], secret, "a-secret-value\n");
+  expect([out, lines, body]).toEqual(["Set TOKEN.", ["PUT /v1/secrets/TOKEN"], { value: "a-secret-value" }]);
+  expect((await callApi(["secrets", "set", "TOKEN", "--value", "other-value"], secret)).body).toEqual({
+    value: "other-value",
+  });
+  expect(await callApi(["secrets", "set", "TOKEN"], secret, "")).toMatchObject({ code: 2, lines: [] });
+});
+
+test("a rotated key is printed alone: what signs, a queue's secret, or an API key", async () => {
+  const signing = { secret: "whsec_new", queue: null };
+  const workspace = await callApi(["keys", "rotate"], signing);
+  expect([workspace.out, workspace.lines]).toEqual(["whsec_new", ["POST /v1/keys/rotate-signing"]]);
+  expect(workspace.err).toContain("goes on for 24h");
+  const queue = await callApi(["keys", "rotate", "--queue", "q", "--overlap", "0s"], signing);
+  expect(queue.body).toEqual({ queue: "q", overlap: "0s" });
+  const api = await callApi(["keys", "rotate", "k1"], { id: "k2", key: "rt_ws_default_new" });
+  expect([api.out, api.lines]).toEqual(["rt_ws_default_new", ["POST /v1/keys/k1/rotate"]]);
+});
+
 test("dead letters are replayed by filter, or only counted", async () => {
   const argv = ["dlq", "replay", "--queue", "q", "--dry-run"];
   const { out, body } = await callApi(argv, { replayed: 3, next_cursor: null });
@@ -210,4 +232,34 @@ test("dead letters are purged, and a queue drained, only with a yes", async () =
   expect(drain.lines).toEqual(["POST /v1/queues/q/drain"]);
   expect(drain.body).toEqual({ confirm: true });
   expect(drain.out).toBe("Cancelled 2 jobs.");
+});
+
+test("a job is shown with its attempts, and the last one's call as HTTP writes it", async () => {
+  const delivery = {
+    delivery: 2,
+    attempt: 2,
+    outcome: "retry",
+    status: 503,
+    ended_at: "2026-11-24T00:00:00.000Z",
+    duration_ms: 12,
+    error: { name: "HttpError", message: "The endpoint answered 503" },
+    request: { url: "https://e.com/jobs", headers: { "x-rotor-signature": "…", "x-evil": "a\u001b[31m" } },
+    response: { headers: { "retry-after": "5" } },
+    timing: { queue_ms: 1.5, connect_ms: 0.1, wait_ms: 9 },
+  };
+  const { out } = await callApi(["jobs", "get", "q", "j"], { id: "j", state: "waiting", deliveries: [delivery] });
+  expect(out).toContain(
+    [
+      "Delivery 2: POST https://e.com/jobs",
+      "  x-rotor-signature: …",
+      "  x-evil: a[31m",
+      "Answer:",
+      "  503",
+      "  retry-after: 5",
+      "Time: queue 1.5 ms, connect 0.1 ms, wait 9 ms",
+    ].join("\n"),
+  );
+  const unanswered = { ...delivery, status: null, response: undefined };
+  const silent = await callApi(["jobs", "get", "q", "j"], { id: "j", deliveries: [unanswered] });
+  expect(silent.out).toContain("Answer:\n  no answer came");
 });

@@ -391,6 +391,8 @@ create table rotor.sweeps (
   queue_id int not null default 0,       -- of jobs
   cursor   uuid,                         -- the last row looked at (of keys: the last job); null: from the start
   began_at timestamptz,                  -- of the sweep under way
+  looked   bigint not null default 0,    -- rows, in it
+  removed  bigint not null default 0,    -- of these
   next_at  timestamptz not null default '-infinity',
   primary key (what, queue_id)
 );

@@ -5,6 +5,7 @@ import { type BootstrapOptions, bootstrap } from "./bootstrap.js";
 import { ConfigError, readConfig } from "./config.js";
 import { parseKeys } from "./core/seal.js";
 import { openDb } from "./store/db.js";
+import { createKeyring } from "./store/keyring.js";
 import { migrate } from "./store/migrate.js";
 import { activeSigningKeys } from "./store/signing-keys.js";
 import { writeSetting } from "./store/workspaces.js";
@@ -46,6 +47,15 @@ test("another signing key, or another bootstrap key, stops with what to do", asy
   );
   await expect(start({ bootstrapKey: "secret" })).rejects.toThrow(ConfigError);
   await expect(start({ signingKey: undefined, bootstrapKey: undefined })).resolves.toBeDefined();
+});
+
+test("a signing key that was rotated away is still known at a start, and does not sign", async () => {
+  await start();
+  const keyring = createKeyring(database.db, parseKeys(sealed));
+  await keyring.replaceSigning("default", undefined, signingKey(2), 0);
+  await start();
+  await start({ signingKey: signingKey(2) });
+  expect(await keyring.signing("default")).toEqual([signingKey(2)]);
 });
 
 test("nodes that start at once on an empty schema all start, and agree", async () => {

@@ -292,7 +292,7 @@ describe("a time limit", () => {
     ["no bytes", () => undefined],
     ["half a head", (socket) => socket.write("HTTP/1.1 200 OK\r\n")],
     ["a head only", (socket) => socket.write("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n")],
-    ["a status line without end", (socket) => flood(socket, "HTTP/1.1 200 OK")],
+    ["a status line without end", (socket) => flood(socket, "HTTP/1.1 200 OK".repeat(1_000))],
     [
       "a chunk extension without end",
       (socket) => {

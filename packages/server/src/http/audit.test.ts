@@ -1,7 +1,7 @@
 /** Who changed what: written for every route that changes or decides something, listed as JSON and as CSV. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { csvCell } from "../core/csv.js";
-import { CALLBACK, type ClientApi, clientApi } from "./testing-kit/client.js";
+import { type ClientApi, clientApi } from "./testing-kit/client.js";
 
 let kit: ClientApi;
 beforeAll(async () => {

@@ -80,11 +80,9 @@ export function parseJson(
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new Refusal(
-      400,
-      "malformed_json",
-      `The body is not JSON: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    const message = error instanceof Error ? error.message : String(error);
+    // The parser repeats a piece of the body, which may be a secret.
+    throw new Refusal(400, "malformed_json", `The body is not JSON: ${message.replace(/, (\.{3})?".*$/s, "")}`);
   }
   if (seen.unstorable !== undefined && !anyStrings) throw notStorable(`it holds ${seen.unstorable}`);
   return { value, text };

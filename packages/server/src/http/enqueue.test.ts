@@ -201,7 +201,7 @@ describe("what is no good is refused with a reason, and nothing is written", () 
     ["a typing mistake", '{"payload":1,"piority":3}', 422, /piority/],
     ["__proto__", '{"payload":1,"__proto__":{"job_id":"x"}}', 422, /__proto__/],
     ["deep nesting", `{"payload":${"[".repeat(100_000)}${"]".repeat(100_000)}}`, 422, /nested/],
-    ["what this version has not", '{"payload":1,"concurrency_key":"a"}', 422, /concurrency_key/],
+    ["an order of no key", '{"payload":1,"key_order":"strict"}', 422, /concurrency_key/],
     ["an empty id", '{"payload":1,"job_id":""}', 422, /job_id/],
     ["a blank id", '{"payload":1,"job_id":"  "}', 422, /blank/],
     ["a long id", `{"payload":1,"job_id":"${long(257)}"}`, 422, /job_id/],

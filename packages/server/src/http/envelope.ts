@@ -32,12 +32,9 @@ const options = {
   concurrency_key: key
     .optional()
     .openapi({ description: "One active job a key at a time, over all queues; or what the key's limit says." }),
-  key_order: z
-    .enum(["started", "strict"])
-    .optional()
-    .openapi({
-      description: "strict: others of its key wait while it is between two attempts, too. Default: started.",
-    }),
+  key_order: z.enum(["started", "strict"]).optional().openapi({
+    description: "strict: others of its key wait while it is between two attempts, too. Default: started.",
+  }),
   on_duplicate: z.enum(["ignore", "replace", "reject"]).optional().openapi({
     description:
       "Where a job of this id exists: answer with it (the default), put this one in its place while it waits, or fail with 409.",

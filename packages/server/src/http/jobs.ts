@@ -47,7 +47,8 @@ const enqueuedView = (queue: string, result: Enqueued): z.infer<typeof enqueuedJ
   queue,
   state: result.state,
   duplicate: result.duplicate,
-  ...(result.duplicate ? { payload_differs: result.payloadDiffers, replaced: result.replaced } : {}),
+  ...(result.duplicate ? { payload_differs: result.payloadDiffers } : {}),
+  ...(result.replaced ? { replaced: true } : {}),
 });
 
 /**

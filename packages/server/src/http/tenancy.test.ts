@@ -75,6 +75,9 @@ async function fill({ api, rotor, send, claimed }: ClientApi): Promise<Foreign> 
   await rotor.secrets.set("TOKEN", `${MARK}-secret`);
   await rotor.queues.put("mine", { callbackUrl: CALLBACK, headers: { "x-mark": MARK } });
   await rotor.queues.put("asked", { approvalRequired: true });
+  // Nobody but its audit remembers it.
+  await rotor.queues.put(`${MARK}-gone`, {});
+  await rotor.queues.delete(`${MARK}-gone`);
   await send("POST", "/v1/keys/rotate-signing", { queue: "mine" });
   await rotor.schedules.create("tick", { queue: "mine", cron: "@daily", timezone: "UTC", payload });
   await send("POST", "/v1/webhooks", { name: "hook", url: CALLBACK, types: ["job.failed"] });
@@ -192,34 +195,45 @@ describe("every route", () => {
     expect(before).toContain(MARK);
     let asked = 0;
     const wrong: string[] = [];
-    const known = operations.filter((each) => ways[nameOf(each)] !== undefined);
     // What makes a thing of the caller's own by that name comes last, or it would be found after.
     const isOwn = (each: Operation): boolean => ways[nameOf(each)]!.answer === "own";
-    for (const operation of [...known.filter((each) => !isOwn(each)), ...known.filter(isOwn)]) {
-      const { method, path } = operation;
-      const { bodies = () => defaultBodies(method), queries = () => [""], answer } = ways[nameOf(operation)]!;
-      for (const each of pathsOf(path)) {
-        for (const query of queries(foreign)) {
-          for (const body of bodies(foreign)) {
-            asked++;
-            const { status, json, text } = await other(method, `${each}${query}`, body);
-            const call = `${method} ${each}${query} ${JSON.stringify(body) ?? ""}`;
-            const wanted = answer ?? (path.includes("{") ? 404 : "what?");
-            const isWanted =
-              wanted === "nothing"
-                ? status === 200 && isNothing(json)
-                : wanted === "own"
-                  ? isFine(status)
-                  : status === wanted;
-            // It may repeat what it was asked, and that is all it knows.
-            const tells = !call.includes(MARK) && text.includes(MARK);
-            if (!isWanted || tells) wrong.push(`${call} → ${status} ${text.slice(0, 300)}, not ${wanted}`);
-          }
-        }
+    for (const operation of [...known().filter((each) => !isOwn(each)), ...known().filter(isOwn)]) {
+      for (const { method, address, body } of callsOf(operation)) {
+        asked++;
+        const { status, json, text } = await other(method, address, body);
+        const call = `${method} ${address} ${JSON.stringify(body) ?? ""}`;
+        const wanted = ways[nameOf(operation)]!.answer ?? (operation.path.includes("{") ? 404 : "what?");
+        const isWanted =
+          wanted === "nothing"
+            ? status === 200 && isNothing(json)
+            : wanted === "own"
+              ? isFine(status)
+              : status === wanted;
+        // It may repeat what it was asked, and that is all it knows.
+        const tells = !call.includes(MARK) && text.includes(MARK);
+        if (!isWanted || tells) wrong.push(`${call} → ${status} ${text.slice(0, 300)}, not ${wanted}`);
       }
     }
     expect(wrong).toEqual([]);
     expect(asked).toBeGreaterThan(1_000);
+    expect(await everything()).toBe(before);
+  });
+
+  test("of one's own things changes nothing of another's that have the same names", async () => {
+    const before = await everything();
+    // The test before has made queues, functions, secrets and webhooks by the other's names.
+    expect((await other("GET", "/v1/queues/mine")).status).toBe(200);
+    const isLast = ({ method }: Operation): boolean => method === "DELETE";
+    const changing = known().filter(({ method }) => method !== "GET");
+    for (const operation of [...changing.filter((each) => !isLast(each)), ...changing.filter(isLast)]) {
+      const addresses = new Set<string>();
+      for (const { method, address, body } of callsOf(operation)) {
+        // Ids of the other's find nothing, as before; one body an address does.
+        if (/[0-9a-f]{8}-/.test(address) || addresses.size === addresses.add(address).size) continue;
+        const { status, text } = await other(method, address, body);
+        expect(status, `${method} ${address}: ${text}`).toBeLessThan(500);
+      }
+    }
     expect(await everything()).toBe(before);
   });
 
@@ -244,6 +258,17 @@ describe("every route", () => {
     }
   });
 });
+
+const known = (): Operation[] => operations.filter((each) => ways[nameOf(each)] !== undefined);
+
+/** All that is asked of a route. */
+function* callsOf(operation: Operation): Generator<{ method: string; address: string; body: unknown }> {
+  const { method, path } = operation;
+  const { bodies = () => defaultBodies(method), queries = () => [""] } = ways[nameOf(operation)]!;
+  for (const each of pathsOf(path))
+    for (const query of queries(foreign))
+      for (const body of bodies(foreign)) yield { method, address: `${each}${query}`, body };
+}
 
 /** Done, or refused for a reason of the caller's own. */
 const isFine = (status: number): boolean => status < 300 || [404, 409, 422, 424].includes(status);
@@ -315,8 +340,9 @@ describe("a run's capability", () => {
 
 test("the same names in two workspaces are two things", async () => {
   await other("PUT", "/v1/queues/mine", { concurrency: 1 });
-  expect((await other("POST", "/v1/queues/mine/jobs", { payload: 2, job_id: "my-job" })).json.duplicate).toBe(false);
-  expect((await kit.rotor.jobs.get("mine", "my-job")).payload).toEqual({ text: MARK });
-  await other("DELETE", "/v1/queues/mine/jobs/my-job");
-  expect((await kit.rotor.jobs.get("mine", "my-job")).state).toBe("waiting");
+  await kit.rotor.jobs.enqueue("mine", { jobId: "twin", payload: 1 });
+  expect((await other("POST", "/v1/queues/mine/jobs", { payload: 2, job_id: "twin" })).json.duplicate).toBe(false);
+  expect((await kit.rotor.jobs.get("mine", "twin")).payload).toBe(1);
+  await other("DELETE", "/v1/queues/mine/jobs/twin");
+  expect((await kit.rotor.jobs.get("mine", "twin")).state).toBe("waiting");
 });

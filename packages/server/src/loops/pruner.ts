@@ -1,4 +1,8 @@
-/** Removes what has been kept for long enough, in small steps; it rests thrice as long as each took, so that others go first. */
+/**
+ * Removes what has been kept for long enough, in small steps. It rests as long as a step took where much is to be removed,
+ * else thrice as long: under load its steps take longer, and so does its rest.
+ */
+import { limits } from "../core/limits.js";
 import type { SystemRetention } from "../core/retention.js";
 import type { Db } from "../store/db.js";
 import { prune } from "../store/prune.js";
@@ -25,8 +29,10 @@ export function createPruner({ db, retention, held, onError }: PrunerOptions): L
     tick: async () => {
       if (held()) return LOOK_MS;
       const begunAt = performance.now();
-      if ((await prune(db, retention)) === undefined) return Math.min(Math.max(await untilSweep(db), 100), LOOK_MS);
-      return Math.min(Math.max(3 * (performance.now() - begunAt), LEAST_REST_MS), LONGEST_REST_MS);
+      const removed = await prune(db, retention);
+      if (removed === undefined) return Math.min(Math.max(await untilSweep(db), 100), LOOK_MS);
+      const rest = (removed > limits.pruned / 2 ? 1 : 3) * (performance.now() - begunAt);
+      return Math.min(Math.max(rest, LEAST_REST_MS), LONGEST_REST_MS);
     },
   });
 }

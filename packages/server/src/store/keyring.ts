@@ -1,6 +1,6 @@
 /**
  * What lies sealed in the database, opened: signing keys and secrets. The only place that knows the keys of encryption.
- * Rows are remembered, still sealed, for a moment; what this node changes it knows at once, others within that moment.
+ * Both are remembered for a moment, secrets still sealed; what this node changes it knows at once, others after that moment.
  */
 import { newId } from "../core/ids.js";
 import { open, type SealKeys, seal } from "../core/seal.js";
@@ -47,25 +47,25 @@ export type Keyring = {
 };
 
 export function createKeyring(db: Db, keys: SealKeys): Keyring {
-  const signingRows = remembered<SigningKey>();
+  // Opened: each delivery needs them.
+  const signing = remembered<string>();
   const secretRows = remembered<SealedSecret>();
   const openSigning = (workspace: string, { sealed, queueId }: SigningKey): string =>
     open(keys, sealed, signingContext(workspace, queueId));
   const forget = (workspace: string): void => {
-    signingRows.forget(workspace);
+    signing.forget(workspace);
     secretRows.forget(workspace);
   };
 
   return {
     forget,
-    async signing(workspace, queueId) {
-      const rows = await signingRows.read(workspace, queueId ?? 0, () =>
-        activeSigningKeys(db, workspace, queueId ?? null),
-      );
-      const own = rows.filter((row) => row.queueId !== null);
-      const stays = own.some((row) => row.expiresAt === null);
-      return (stays ? own : rows).map((row) => openSigning(workspace, row));
-    },
+    signing: (workspace, queueId) =>
+      signing.read(workspace, queueId ?? 0, async () => {
+        const rows = await activeSigningKeys(db, workspace, queueId ?? null);
+        const own = rows.filter((row) => row.queueId !== null);
+        const stays = own.some((row) => row.expiresAt === null);
+        return (stays ? own : rows).map((row) => openSigning(workspace, row));
+      }),
     async replaceSigning(workspace, queueId = undefined, secret, overlapMs) {
       const owner = { workspace, queueId: queueId ?? null };
       const current = (await activeSigningKeys(db, workspace, owner.queueId)).find(
@@ -78,7 +78,7 @@ export function createKeyring(db: Db, keys: SealKeys): Keyring {
           ? undefined
           : { id: newId(), sealed: seal(keys, secret, signingContext(workspace, owner.queueId)) };
       await replaceSigningKey(db, owner, next, overlapMs);
-      signingRows.forget(workspace);
+      signing.forget(workspace);
     },
     async secretValues(workspace, names) {
       if (names.length === 0) return new Map();
@@ -105,21 +105,21 @@ export function createKeyring(db: Db, keys: SealKeys): Keyring {
   };
 }
 
-/** Rows by workspace and queue, remembered for a moment. Those who ask at the same time share a look. */
-function remembered<Row>() {
-  const kept = new Map<string, Map<number, { readonly at: number; readonly rows: Promise<readonly Row[]> }>>();
+/** Lists by workspace and queue, remembered for a moment. Those who ask at the same time share a look. */
+function remembered<Item>() {
+  const kept = new Map<string, Map<number, { readonly at: number; readonly items: Promise<readonly Item[]> }>>();
   return {
-    read(workspace: string, queueId: number, look: () => Promise<readonly Row[]>): Promise<readonly Row[]> {
+    read(workspace: string, queueId: number, look: () => Promise<readonly Item[]>): Promise<readonly Item[]> {
       const ofWorkspace = kept.get(workspace) ?? new Map();
       const known = ofWorkspace.get(queueId);
-      if (known !== undefined && performance.now() - known.at < KEPT_MS) return known.rows;
+      if (known !== undefined && performance.now() - known.at < KEPT_MS) return known.items;
       if (kept.size >= KEPT || ofWorkspace.size >= KEPT) kept.clear();
       kept.set(workspace, ofWorkspace);
-      const rows = look();
+      const items = look();
       // A look that failed is told to who asked, and not remembered.
-      rows.catch(() => ofWorkspace.delete(queueId));
-      ofWorkspace.set(queueId, { at: performance.now(), rows });
-      return rows;
+      items.catch(() => ofWorkspace.delete(queueId));
+      ofWorkspace.set(queueId, { at: performance.now(), items });
+      return items;
     },
     forget: (workspace: string) => void kept.delete(workspace),
   };

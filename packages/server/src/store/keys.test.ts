@@ -7,7 +7,7 @@ import { claim, lookForDue } from "./claim.js";
 import { limitKey } from "./concurrency-keys.js";
 import { cancel, retry } from "./control.js";
 import { grantStranded } from "./keys.js";
-import { failQueue, pauseQueue, type QueueSettings, resetQueue } from "./queues.js";
+import { failQueue, pauseQueue, type QueueSettings, resetQueue, updateQueue } from "./queues.js";
 import { openRateKeys } from "./rate-keys.js";
 import { forgetSlots } from "./slots.js";
 
@@ -151,6 +151,24 @@ test("jobs of a paused queue do not stand in the way of others of their key", as
   expect(first.map((job) => job.jobId)).toEqual([free[0]!.id]);
   await settleOne(db, { ...first[0]!, attempt: 1, parentId: null }, done);
   expect((await claimAll(db, open.id)).map((job) => job.jobId)).toEqual([free[1]!.id]);
+});
+
+test("a rate key whose limit gets a longer period while jobs wait for it opens after that period", async () => {
+  const { db } = database;
+  const rate = { limit: 1, periodMs: 4_000, key: "payload.customer" };
+  const queue = await queueOf({ rate });
+  const jobs = [1, 2].map(() => newJob(queue.id, { body: Buffer.from('{"customer":"acme"}') }));
+  for (const job of jobs) await enqueueAll(db, [job]);
+  await claimOne(db, queue.id, jobs[0]!.id);
+  expect(await blockedOf([jobs[1]!.id])).toEqual([true]);
+  await updateQueue(db, "default", queue.name, { ...queue, rate: { ...rate, periodMs: 10_000 } });
+  expect((await openRateKeys(db)).opened).toBe(false);
+  await database.shiftClock(9_000);
+  expect((await openRateKeys(db)).opened).toBe(false);
+  await database.shiftClock(12_000);
+  expect((await openRateKeys(db)).opened).toBe(true);
+  expect((await claimAll(db, queue.id)).map((job) => job.jobId)).toEqual([jobs[1]!.id]);
+  await database.shiftClock(0);
 });
 
 test("of a queue's rate limit no span of its period sees more, and all of them begin in the end", async () => {

@@ -5,7 +5,7 @@
  */
 import { limits } from "../core/limits.js";
 import { type Queryable, sql } from "./db.js";
-import { endSweep, goOnBehind, type Sweep } from "./sweeps.js";
+import { type Sweep, writeStep } from "./sweeps.js";
 
 /** Forgetting the counts of a rate limit before its period is over would let too many begin. */
 const UNUSED = `key.concurrency = 1 and key.open_at is null
@@ -46,17 +46,17 @@ const LOOK = 5_000;
 export async function pruneKeys(t: Queryable, sweep: Sweep): Promise<number> {
   const unused = [sweep.beganMs, limits.unusedKeyMs];
   if (sweep.cursor === null && (await t.query(candidates, unused)).length === 0) {
-    await endSweep(t, sweep, EVERY_MS);
+    await writeStep(t, sweep, { looked: 0, removed: 0, next: null }, EVERY_MS);
     return 0;
   }
   const [seen] = await t.query<{ count: number; last: string | null; keys: number[] }>(walk, [sweep.cursor, LOOK]);
   if (seen!.keys.length > 0) await t.query(mark, [seen!.keys]);
   if (seen!.count === LOOK) {
-    await goOnBehind(t, sweep, seen!.last!);
+    await writeStep(t, sweep, { looked: LOOK, removed: 0, next: seen!.last }, EVERY_MS);
     return 0;
   }
   const rows = await t.query<{ id: number }>(lockUnused, [...unused, TOGETHER]);
   await t.query(remove, [rows.map((row) => row.id)]);
-  await endSweep(t, sweep, EVERY_MS);
+  await writeStep(t, sweep, { looked: seen!.count, removed: 0, next: null }, EVERY_MS);
   return rows.length;
 }

@@ -3,7 +3,7 @@ import { firstIdAt } from "../core/ids.js";
 import { limits } from "../core/limits.js";
 import { sweepEveryMs } from "../core/retention.js";
 import { type Queryable, type Statement, sql } from "./db.js";
-import { endSweep, goOnBehind, matchSweeps, type Sweep } from "./sweeps.js";
+import { matchSweeps, type Sweep, writeStep } from "./sweeps.js";
 
 /** The next events, and which of them are old enough. One that still has effects to come stays. */
 const walkEvents = sql(
@@ -38,10 +38,10 @@ async function pruneOld(
     keptMs,
   ]);
   const expired = walked.filter((row) => row.expired).map((row) => row.id);
-  const removed = expired.length === 0 ? [] : await t.query(statements.remove, [expired]);
-  if (walked.length < limits.pruned) await endSweep(t, sweep, sweepEveryMs(keptMs));
-  else await goOnBehind(t, sweep, walked.at(-1)!.id);
-  return removed.length;
+  const removed = expired.length === 0 ? 0 : (await t.query(statements.remove, [expired])).length;
+  const next = walked.length < limits.pruned ? null : walked.at(-1)!.id;
+  await writeStep(t, sweep, { looked: walked.length, removed, next }, sweepEveryMs(keptMs));
+  return removed;
 }
 
 /** How long events are kept is how far back a wait can look. */
@@ -62,6 +62,6 @@ const REST_EVERY_MS = 60_000;
 export async function pruneRest(t: Queryable, sweep: Sweep): Promise<number> {
   await matchSweeps(t);
   const removed = await t.query(deleteApiKeys, [limits.endedKeyMs]);
-  await endSweep(t, sweep, REST_EVERY_MS);
+  await writeStep(t, sweep, { looked: 0, removed: removed.length, next: null }, REST_EVERY_MS);
   return removed.length;
 }

@@ -11,7 +11,7 @@ import { type Retention, type SystemRetention, sweepEveryMs, termsOf } from "../
 import { type Db, type Queryable, sql } from "./db.js";
 import { pruneKeys } from "./prune-keys.js";
 import { pruneAudit, pruneEvents, pruneRest } from "./prune-rest.js";
-import { endSweep, goOnBehind, type Sweep, takeSweep } from "./sweeps.js";
+import { type Sweep, takeSweep, writeStep } from "./sweeps.js";
 
 const queue = sql("prune.queue", "select retention from rotor.queues where id = $1");
 
@@ -105,8 +105,8 @@ async function pruneJobs(t: Queryable, sweep: Sweep, system: SystemRetention): P
   );
   const long = walked.filter((job) => !job.expired && job.delivery > 1).map((job) => job.jobId);
   if (long.length > 0) void t.query(trim, [long, system.deliveriesMs]);
-  if (walked.length < limits.pruned) await endSweep(t, sweep, sweepEveryMs(shortestMs));
-  else await goOnBehind(t, sweep, walked.at(-1)!.jobId);
+  const next = walked.length < limits.pruned ? null : walked.at(-1)!.jobId;
+  await writeStep(t, sweep, { looked: walked.length, removed, next }, sweepEveryMs(shortestMs));
   return removed;
 }
 

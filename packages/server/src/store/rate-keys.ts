@@ -64,13 +64,18 @@ const unblock = sql(
    returning job.id`,
 );
 
-/** A key that blocks jobs still opens again; one that blocks none is left alone. */
+/**
+ * A key that blocks jobs still opens again; one that blocks none is left alone. Its counts are kept as they were read:
+ * those of another period than the limit has now count as begun at the first look, and not at each one anew.
+ */
 const reopen = sql(
   "keys.reopen",
   `update rotor.keys key
       set open_at = case when exists (select 1 from rotor.jobs where blocked_on = key.id)
-                         then rotor.clock() + item.open_in_ms * interval '1 millisecond' end
-     from unnest($1::int[], $2::float8[]) as item (id, open_in_ms)
+                         then rotor.clock() + item.open_in_ms * interval '1 millisecond' end,
+          rate_bucket = coalesce(item.bucket, key.rate_bucket),
+          rate_counts = case when item.bucket is null then key.rate_counts else array(select jsonb_array_elements_text(item.counts::jsonb)::int) end
+     from unnest($1::int[], $2::float8[], $3::float8[], $4::text[]) as item (id, open_in_ms, bucket, counts)
     where key.id = item.id`,
 );
 
@@ -97,6 +102,8 @@ export async function openRateKeys(db: Db): Promise<{ opened: boolean; nextMs: n
         locked.map((key) => key.id),
         // While there is room, what was let go is to be claimed first: then it is looked at again.
         locked.map((key) => Math.max(rooms.get(key.id)!.openInMs, (key.periodMs ?? 0) / RATE_PARTS, 20)),
+        locked.map((key) => rooms.get(key.id)!.now?.bucket ?? null),
+        locked.map((key) => JSON.stringify(rooms.get(key.id)!.now?.counts ?? [])),
       ]);
       return unblocked.length > 0;
     });

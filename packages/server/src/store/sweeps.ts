@@ -26,29 +26,38 @@ const take = sql(
 
 export const takeSweep = async (t: Queryable): Promise<Sweep | undefined> => (await t.query<Sweep>(take))[0];
 
+/** What a step did, and where the next one begins; null: that was the end of the sweep. */
+export type Step = { readonly looked: number; readonly removed: number; readonly next: string | null };
+
 /** Due again at once, behind the others that are due. */
 const goOn = sql(
   "sweeps.go-on",
-  `update rotor.sweeps set cursor = $3, began_at = coalesce(began_at, rotor.clock()), next_at = rotor.clock()
+  `update rotor.sweeps
+      set cursor = $3, looked = looked + $4, removed = removed + $5, began_at = coalesce(began_at, rotor.clock()), next_at = rotor.clock()
     where what = $1 and queue_id = $2`,
 );
 
-/** The sweep goes on behind this row. */
-export const goOnBehind = (t: Queryable, sweep: Sweep, cursor: string): Promise<unknown> =>
-  t.query(goOn, [sweep.what, sweep.queueId, cursor]);
-
-/** A sweep that took long is not begun again sooner than ten times that: what is kept must not be read all the time. */
+/** What a sweep only looked at, since it is kept, must not be read all the time: ten times that time passes first. */
 const end = sql(
   "sweeps.end",
   `update rotor.sweeps
-      set cursor = null, began_at = null,
-          next_at = rotor.clock() + greatest($3 * interval '1 millisecond', 10 * (rotor.clock() - coalesce(began_at, rotor.clock())))
+      set cursor = null, looked = 0, removed = 0, began_at = null,
+          next_at = rotor.clock()
+            + greatest($3 * interval '1 millisecond',
+                       10 * (rotor.clock() - coalesce(began_at, rotor.clock())) * (1 - (removed + $5)::float8 / greatest(looked + $4, 1)))
     where what = $1 and queue_id = $2`,
 );
 
-/** The sweep has come to its end; the next begins in `everyMs`. */
-export const endSweep = (t: Queryable, sweep: Sweep, everyMs: number): Promise<unknown> =>
-  t.query(end, [sweep.what, sweep.queueId, everyMs]);
+/** Writes down how far a sweep is. After its end the next begins in `everyMs`. */
+export const writeStep = (
+  t: Queryable,
+  sweep: Sweep,
+  { looked, removed, next }: Step,
+  everyMs: number,
+): Promise<unknown> =>
+  next === null
+    ? t.query(end, [sweep.what, sweep.queueId, everyMs, looked, removed])
+    : t.query(goOn, [sweep.what, sweep.queueId, next, looked, removed]);
 
 const until = sql(
   "sweeps.until",
@@ -59,30 +68,27 @@ const until = sql(
 export const untilSweep = async (db: Queryable): Promise<number> =>
   (await db.query<{ ms: number | null }>(until))[0]?.ms ?? 0;
 
-/** Queues that have jobs, also those that are gone themselves: found by steps through an index, one for each. */
-const add = sql(
-  "sweeps.add",
+/**
+ * A sweep for each queue that has jobs, also for those that are gone themselves; none for a queue that is gone with all its
+ * jobs. The queues are found by steps through an index, one for each: counting, or joining, would read all jobs.
+ */
+const match = sql(
+  "sweeps.match",
   `with recursive walk (queue_id) as (
      (select queue_id from rotor.payloads order by queue_id limit 1)
      union all
      select (select queue_id from rotor.payloads where queue_id > walk.queue_id order by queue_id limit 1)
        from walk where walk.queue_id is not null
+   ),
+   added as (
+     insert into rotor.sweeps (what, queue_id)
+     select 'jobs', queue_id from walk where queue_id is not null
+     on conflict do nothing
    )
-   insert into rotor.sweeps (what, queue_id)
-   select 'jobs', queue_id from walk where queue_id is not null
-   on conflict do nothing`,
-);
-
-/** A queue that is gone, with all its jobs, has nothing to sweep. */
-const remove = sql(
-  "sweeps.remove",
-  `delete from rotor.sweeps sweep
+   delete from rotor.sweeps sweep
     where what = 'jobs' and not exists (select 1 from rotor.queues where id = sweep.queue_id)
-      and not exists (select 1 from rotor.payloads where queue_id = sweep.queue_id)`,
+      and queue_id not in (select queue_id from walk where queue_id is not null)`,
 );
 
-/** Makes the sweeps of queues that are new to it, and forgets those of queues that are no more. */
-export async function matchSweeps(t: Queryable): Promise<void> {
-  void t.query(add);
-  await t.query(remove);
-}
+/** Makes the sweeps of queues that are new, and forgets those of queues that are no more. */
+export const matchSweeps = (t: Queryable): Promise<unknown> => t.query(match);

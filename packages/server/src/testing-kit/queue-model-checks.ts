@@ -8,6 +8,10 @@ export function check(holds: boolean, promise: () => string): void {
   if (!holds) throw new BrokenPromise(promise());
 }
 
+/** Jobs as a message shows them. */
+export const shown = (jobs: readonly ModelJob[]): string =>
+  JSON.stringify(jobs.map((job) => ({ ...job, queue: job.queue.name })));
+
 /** A job as the store has it. */
 export type Seen = {
   readonly id: string;
@@ -49,7 +53,9 @@ const mostTurnsOf = (world: World, key: string): number =>
 function begunOf(world: World, queue: ModelQueue, rateKey: string | null): { least: number; most: number } {
   const { periodMs } = queue.rate!;
   const begun = queue.begun.filter((each) => each.rateKey === rateKey);
-  const settled = world.now - queue.periodChangedAt > periodMs * SPREAD;
+  // Of another period, what began counts as begun when it is looked at next, and is written so with what begins then.
+  const since = begun.find((each) => each.at > queue.periodChangedAt)?.at ?? Number.POSITIVE_INFINITY;
+  const settled = queue.periodChangedAt < 0 || world.now - since > periodMs * SPREAD;
   return {
     least: begun.filter((each) => each.at > Math.max(world.now - periodMs, queue.periodChangedAt)).length,
     most: settled ? begun.filter((each) => each.at >= world.now - periodMs * SPREAD).length : Number.POSITIVE_INFINITY,
@@ -126,7 +132,7 @@ export function noIdleTurns(world: World, keys: ReadonlySet<string | null>): voi
     );
     const free = key.limit - mostTurnsOf(world, name);
     const promised = mine.filter((job) => job.blocked === null && !(job.strict && job.delivery > 0)).length;
-    check(inLine.length === 0 || promised >= free, () => `${free} turns of ${name} are free while ${inLine.length} jobs wait for one`);
+    check(inLine.length === 0 || promised >= free, () => `${free} turns of ${name} are free while jobs wait for one: ${shown(inLine)}`);
   }
 }
 
@@ -177,7 +183,7 @@ export function choseWell(world: World, asked: Asked, taken: readonly ModelJob[]
     check(passed === undefined, () => `${passed!.id} was passed over by a job that is due later`);
     if (!before.open || left.length === 0 || taken.length === asked.room) continue;
     const room = Math.min(before.probing ? 1 : cap, (queue.concurrency ?? Number.POSITIVE_INFINITY) - before.used, before.rateRoom);
-    check(mine.length >= room, () => `${mine.length} jobs of ${queue.name} were claimed, which has room for ${room}, and ${left.length} are left`);
+    check(mine.length >= room, () => `${mine.length} jobs of ${queue.name} were claimed, which has room for ${room}; these are left: ${shown(left)}`);
   }
 }
 

@@ -20,7 +20,7 @@ import { forgetSlots } from "../store/slots.js";
 import { newJob, POLICY } from "./fixtures.js";
 import * as model from "./queue-model.js";
 import { type Ending, finished, type ModelJob, type ModelQueue, TERMS } from "./queue-model.js";
-import { allow, ask, BrokenPromise, check, choseWell, compare, mayBegin, mayLeave, noIdleTurns } from "./queue-model-checks.js";
+import { allow, ask, BrokenPromise, check, choseWell, compare, mayBegin, mayLeave, noIdleTurns, shown } from "./queue-model-checks.js";
 import type { Command, History, Sent } from "./queue-model-commands.js";
 import { type Begun, clearStage, jump, look, newNode, type Stage, setStage, settingsOf } from "./queue-model-stage.js";
 
@@ -28,7 +28,11 @@ import { type Begun, clearStage, jump, look, newNode, type Stage, setStage, sett
 export async function play(plain: Db, history: History, db: Db = plain): Promise<void> {
   const stage = await setStage(db, plain, history.queues);
   try {
-    for (const command of history.commands) await step(stage, command);
+    for (const [place, command] of history.commands.entries()) {
+      await step(stage, command).catch((error) => {
+        throw new Error(`command ${place}, ${JSON.stringify(command)}: ${error.message}`, { cause: error });
+      });
+    }
     await comeToRest(stage);
     const broken = await violations(plain);
     check(broken.length === 0, () => JSON.stringify(broken));
@@ -284,22 +288,36 @@ const ENDS: Readonly<Record<Ending, End>> = {
 };
 
 /** settle; by whoever holds the delivery, or held it once. */
-async function end(stage: Stage, { jobId, delivery, attempt }: Begun, ending: Ending, mayLinger: boolean): Promise<After> {
-  const { db, world } = stage;
-  const job = world.jobs.get(jobId);
-  const lingers = mayLinger && (ending === "retry" || ending === "final");
-  const policy = { ...POLICY, maxAttempts: job?.maxAttempts ?? TERMS.maxAttempts, backoff: { ...POLICY.backoff, minMs: TERMS.backoffMs, maxMs: TERMS.backoffMs } };
-  const outcome = decide({ kind: "callback", attempt, asyncTimeoutMs: TERMS.asyncTimeoutMs }, ENDS[ending], policy, 0)!;
-  const held = isHeld(stage, { jobId, delivery, attempt });
-  // A repetition of what was written already counts as done, and writes nothing.
-  const before = model.logOf(world, jobId, delivery)?.outcome;
-  const repeated = job !== undefined && before !== undefined && (before === outcome.outcome || (before === "retry" && outcome.outcome === "failed"));
-  const item = { jobId, delivery, attempt, outcome, policy, parentId: null, status: 200, durationMs: 1, random: 0, lingers };
-  const [answer] = await settle(db, [item]);
-  if (answer === AGAIN || answer === undefined) throw new BrokenPromise("a row that nobody holds is in other hands");
-  check((answer.kind === "settled") === (held || repeated), () => `delivery ${delivery} of ${jobId} was ${answer.kind} (${ending})`);
-  if (held) model.settle(world, job!, ending, lingers);
+async function end(stage: Stage, delivery: Begun, ending: Ending, lingers: boolean): Promise<After> {
+  await endAll(stage, [delivery], ending, lingers);
   return "turns";
+}
+
+async function endAll({ db, world }: Stage, deliveries: readonly Begun[], ending: Ending, mayLinger: boolean): Promise<void> {
+  const items = deliveries.map((delivery) => settlementOf(world.jobs.get(delivery.jobId), delivery, ending, mayLinger));
+  const answers = await settle(db, items);
+  for (const [place, { jobId, delivery, outcome, lingers }] of items.entries()) {
+    const answer = answers[place];
+    if (answer === AGAIN || answer === undefined) throw new BrokenPromise("a row that nobody holds is in other hands");
+    const job = world.jobs.get(jobId);
+    const held = job?.state === "active" && job.delivery === delivery;
+    // A repetition of what was written already counts as done, and writes nothing.
+    const before = job && model.logOf(world, jobId, delivery)?.outcome;
+    const repeated = before !== undefined && (before === outcome.outcome || (before === "retry" && outcome.outcome === "failed"));
+    check(
+      (answer.kind === "settled") === (held || repeated),
+      () => `delivery ${delivery} of ${jobId} was ${answer.kind} (${ending})`,
+    );
+    if (held) model.settle(world, job, ending, lingers);
+  }
+}
+
+function settlementOf(job: ModelJob | undefined, { jobId, delivery, attempt }: Begun, ending: Ending, mayLinger: boolean) {
+  const backoff = { ...POLICY.backoff, minMs: TERMS.backoffMs, maxMs: TERMS.backoffMs };
+  const policy = { maxAttempts: job?.maxAttempts ?? TERMS.maxAttempts, backoff };
+  const outcome = decide({ kind: "callback", attempt, asyncTimeoutMs: TERMS.asyncTimeoutMs }, ENDS[ending], policy, 0)!;
+  const lingers = mayLinger && (ending === "retry" || ending === "final");
+  return { jobId, delivery, attempt, outcome, policy, parentId: null, status: 200, durationMs: 1, random: 0, lingers };
 }
 
 async function decideAbout({ db, world }: Stage, job: ModelJob, what: "cancel" | "approve" | "reject"): Promise<After> {
@@ -344,19 +362,20 @@ const ROUNDS = 120;
 /** With every queue open, time passing and no failures, everything comes to an end. */
 async function comeToRest(stage: Stage): Promise<void> {
   const { world } = stage;
-  const here = () => [...world.jobs.values()].filter((job) => !finished(job));
+  const here = (): ModelJob[] => [...world.jobs.values()].filter((job) => !finished(job));
   for (const queue of world.queues.keys()) await act(stage, { do: "open", queue });
   for (const queue of world.queues.keys()) await act(stage, { do: "reset", queue });
+  await jump(stage, TERMS.asyncTimeoutMs);
+  await step(stage, { do: "expire" });
+  await step(stage, { do: "rescue" });
   for (let round = 0; here().length > 0; round++) {
-    check(round < ROUNDS, () => `${here().length} jobs never end: ${JSON.stringify(here().map(({ queue: _, ...job }) => job))}`);
+    check(round < ROUNDS, () => `these jobs never end: ${shown(here())}`);
     for (const job of here()) if (job.state === "pending_approval") await decideAbout(stage, job, "approve");
-    await step(stage, { do: "expire" });
-    await step(stage, { do: "rescue" });
     await step(stage, { do: "keep" });
     await step(stage, { do: "claim", node: round, queue: "all", room: 50 });
     const held = stage.begun.filter((each) => isHeld(stage, each));
-    for (const delivery of held) await end(stage, delivery, "done", false);
-    if (held.length === 0) await jump(stage, 4_000);
+    if (held.length > 0) await endAll(stage, held, "done", false);
+    else await jump(stage, round % 2 === 0 ? 4_000 : 30_000);
   }
   compare(world, await look(stage));
 }

@@ -1,12 +1,34 @@
 /** Where a history is played: a workspace of its own on a real Postgres whose clock stands still until it is moved. */
 import { newId } from "../core/ids.js";
-import type { Db } from "../store/db.js";
+import { type Db, openDb } from "../store/db.js";
 import { registerNode } from "../store/nodes.js";
 import { createQueue, DEFAULT_QUEUE, type QueueSettings } from "../store/queues.js";
 import { createWorkspace } from "../store/workspaces.js";
+import { testDatabase } from "./database.js";
 import { type ModelQueue, TERMS, type World } from "./queue-model.js";
 import type { Seen } from "./queue-model-checks.js";
 import { KEYS, type Made, type Rate } from "./queue-model-commands.js";
+
+/** A schema of its own over a single connection, whose clock is a setting of it: it stands still, and moving it costs nothing. */
+export type Theatre = { readonly db: Db; close(): Promise<void> };
+
+export async function openTheatre(): Promise<Theatre> {
+  const database = await testDatabase();
+  await database.db.script(
+    `create or replace function rotor.clock() returns timestamptz language sql stable parallel safe
+       as $$select current_setting('model.now')::timestamptz$$`,
+  );
+  const db = openDb({ url: database.url, schema: database.schema, maxConnections: 1 });
+  // Nothing here outlives the process, so nobody waits for the disk; tables are tiny, so each statement is planned once.
+  await db.script("set synchronous_commit = off; set plan_cache_mode = force_generic_plan");
+  return {
+    db,
+    async close() {
+      await db.close();
+      await database.close();
+    },
+  };
+}
 
 /** A delivery that somebody holds, or held. */
 export type Begun = { readonly jobId: string; readonly delivery: number; readonly attempt: number };
@@ -102,8 +124,7 @@ export async function jump(stage: Stage, ms: number): Promise<void> {
 async function setClock({ plain, world }: Stage, now: number): Promise<void> {
   const living = world.nodes.filter((node) => node.alive).map((node) => `'${node.id}'`);
   await plain.script(
-    `create or replace function rotor.clock() returns timestamptz language sql stable parallel safe
-       as 'select timestamptz ''${new Date(now).toISOString()}''';
+    `set model.now = '${new Date(now).toISOString()}';
      update rotor.nodes set lease_until = rotor.clock() + interval '${LEASE_MS} ms' where id::text in (${["''", ...living].join()})`,
   );
 }

@@ -150,16 +150,16 @@ export function replace(world: World, job: ModelJob, spec: Spec): void {
 
 /** Some parts of a job that waits are changed; what is left out stays. */
 export function change(world: World, job: ModelJob, parts: Partial<Spec>): void {
-  Object.assign(job, { attempt: 0, rescues: 0 });
-  if (parts.delayMs !== undefined || parts.priority !== undefined) {
-    const when = { delayMs: parts.delayMs ?? 0, priority: parts.priority ?? 0 };
+  if (parts.delayMs !== undefined || parts.body !== undefined) Object.assign(job, { attempt: 0, rescues: 0 });
+  if (parts.delayMs !== undefined) {
+    const when = { delayMs: parts.delayMs, priority: parts.priority ?? 0 };
     job.runAt = world.now + when.delayMs;
     if (job.state === "waiting") job.dueAt = dueOf(world, when);
+  } else if (parts.priority !== undefined && job.state === "waiting" && job.dueAt! <= world.now) {
+    job.dueAt = Math.min(job.runAt, world.now) - parts.priority * 1_000;
   }
-  if (parts.body !== undefined) {
-    job.body = parts.body;
-    job.rateKey = rateKeyOf(job.queue, parts.body);
-  }
+  if (parts.body !== undefined) job.body = parts.body;
+  if (parts.body !== undefined || parts.key !== undefined) job.rateKey = rateKeyOf(job.queue, job.body);
   if (parts.key !== undefined) {
     job.key = parts.key;
     job.strict = parts.key !== null && parts.strict === true;
