@@ -1,15 +1,86 @@
-import { test } from "vitest";
+/** Each page of `docs/` for those who have an endpoint, walked as it stands; its tables compared with what the server reckons. */
+import { spawnSync } from "node:child_process";
+import { formatDuration, parseDuration } from "@rotorsh/sdk/duration";
+import { expect, test } from "vitest";
+import { type Backoff, backoffMs, DEFAULT_BACKOFF } from "../../packages/server/src/core/backoff.js";
+import { nextTicks } from "../../packages/server/src/core/cron.js";
+import { readText, tableOf } from "./testing-kit/page.js";
 import { walk } from "./testing-kit/walk.js";
 
-test("retries", async () => {
-  await walk("docs/retries-and-dead-letters.md");
+const QUICKSTART = "docs/callback-quickstart.md";
+
+test.each(["express", "hono", "nextjs"])("the first delivered job, in %s", async (app) => {
+  const { left } = await walk(QUICKSTART, app);
+  expect(left.filter(({ mark }) => mark.startsWith(`file: ${app}/`))).toEqual([]);
 });
-test("limits", async () => {
-  await walk("docs/limits.md");
+
+test("the Python of the first delivered job is Python", () => {
+  const page = readText(QUICKSTART);
+  const [, code] = /<!-- file: fastapi\/main.py -->\n```python\n([\s\S]*?)```/.exec(page)!;
+  const { status, stderr } = spawnSync("python3", ["-c", "import ast, sys; ast.parse(sys.stdin.read())"], {
+    input: code,
+  });
+  expect([status, stderr.toString()]).toEqual([0, ""]);
 });
-test("schedules", async () => {
-  await walk("docs/schedules.md");
+
+test.each(["retries-and-dead-letters", "limits", "schedules", "signatures"])("%s", async (page) => {
+  const { left } = await walk(`docs/${page}.md`);
+  expect(left).toEqual([]);
 });
-test("signatures", async () => {
-  await walk("docs/signatures.md");
+
+test("the delays between attempts are as the table has them", () => {
+  const rows = tableOf(readText("docs/retries-and-dead-letters.md"), "delays");
+  const attempts = rows[0]!.slice(1).map((cell) => Number(/\d+/.exec(cell)![0]));
+  for (const [retry, ...delays] of rows.slice(1)) {
+    const {
+      backoff = "exponential",
+      min,
+      max,
+      factor = DEFAULT_BACKOFF.factor,
+    } = JSON.parse(retry!.replaceAll("`", ""));
+    const listMs = Array.isArray(backoff) ? backoff.map((each) => parseDuration(each)) : [];
+    const policy: Backoff = {
+      kind: Array.isArray(backoff) ? "list" : backoff,
+      listMs,
+      factor,
+      minMs: min === undefined ? DEFAULT_BACKOFF.minMs : parseDuration(min),
+      maxMs: max === undefined ? DEFAULT_BACKOFF.maxMs : parseDuration(max),
+      jitter: "none",
+    };
+    expect(
+      delays.map((delay) => parseDuration(delay)),
+      retry,
+    ).toEqual(attempts.map((n) => backoffMs(policy, n, 0)));
+    const halves = attempts.map((n) => backoffMs({ ...policy, jitter: "half" }, n, 0));
+    expect(halves, retry).toEqual(delays.map((delay) => parseDuration(delay) / 2));
+  }
+  expect(rows.length).toBeGreaterThan(5);
+  expect(formatDuration(DEFAULT_BACKOFF.minMs)).toBe("2s");
+});
+
+const inUtc = (date: Date): string => date.toISOString().slice(0, 16).replace("T", " ");
+const instants = (text: string): string[] => text.match(/\d{4}-\d\d-\d\d \d\d:\d\d/g) ?? [];
+
+test("expressions fire when the table says", () => {
+  const [, ...rows] = tableOf(readText("docs/schedules.md"), "cron");
+  for (const [cron, fires] of rows) {
+    const ticks = nextTicks(
+      cron!.replaceAll("`", ""),
+      "UTC",
+      new Date("2026-07-01T12:00:00Z"),
+      instants(fires!).length,
+    );
+    expect(ticks.map(inUtc), cron).toEqual(instants(fires!));
+  }
+  expect(rows.length).toBeGreaterThan(4);
+});
+
+test("a change of the clocks does what the table says", () => {
+  const [, ...rows] = tableOf(readText("docs/schedules.md"), "clocks");
+  for (const [cron, from, fires] of rows) {
+    const after = new Date(`${from!.replace(" ", "T")}:00Z`);
+    const ticks = nextTicks(cron!.replaceAll("`", ""), "Europe/Stockholm", after, instants(fires!).length);
+    expect(ticks.map(inUtc), cron).toEqual(instants(fires!));
+  }
+  expect(rows.length).toBe(4);
 });

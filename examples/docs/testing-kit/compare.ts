@@ -8,7 +8,9 @@ const masked = (text: string): string =>
   text
     .trim()
     .split("\n")
-    .map((line) => line.trim().replace(ID, "ID").replace(INSTANT, "INSTANT").replace(/\d+ms/g, "MS").replaceAll(/ {2,}/g, "  "))
+    .map((line) =>
+      line.trim().replace(ID, "ID").replace(INSTANT, "INSTANT").replace(/\d+ms/g, "MS").replaceAll(/ {2,}/g, "  "),
+    )
     .join("\n");
 
 const escaped = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");

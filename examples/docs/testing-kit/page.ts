@@ -24,7 +24,8 @@ export const root = new URL("../../../", import.meta.url);
 export const readText = (path: string): string => readFileSync(new URL(path, root), "utf8");
 
 /** A fenced block with the comment on the line before it, or a comment by itself. */
-const PART = /^(?:<!-- (?<mark>[^\n]*?) -->\n)?```(?<language>\w+)\n(?<code>[\s\S]*?)^```$|^<!-- (?<note>[\s\S]*?) -->$/gm;
+const PART =
+  /^(?:<!-- (?<mark>[^\n]*?) -->\n)?```(?<language>\w+)\n(?<code>[\s\S]*?)^```$|^<!-- (?<note>[\s\S]*?) -->$/gm;
 
 /** The parts of a page, in their order. */
 export function partsOf(page: string): Part[] {
@@ -38,3 +39,19 @@ export function partsOf(page: string): Part[] {
 
 /** How many blocks of code a page has: none may be overlooked by `partsOf`. */
 export const fencesOf = (page: string): number => page.split("\n").filter((line) => line.startsWith("```")).length / 2;
+
+/** The rows of the table below a `table:` comment, its head first, as their cells. */
+export function tableOf(page: string, name: string): string[][] {
+  const [, table] = new RegExp(`<!-- table: ${name} -->\\n\\n((?:\\|.*\\n)+)`).exec(page) ?? [];
+  if (table === undefined) throw new Error(`There is no table ${name}.`);
+  const rows = table
+    .trim()
+    .split("\n")
+    .map((line) =>
+      line
+        .slice(1, -1)
+        .split("|")
+        .map((cell) => cell.trim()),
+    );
+  return rows.filter((_, index) => index !== 1);
+}

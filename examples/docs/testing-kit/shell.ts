@@ -26,7 +26,9 @@ export function commandsOf(block: string): string[] {
 export function wordsOf(command: string): string[] {
   const words = [...command.matchAll(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g)].map(([word]) => word);
   const comment = words.findIndex((word) => word.startsWith("#"));
-  return (comment === -1 ? words : words.slice(0, comment)).map((word) => word.replaceAll(/'([^']*)'|"([^"]*)"/g, "$1$2"));
+  return (comment === -1 ? words : words.slice(0, comment)).map((word) =>
+    word.replaceAll(/'([^']*)'|"([^"]*)"/g, "$1$2"),
+  );
 }
 
 /** Carries out one command; throws with what it said where it fails. Answers what it printed. */

@@ -16,7 +16,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   loops: ["core", "store", "delivery"],
   http: ["core", "store", "delivery", "feed"],
   feed: [],
-  config: [],
+  config: ["core"],
   bootstrap: ["config", "core", "postgres", "store"],
   sync: ["core", "store", "delivery", "http"],
   engine: ["core", "store", "delivery", "loops", "feed", "http", "sync"],

@@ -151,5 +151,5 @@ export async function changeJob(db: Db, id: string, to: Changes): Promise<boolea
   });
 }
 
-const strict = (job: { readonly keyOrder?: string; readonly concurrencyKey?: string | undefined }): boolean =>
-  job.keyOrder === "strict" && job.concurrencyKey !== undefined;
+const strict = (job: { readonly keyOrder?: string; readonly concurrencyKey?: string | null }): boolean =>
+  job.keyOrder === "strict" && typeof job.concurrencyKey === "string";

@@ -1,13 +1,28 @@
-/** The queue against a plain model of it, over random histories. `npm run model` plays thousands. */
+/**
+ * The queue against a plain model of it, over random histories; and histories of many at once. `npm run model` plays
+ * thousands. What a failure prints, `--seed` and `--path`, plays it again.
+ */
 import fc from "fast-check";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type TestDatabase, testDatabase } from "../testing-kit/database.js";
+import { callbackQueue } from "../testing-kit/fixtures.js";
+import { mutantDb } from "../testing-kit/mutants.js";
 import { histories } from "../testing-kit/queue-model-commands.js";
+import { crowds, loose, watchLimits } from "../testing-kit/queue-model-crowd.js";
 import { play } from "../testing-kit/queue-model-play.js";
 import { openTheatre, type Theatre } from "../testing-kit/queue-model-stage.js";
+import { without } from "../testing-kit/races.js";
+import type { Db } from "./db.js";
 
 const seed = Number(process.env.ROTOR_SEED ?? Math.floor(Math.random() * 2 ** 31));
-const path = process.env.ROTOR_PATH;
 const numRuns = Number(process.env.ROTOR_HISTORIES ?? 100);
+const path = process.env.ROTOR_PATH;
+const options = {
+  seed,
+  numRuns,
+  ...(path === undefined ? {} : { path }),
+  endOnFailure: process.env.ROTOR_SHRINK === undefined,
+};
 
 let theatre: Theatre;
 beforeAll(async () => {
@@ -15,10 +30,74 @@ beforeAll(async () => {
 });
 afterAll(() => theatre.close());
 
-test(`the store keeps to the model over ${numRuns} histories of seed ${seed}`, { timeout: 60_000 + numRuns * 2_000 }, async () => {
-  console.log(`queue model: ROTOR_SEED=${seed} ROTOR_HISTORIES=${numRuns}`);
+test(`the store keeps to the model over ${numRuns} histories`, { timeout: 60_000 + numRuns * 2_000 }, async () => {
+  console.log(`queue model: ${numRuns} histories of seed ${seed}`);
   await fc.assert(
     fc.asyncProperty(histories, (history) => play(theatre.db, history)),
-    { seed, numRuns, ...(path === undefined ? {} : { path }), endOnFailure: process.env.ROTOR_SHRINK === undefined },
+    options,
   );
+});
+
+/** One guard of the store left out, and what the model says then. */
+const mutants: Readonly<Record<string, readonly [mutate: (db: Db) => Db, says: RegExp]>> = {
+  "the count of active jobs under a queue's concurrency": [
+    (db) => without(without(db, "claim.take", " - active.count"), "claim.candidates", " - active.count"),
+    /jobs are active in q\d/,
+  ],
+  "the count of turns that the jobs of a key have": [
+    (db) => without(db, "keys.turns", " - taken.count"),
+    /have a turn of key-/,
+  ],
+  "the state that a retry expects": [
+    (db) => without(db, "control.retry", " and job.state = 'failed'"),
+    /a retry of \S+, which is \w+, moved/,
+  ],
+  "the state that a settle expects, where it is looked at and where it is written": [
+    (db) =>
+      mutantDb(without(db, "settle.move", " and (job.state || '') = 'active'"), "checkpoint.lock", (text) =>
+        text.replace("select id, state", "select id, 'active' as state"),
+      ),
+    /delivery \d+ of \S+ was settled/,
+  ],
+};
+
+describe("the model notices the lack of", () => {
+  test.each(Object.entries(mutants))("%s", async (_, [mutate, says]) => {
+    const found = await fc.check(
+      fc.asyncProperty(histories, (history) => play(theatre.db, history, mutate(theatre.db))),
+      { seed, numRuns: 100, endOnFailure: true },
+    );
+    expect(String(found.errorInstance)).toMatch(says);
+  });
+});
+
+describe("with many at once", () => {
+  let database: TestDatabase;
+  let queues: [number, number];
+  beforeAll(async () => {
+    database = await testDatabase();
+    const [a, b] = [
+      await callbackQueue(database.db, "a", { concurrency: 2 }),
+      await callbackQueue(database.db, "b", { concurrency: 3 }),
+    ];
+    queues = [a.id, b.id];
+    await watchLimits(database.db);
+  });
+  afterAll(() => database.close());
+
+  test("no limit is exceeded at any commit, and every job ends", async () => {
+    await fc.assert(
+      fc.asyncProperty(crowds, (crowd) => loose(database.db, database.db, queues, crowd)),
+      { seed, numRuns: 4, endOnFailure: true },
+    );
+  });
+
+  test("a limit would be exceeded if claims did not lock their queues", async () => {
+    const mutant = without(database.db, "claim.lock", " for no key update skip locked");
+    const found = await fc.check(
+      fc.asyncProperty(crowds, (crowd) => loose(mutant, database.db, queues, crowd)),
+      { seed, numRuns: 20, endOnFailure: true },
+    );
+    expect(String(found.errorInstance)).toMatch(/more jobs are active than/);
+  });
 });

@@ -72,7 +72,7 @@ test("concurrency: the endpoint never has more in hand, and has as many", async 
 });
 
 /** What a delivery takes from its claim to the endpoint, on a busy machine. */
-const ON_THE_WAY_MS = 100;
+const ON_THE_WAY_MS = 200;
 
 describe("rate_limit", () => {
   test("of a queue: no more than so many begin in any period, and all do in the end", async () => {

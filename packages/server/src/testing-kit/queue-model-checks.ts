@@ -38,8 +38,7 @@ function turnsOf(world: World, key: string): number {
   const holders = jobsOf(world).filter(
     (job) =>
       job.key === key &&
-      (job.state === "active" ||
-        (job.state === "waiting" && job.strict && job.delivery > 0 && job.blocked !== "turn")),
+      (job.state === "active" || (job.state === "waiting" && job.strict && job.delivery > 0 && job.blocked !== "turn")),
   );
   const lingering = slotsOf(world).filter((slot) => slot.key === key);
   return new Set([...holders.map((job) => job.id), ...lingering.map((slot) => slot.jobId)]).size;
@@ -64,7 +63,9 @@ function begunOf(world: World, queue: ModelQueue, rateKey: string | null): { lea
 
 /** How many more may begin under a queue's own rate for sure. */
 const rateRoom = (world: World, queue: ModelQueue): number =>
-  queue.rate === null || queue.rate.byKey ? Number.POSITIVE_INFINITY : queue.rate.limit - begunOf(world, queue, null).most;
+  queue.rate === null || queue.rate.byKey
+    ? Number.POSITIVE_INFINITY
+    : queue.rate.limit - begunOf(world, queue, null).most;
 
 const isOpen = (world: World, queue: ModelQueue): boolean => !queue.paused && queue.openAt <= world.now;
 
@@ -82,7 +83,8 @@ export function compare(world: World, seen: readonly Seen[]): void {
     if (row.blocked !== null && row.blocked !== job!.blocked) late.push(job!);
     job!.blocked = row.blocked;
   }
-  for (const job of late) check(hasToWait(world, job, late), () => `${job.id} waits for its ${job.blocked} without a reason`);
+  for (const job of late)
+    check(hasToWait(world, job, late), () => `${job.id} waits for its ${job.blocked} without a reason`);
   limitsHold(world);
 }
 
@@ -91,9 +93,15 @@ function hasToWait(world: World, job: ModelJob, late: readonly ModelJob[]): bool
   if (!isOpen(world, job.queue)) return true;
   const others = jobsOf(world).filter((other) => other !== job && other.state === "waiting");
   if (job.blocked === "turn") {
-    const before = others.filter((other) => other.key === job.key && (other.blocked === null ? isDue(world, other) : !late.includes(other)));
+    const before = others.filter(
+      (other) => other.key === job.key && (other.blocked === null ? isDue(world, other) : !late.includes(other)),
+    );
     const inLine = before.some((other) => other.blocked !== null);
-    return inLine || mostTurnsOf(world, job.key!) + before.length >= world.keys.get(job.key!)!.limit || rateRoom(world, job.queue) <= 0;
+    return (
+      inLine ||
+      mostTurnsOf(world, job.key!) + before.length >= world.keys.get(job.key!)!.limit ||
+      rateRoom(world, job.queue) <= 0
+    );
   }
   const before = others.filter((other) => other.queue === job.queue && other.rateKey === job.rateKey);
   const inLine = before.some((other) => other.blocked === "rate" && !late.includes(other));
@@ -106,12 +114,18 @@ function limitsHold(world: World): void {
   for (const queue of world.queues) {
     const used = inUse(world, queue);
     const limit = queue.concurrency ?? Number.POSITIVE_INFINITY;
-    check(used <= Math.max(limit, queue.allowed), () => `${used} jobs are active in ${queue.name}, which allows ${limit}`);
+    check(
+      used <= Math.max(limit, queue.allowed),
+      () => `${used} jobs are active in ${queue.name}, which allows ${limit}`,
+    );
     queue.allowed = Math.max(limit, Math.min(queue.allowed, used));
   }
   for (const [name, key] of world.keys) {
     const turns = turnsOf(world, name);
-    check(turns <= Math.max(key.limit, key.allowed), () => `${turns} jobs have a turn of ${name}, which has ${key.limit}`);
+    check(
+      turns <= Math.max(key.limit, key.allowed),
+      () => `${turns} jobs have a turn of ${name}, which has ${key.limit}`,
+    );
     key.allowed = Math.max(key.limit, Math.min(key.allowed, turns));
   }
 }
@@ -132,7 +146,10 @@ export function noIdleTurns(world: World, keys: ReadonlySet<string | null>): voi
     );
     const free = key.limit - mostTurnsOf(world, name);
     const promised = mine.filter((job) => job.blocked === null && !(job.strict && job.delivery > 0)).length;
-    check(inLine.length === 0 || promised >= free, () => `${free} turns of ${name} are free while jobs wait for one: ${shown(inLine)}`);
+    check(
+      inLine.length === 0 || promised >= free,
+      () => `${free} turns of ${name} are free while jobs wait for one: ${shown(inLine)}`,
+    );
   }
 }
 
@@ -143,7 +160,10 @@ export type Asked = {
   /** Jobs that were due and not in line. */
   readonly due: readonly ModelJob[];
   /** Of each queue, what was in use, and whether its breaker lets one through only. */
-  readonly before: ReadonlyMap<ModelQueue, { readonly used: number; readonly rateRoom: number; readonly probing: boolean; readonly open: boolean }>;
+  readonly before: ReadonlyMap<
+    ModelQueue,
+    { readonly used: number; readonly rateRoom: number; readonly probing: boolean; readonly open: boolean }
+  >;
 };
 
 export const ask = (world: World, queues: readonly ModelQueue[], room: number): Asked => ({
@@ -153,17 +173,29 @@ export const ask = (world: World, queues: readonly ModelQueue[], room: number): 
   before: new Map(
     queues.map((queue) => [
       queue,
-      { used: inUse(world, queue), rateRoom: rateRoom(world, queue), probing: queue.trips > 0, open: isOpen(world, queue) },
+      {
+        used: inUse(world, queue),
+        rateRoom: rateRoom(world, queue),
+        probing: queue.trips > 0,
+        open: isOpen(world, queue),
+      },
     ]),
   ),
 });
 
 /** Before a claim's answer is believed: each of these jobs was there to be taken. */
-export function mayBegin(world: World, asked: Asked, taken: readonly { readonly jobId: string; readonly delivery: number }[]): void {
+export function mayBegin(
+  world: World,
+  asked: Asked,
+  taken: readonly { readonly jobId: string; readonly delivery: number }[],
+): void {
   check(taken.length <= asked.room, () => `${taken.length} jobs were claimed for a room of ${asked.room}`);
   for (const { jobId, delivery } of taken) {
     const job = world.jobs.get(jobId);
-    check(job !== undefined && asked.due.includes(job), () => `${jobId} was claimed: ${job?.state}, due ${job?.dueAt}, in line for ${job?.blocked}`);
+    check(
+      job !== undefined && asked.due.includes(job),
+      () => `${jobId} was claimed: ${job?.state}, due ${job?.dueAt}, in line for ${job?.blocked}`,
+    );
     check(asked.before.get(job!.queue)!.open, () => `${jobId} was claimed of ${job!.queue.name}, which is closed`);
     check(delivery === job!.delivery + 1, () => `${jobId} was claimed as delivery ${delivery} after ${job!.delivery}`);
     check(logOf(world, jobId, delivery) === undefined, () => `delivery ${delivery} of ${jobId} has ended already`);
@@ -171,7 +203,12 @@ export function mayBegin(world: World, asked: Asked, taken: readonly { readonly 
 }
 
 /** After a claim: not too many, not too few, the first due first. To be called when the store was compared. */
-export function choseWell(world: World, asked: Asked, taken: readonly ModelJob[], dueAts: ReadonlyMap<string, number>): void {
+export function choseWell(
+  world: World,
+  asked: Asked,
+  taken: readonly ModelJob[],
+  dueAts: ReadonlyMap<string, number>,
+): void {
   const cap = Math.max(1, Math.ceil(asked.room / asked.queues.length));
   for (const queue of asked.queues) {
     const before = asked.before.get(queue)!;
@@ -182,21 +219,35 @@ export function choseWell(world: World, asked: Asked, taken: readonly ModelJob[]
     const passed = left.find((job) => job.dueAt! < latest);
     check(passed === undefined, () => `${passed!.id} was passed over by a job that is due later`);
     if (!before.open || left.length === 0 || taken.length === asked.room) continue;
-    const room = Math.min(before.probing ? 1 : cap, (queue.concurrency ?? Number.POSITIVE_INFINITY) - before.used, before.rateRoom);
-    check(mine.length >= room, () => `${mine.length} jobs of ${queue.name} were claimed, which has room for ${room}; these are left: ${shown(left)}`);
+    const room = Math.min(
+      before.probing ? 1 : cap,
+      (queue.concurrency ?? Number.POSITIVE_INFINITY) - before.used,
+      before.rateRoom,
+    );
+    check(
+      mine.length >= room,
+      () =>
+        `${mine.length} jobs of ${queue.name} were claimed, which has room for ${room}; these are left: ${shown(left)}`,
+    );
   }
 }
 
 function fairly(world: World, queue: ModelQueue, mine: readonly ModelJob[], most: number): void {
   check(mine.length <= most, () => `${mine.length} jobs of ${queue.name} were claimed instead of ${most}`);
   const used = inUse(world, queue);
-  check(used <= (queue.concurrency ?? used), () => `${used} jobs are active in ${queue.name} after a claim; it allows ${queue.concurrency}`);
+  check(
+    used <= (queue.concurrency ?? used),
+    () => `${used} jobs are active in ${queue.name} after a claim; it allows ${queue.concurrency}`,
+  );
   if (queue.rate === null) return;
   for (const rateKey of new Set(mine.map((job) => job.rateKey))) {
     // Copies have no value of the key: nothing limits them.
     if (queue.rate.byKey && rateKey === null) continue;
     const begun = begunOf(world, queue, rateKey).least;
-    check(begun <= queue.rate.limit, () => `${begun} deliveries of ${queue.name} began within its period; it allows ${queue.rate!.limit}`);
+    check(
+      begun <= queue.rate.limit,
+      () => `${begun} deliveries of ${queue.name} began within its period; it allows ${queue.rate!.limit}`,
+    );
   }
 }
 

@@ -28,7 +28,13 @@ export type Command =
   | { readonly do: "enqueue"; readonly queue: Pick; readonly sent: Sent; readonly replaces: boolean }
   | { readonly do: "batch"; readonly queue: Pick; readonly sent: readonly Sent[] }
   | { readonly do: "claim"; readonly node: Pick; readonly queue: Pick | "all"; readonly room: number }
-  | { readonly do: "settle"; readonly delivery: Pick; readonly ending: Ending; readonly lingers: boolean; readonly late: boolean }
+  | {
+      readonly do: "settle";
+      readonly delivery: Pick;
+      readonly ending: Ending;
+      readonly lingers: boolean;
+      readonly late: boolean;
+    }
   | { readonly do: "cancel" | "approve" | "reject" | "retry" | "race"; readonly job: Pick }
   | { readonly do: "replay" | "heartbeat"; readonly job: Pick }
   | { readonly do: "patch"; readonly job: Pick; readonly patch: Patch }
@@ -95,7 +101,14 @@ const patch: fc.Arbitrary<Patch> = fc.record(
 /** Settles and claims are most of what happens; what seldom happens is there in most histories. */
 const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 16, arbitrary: fc.record({ do: fc.constant("enqueue"), queue: pick, sent, replaces: seldom(2) }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant("batch"), queue: pick, sent: fc.array(sent, { minLength: 2, maxLength: 4 }) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("batch"),
+      queue: pick,
+      sent: fc.array(sent, { minLength: 2, maxLength: 4 }),
+    }),
+  },
   {
     weight: 20,
     arbitrary: fc.record({
@@ -115,7 +128,13 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       late: seldom(),
     }),
   },
-  { weight: 12, arbitrary: fc.record({ do: fc.constantFrom("cancel", "approve", "approve", "reject", "retry", "retry", "race"), job: pick }) },
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      do: fc.constantFrom("cancel", "approve", "approve", "reject", "retry", "retry", "race"),
+      job: pick,
+    }),
+  },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("replay", "heartbeat"), job: pick }) },
   { weight: 5, arbitrary: fc.record({ do: fc.constant("patch"), job: pick, patch }) },
   { weight: 7, arbitrary: fc.record({ do: fc.constantFrom("expire", "rescue", "deadline", "keep", "keep", "keep") }) },
@@ -123,10 +142,19 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("die", "release"), node: pick }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constantFrom("pause", "open", "open"), queue: pick }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("set"), queue: pick, concurrency, rate }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("limit"), key: fc.constantFrom(...KEYS), limit: fc.constantFrom(1, 2, 3) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant("limit"), key: fc.constantFrom(...KEYS), limit: fc.constantFrom(1, 2, 3) }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("fail"), queue: pick, probe: seldom() }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("reset"), queue: pick }) },
-  { weight: 12, arbitrary: fc.record({ do: fc.constant("jump"), ms: fc.constantFrom(500, 1_000, 6_000, 11_000, 11_000, 36_000, 130_000, 90_000_000) }) },
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      do: fc.constant("jump"),
+      ms: fc.constantFrom(500, 1_000, 6_000, 11_000, 11_000, 36_000, 130_000, 90_000_000),
+    }),
+  },
 ) as fc.Arbitrary<Command>;
 
 const made: fc.Arbitrary<Made> = fc.record({

@@ -20,7 +20,18 @@ import { forgetSlots } from "../store/slots.js";
 import { newJob, POLICY } from "./fixtures.js";
 import * as model from "./queue-model.js";
 import { type Ending, finished, type ModelJob, type ModelQueue, TERMS } from "./queue-model.js";
-import { allow, ask, BrokenPromise, check, choseWell, compare, mayBegin, mayLeave, noIdleTurns, shown } from "./queue-model-checks.js";
+import {
+  allow,
+  ask,
+  BrokenPromise,
+  check,
+  choseWell,
+  compare,
+  mayBegin,
+  mayLeave,
+  noIdleTurns,
+  shown,
+} from "./queue-model-checks.js";
 import type { Command, History, Sent } from "./queue-model-commands.js";
 import { type Begun, clearStage, jump, look, newNode, type Stage, setStage, settingsOf } from "./queue-model-stage.js";
 
@@ -99,7 +110,10 @@ async function act(stage: Stage, command: Command): Promise<After> {
       const times = command.do === "race" ? 2 : 1;
       const moved = (await Promise.all(Array.from({ length: times }, () => retry(db, [job.id])))).flat();
       const expected = job.state === "failed" ? [job.id] : [];
-      check(String(moved) === String(expected), () => `a retry of ${job.id}, which is ${job.state}, moved ${moved.length}`);
+      check(
+        String(moved) === String(expected),
+        () => `a retry of ${job.id}, which is ${job.state}, moved ${moved.length}`,
+      );
       if (job.state === "failed") model.retry(world, job);
       return "turns";
     }
@@ -116,12 +130,18 @@ async function act(stage: Stage, command: Command): Promise<After> {
       const delivery = nth(stage.begun, command.job);
       if (delivery === undefined) return "nothing";
       const alive = await renewAccepted(db, delivery.jobId, delivery.delivery);
-      check(alive === isHeld(stage, delivery), () => `a sign of life of ${delivery.jobId} was ${alive ? "taken" : "refused"}`);
+      check(
+        alive === isHeld(stage, delivery),
+        () => `a sign of life of ${delivery.jobId} was ${alive ? "taken" : "refused"}`,
+      );
       if (alive) world.jobs.get(delivery.jobId)!.dueAt = world.now + TERMS.asyncTimeoutMs;
       return "done";
     }
     case "patch": {
-      const job = nth(jobs.filter((each) => each.state === "waiting" || command.job % 8 === 0), command.job);
+      const job = nth(
+        jobs.filter((each) => each.state === "waiting" || command.job % 8 === 0),
+        command.job,
+      );
       if (job === undefined) return "nothing";
       const { customer, keyed, ...rest } = command.patch;
       const body = customer === undefined ? {} : { body: bodyOf(customer) };
@@ -131,7 +151,10 @@ async function act(stage: Stage, command: Command): Promise<After> {
         ...(customer === undefined ? {} : { body: Buffer.from(bodyOf(customer)) }),
         ...(keyed === undefined ? {} : { concurrencyKey: keyed.key, keyOrder: keyed.strict ? "strict" : "started" }),
       });
-      check(changed === waits, () => `a change of ${job.id}, which is ${job.state}, was ${changed ? "made" : "refused"}`);
+      check(
+        changed === waits,
+        () => `a change of ${job.id}, which is ${job.state}, was ${changed ? "made" : "refused"}`,
+      );
       if (changed) model.change(world, job, { ...rest, ...body, ...keyed });
       return "done";
     }
@@ -145,7 +168,8 @@ async function act(stage: Stage, command: Command): Promise<After> {
       return "turns";
     case "deadline":
       await expirePatience(db);
-      for (const job of jobs) if (job.state === "pending_approval" && job.dueAt! <= world.now) model.refuse(world, job, "expired");
+      for (const job of jobs)
+        if (job.state === "pending_approval" && job.dueAt! <= world.now) model.refuse(world, job, "expired");
       return "done";
     case "keep":
       await openRateKeys(db);
@@ -166,7 +190,10 @@ async function act(stage: Stage, command: Command): Promise<After> {
       return "turns";
     }
     case "die": {
-      const node = nth(world.nodes.filter((each) => each.alive), command.node)!;
+      const node = nth(
+        world.nodes.filter((each) => each.alive),
+        command.node,
+      )!;
       node.alive = false;
       await newNode(stage);
       return "nothing";
@@ -231,7 +258,9 @@ async function send(stage: Stage, queue: ModelQueue, all: readonly Sent[], repla
       priority: sent.priority,
       replaces,
       ...(sent.maxAttempts === null ? {} : { maxAttempts: sent.maxAttempts }),
-      ...(sent.key === null ? {} : { concurrencyKey: sent.key, keyOrder: sent.strict ? ("strict" as const) : "started" }),
+      ...(sent.key === null
+        ? {}
+        : { concurrencyKey: sent.key, keyOrder: sent.strict ? ("strict" as const) : "started" }),
     }),
   );
   const answers = await db.transact((t) => enqueue(t, made));
@@ -254,20 +283,41 @@ async function send(stage: Stage, queue: ModelQueue, all: readonly Sent[], repla
 const under = ({ world }: Stage, queue: ModelQueue, clientId: string): ModelJob | undefined =>
   [...world.jobs.values()].find((job) => job.queue === queue && job.clientId === clientId);
 
-function again(stage: Stage, queue: ModelQueue, answer: Enqueued, clientId: string | null, spec: model.Spec, replaces: boolean): void {
+function again(
+  stage: Stage,
+  queue: ModelQueue,
+  answer: Enqueued,
+  clientId: string | null,
+  spec: model.Spec,
+  replaces: boolean,
+): void {
   const first = clientId === null ? undefined : under(stage, queue, clientId);
   check(first?.id === answer.id, () => `${answer.id} answers for ${first?.id}`);
   const replaced = replaces && (first!.state === "waiting" || first!.state === "pending_approval");
-  check(answer.replaced === replaced, () => `${first!.id}, which is ${first!.state}, was${replaced ? " not" : ""} replaced`);
-  check(answer.payloadDiffers === (!replaced && first!.body !== spec.body), () => `the payload of ${first!.id} is said to differ`);
+  check(
+    answer.replaced === replaced,
+    () => `${first!.id}, which is ${first!.state}, was${replaced ? " not" : ""} replaced`,
+  );
+  check(
+    answer.payloadDiffers === (!replaced && first!.body !== spec.body),
+    () => `the payload of ${first!.id} is said to differ`,
+  );
   if (replaced) model.replace(stage.world, first!, spec);
 }
 
 async function take(stage: Stage, n: number, queues: readonly ModelQueue[], room: number): Promise<After> {
   const { db, world, begun } = stage;
-  const node = nth(world.nodes.filter((each) => each.alive), n)!;
+  const node = nth(
+    world.nodes.filter((each) => each.alive),
+    n,
+  )!;
   const asked = ask(world, queues, room);
-  const { taken } = await claim(db, node.id, queues.map((queue) => queue.id), room);
+  const { taken } = await claim(
+    db,
+    node.id,
+    queues.map((queue) => queue.id),
+    room,
+  );
   mayBegin(world, asked, taken);
   const jobs = taken.map(({ jobId }) => world.jobs.get(jobId)!);
   const dueAts = new Map(jobs.map((job) => [job.id, job.dueAt!]));
@@ -293,7 +343,12 @@ async function end(stage: Stage, delivery: Begun, ending: Ending, lingers: boole
   return "turns";
 }
 
-async function endAll({ db, world }: Stage, deliveries: readonly Begun[], ending: Ending, mayLinger: boolean): Promise<void> {
+async function endAll(
+  { db, world }: Stage,
+  deliveries: readonly Begun[],
+  ending: Ending,
+  mayLinger: boolean,
+): Promise<void> {
   const items = deliveries.map((delivery) => settlementOf(world.jobs.get(delivery.jobId), delivery, ending, mayLinger));
   const answers = await settle(db, items);
   for (const [place, { jobId, delivery, outcome, lingers }] of items.entries()) {
@@ -303,7 +358,8 @@ async function endAll({ db, world }: Stage, deliveries: readonly Begun[], ending
     const held = job?.state === "active" && job.delivery === delivery;
     // A repetition of what was written already counts as done, and writes nothing.
     const before = job && model.logOf(world, jobId, delivery)?.outcome;
-    const repeated = before !== undefined && (before === outcome.outcome || (before === "retry" && outcome.outcome === "failed"));
+    const repeated =
+      before !== undefined && (before === outcome.outcome || (before === "retry" && outcome.outcome === "failed"));
     check(
       (answer.kind === "settled") === (held || repeated),
       () => `delivery ${delivery} of ${jobId} was ${answer.kind} (${ending})`,
@@ -312,7 +368,12 @@ async function endAll({ db, world }: Stage, deliveries: readonly Begun[], ending
   }
 }
 
-function settlementOf(job: ModelJob | undefined, { jobId, delivery, attempt }: Begun, ending: Ending, mayLinger: boolean) {
+function settlementOf(
+  job: ModelJob | undefined,
+  { jobId, delivery, attempt }: Begun,
+  ending: Ending,
+  mayLinger: boolean,
+) {
   const backoff = { ...POLICY.backoff, minMs: TERMS.backoffMs, maxMs: TERMS.backoffMs };
   const policy = { maxAttempts: job?.maxAttempts ?? TERMS.maxAttempts, backoff };
   const outcome = decide({ kind: "callback", attempt, asyncTimeoutMs: TERMS.asyncTimeoutMs }, ENDS[ending], policy, 0)!;
@@ -323,8 +384,12 @@ function settlementOf(job: ModelJob | undefined, { jobId, delivery, attempt }: B
 async function decideAbout({ db, world }: Stage, job: ModelJob, what: "cancel" | "approve" | "reject"): Promise<After> {
   const pending = job.state === "pending_approval";
   const able = what === "cancel" ? !finished(job) : pending;
-  const moved = await (what === "cancel" ? cancel(db, [job.id]) : what === "approve" ? approve(db, [job.id]) : reject(db, [job.id], null));
-  check((moved.length > 0) === able, () => `${what} of ${job.id}, which is ${job.state}, moved ${moved.length}`);
+  const moved = await (what === "cancel"
+    ? cancel(db, [job.id])
+    : what === "approve"
+      ? approve(db, [job.id])
+      : reject(db, [job.id], null));
+  check(moved.length > 0 === able, () => `${what} of ${job.id}, which is ${job.state}, moved ${moved.length}`);
   if (!able) return "done";
   if (what === "cancel") model.cancel(world, job);
   else if (what === "approve") model.approve(world, job);

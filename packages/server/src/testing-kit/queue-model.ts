@@ -261,7 +261,8 @@ export function retry(world: World, job: ModelJob): void {
   const last = logOf(world, job.id, job.delivery)!;
   const refused = (last.outcome === "rejected" || last.outcome === "expired") && last.attempt === 0;
   Object.assign(job, { attempt: 0, rescues: 0 });
-  if (refused && job.queue.approval) Object.assign(job, { state: "pending_approval", dueAt: world.now + TERMS.approvalTimeoutMs });
+  if (refused && job.queue.approval)
+    Object.assign(job, { state: "pending_approval", dueAt: world.now + TERMS.approvalTimeoutMs });
   else wait(job, world.now);
 }
 
