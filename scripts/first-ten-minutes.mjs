@@ -1,14 +1,15 @@
 // Walks `docs/first-ten-minutes.md` as a reader would: an Express app outside this clone, the SDK from the running server,
 // the page's own code. Only the ports are others. Exit code 0 when both the job and the run are done.
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { begin, endAll, freePort, stopAfter } from "./children.mjs";
 import { build, install, root } from "./install.mjs";
 
 install();
 build();
+stopAfter(170);
 
 const page = readFileSync(join(root, "docs/first-ten-minutes.md"), "utf8");
 const files = new Map();
@@ -16,47 +17,19 @@ for (const [, name, code] of page.matchAll(/<!-- file: (\S+?)(?:, continued)? --
   files.set(name, (files.get(name) ?? "") + code);
 const key = /ROTOR_SIGNING_KEY=(\S+)/.exec(page)[1];
 
-const freePort = () =>
-  new Promise((resolve) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
 const folder = mkdtempSync(join(tmpdir(), "rotor-first-"));
-const children = [];
-/** Starts a program and resolves with the first output that matches. */
-function begin(args, env, cwd, pattern) {
-  const child = spawn(process.execPath, args, {
-    cwd,
-    env: { ...process.env, ...env },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  children.push(child);
-  return new Promise((resolve, reject) => {
-    let text = "";
-    child.stdout.on("data", (chunk) => {
-      process.stdout.write(chunk);
-      text += chunk;
-      const found = pattern.exec(text);
-      if (found) resolve(found);
-    });
-    child.once("exit", (code) => reject(new Error(`${args[0]} ended with ${code}`)));
-  });
-}
+const node = (args, options) => begin(process.execPath, args, options);
 
 let code = 1;
 try {
   const [port, appPort] = [await freePort(), await freePort()];
   const baseUrl = `http://127.0.0.1:${port}`;
   const appUrl = `http://127.0.0.1:${appPort}/api/rotor`;
-  const dev = begin(
-    [join(root, "packages/cli/bin/rotor.mjs"), "dev", "--port", String(port), "-u", appUrl],
-    { ROTOR_DATA_DIR: join(folder, "data") },
-    folder,
-    /http:\/\/127/,
-  );
-  await dev;
+  const dev = node([join(root, "packages/cli/bin/rotor.mjs"), "dev", "--port", String(port), "-u", appUrl], {
+    env: { ROTOR_DATA_DIR: join(folder, "data") },
+    cwd: folder,
+  });
+  await dev.said(/http:\/\/127/);
   const app = join(folder, "app");
   spawnSync("mkdir", ["-p", app]);
   writeFileSync(join(app, "package.json"), '{ "private": true }\n');
@@ -68,26 +41,20 @@ try {
   );
   if (npm.status !== 0) throw new Error("npm could not install the SDK from the server");
   const env = { ROTOR_DEV: "1", ROTOR_SIGNING_KEY: key, ROTOR_BASE_URL: baseUrl };
-  await begin([join(app, "app.mjs")], env, app, /app: http/);
+  await node([join(app, "app.mjs")], { env, cwd: app }).said(/app: http/);
   // `rotor dev` looks for the app every two seconds.
   for (let tries = 0; tries < 100; tries++) {
     const functions = await fetch(`${baseUrl}/v1/functions`).then((response) => response.json());
     if (functions.data.length > 0) break;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  await begin([join(app, "use.mjs")], env, app, /run \{ account: 'acc_Ada', confirmed: true \}/);
+  await node([join(app, "use.mjs")], { env, cwd: app }).said(/run \{ account: 'acc_Ada', confirmed: true \}/);
   console.log("The page works as it stands.");
   code = 0;
 } catch (error) {
   console.error(error.message);
 } finally {
-  for (const child of children.reverse()) {
-    if (child.exitCode !== null) continue;
-    child.removeAllListeners("exit");
-    const gone = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGTERM");
-    await gone;
-  }
+  await endAll();
   rmSync(folder, { recursive: true, force: true });
 }
 process.exit(code);

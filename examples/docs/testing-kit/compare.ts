@@ -3,13 +3,23 @@
 const ID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
 const INSTANT = /\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?/g;
 
+/** How long until, or since, as `rotor why` writes it. */
+const UNTIL = /\bin \d+(?:ms|s|m|h| \w+)(?![\w])/g;
+const SINCE = /\b(?:now|\d+ \w+ ago)$/;
+
 /** A text without what differs from run to run. Columns may be wider with other values in them. */
 const masked = (text: string): string =>
   text
     .trim()
     .split("\n")
     .map((line) =>
-      line.trim().replace(ID, "ID").replace(INSTANT, "INSTANT").replace(/\d+ms/g, "MS").replaceAll(/ {2,}/g, "  "),
+      line
+        .trim()
+        .replace(ID, "ID")
+        .replace(INSTANT, "INSTANT")
+        .replace(UNTIL, "in SPAN")
+        .replace(SINCE, "SINCE")
+        .replaceAll(/ {2,}/g, "  "),
     )
     .join("\n");
 

@@ -57,15 +57,12 @@ export async function startEndpoint() {
     },
     /** Runs an app; the server that it starts at port 3000 starts at a free one, and is the endpoint from now on. */
     async listening<T>(run: () => Promise<T>): Promise<T> {
-      const original = NetServer.prototype.listen;
+      const original = NetServer.prototype.listen as (this: NetServer, ...all: unknown[]) => NetServer;
       const begun: Server[] = [];
       NetServer.prototype.listen = function (this: NetServer, ...args: unknown[]) {
-        if (this instanceof Server && args[0] === 3000) {
-          begun.push(this);
-          const then = args.at(-1);
-          return original.call(this, 0, "127.0.0.1", typeof then === "function" ? (then as () => void) : undefined);
-        }
-        return (original as (...all: unknown[]) => NetServer).apply(this, args);
+        if (!(this instanceof Server) || args[0] !== 3000) return original.apply(this, args);
+        begun.push(this);
+        return original.call(this, 0, "127.0.0.1", ...args.filter((each) => typeof each === "function"));
       };
       try {
         const result = await run();

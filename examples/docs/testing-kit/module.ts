@@ -1,6 +1,5 @@
 /** Runs a block of TypeScript as a module of its own, with what it imports, and answers what it exports and printed. */
 import { format } from "node:util";
-import { vi } from "vitest";
 
 const loaders: Readonly<Record<string, () => Promise<object>>> = {
   "@rotorsh/sdk": () => import("@rotorsh/sdk"),
@@ -32,14 +31,16 @@ export async function runModule(code: string): Promise<Ran> {
     .replaceAll(/^export (?:const|function) (\w+) = /gm, "const $1 = exports.$1 = ");
   const exports: Record<string, unknown> = {};
   const printed: string[] = [];
-  const log = vi.spyOn(console, "log").mockImplementation((...words) => void printed.push(format(...words)));
+  // Whoever spies on it from outside does so again afterwards.
+  const { log } = console;
+  console.log = (...words) => void printed.push(format(...words));
   try {
     await (Object.getPrototypeOf(load).constructor("load", "exports", body) as (...args: unknown[]) => Promise<void>)(
       load,
       exports,
     );
   } finally {
-    log.mockRestore();
+    console.log = log;
   }
   return { exports, printed: printed.join("\n") };
 }

@@ -2,7 +2,8 @@
  * Reads a page of `docs/` as something that can be carried out: its blocks of code, and what stands beside them in comments,
  * which a reader does not see. How each is carried out is in `walk.ts`.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 
 export type Part = {
   /** Of its first line, from 1. */
@@ -54,4 +55,23 @@ export function tableOf(page: string, name: string): string[][] {
         .map((cell) => cell.trim()),
     );
   return rows.filter((_, index) => index !== 1);
+}
+
+/** The anchor that a heading gets. */
+const anchorOf = (heading: string): string =>
+  heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
+    .replaceAll(" ", "-");
+
+/** Links of a page to files, or headings of files, that are not there. */
+export function brokenLinks(path: string): string[] {
+  const links = [...readText(path).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)];
+  return links.flatMap(([link, file = "", anchor]) => {
+    const target = file === "" ? path : join(dirname(path), file);
+    if (!existsSync(new URL(target, root))) return [`${path}: ${link}`];
+    if (anchor === undefined) return [];
+    const headings = [...readText(target).matchAll(/^#+ (.*)$/gm)].map(([, heading]) => anchorOf(heading!));
+    return headings.includes(anchor) ? [] : [`${path}: ${link}`];
+  });
 }

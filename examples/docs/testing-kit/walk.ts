@@ -4,9 +4,9 @@
  *
  * - `endpoint: 503`, `endpoint: 503 retry-after: 120`, `endpoint: hold`: how the endpoint answers from there on.
  * - `do: …`: commands that a reader would not type there.
- * - `until: QUEUE STATE`: wait until the queue's newest job has that state or reason, without the delays
- *   between its attempts.
- * - `clock: 2h`: put the database's clock on, rather than wait.
+ * - `until: QUEUE STATE`: wait until the queue's newest job has that state or reason, without the delays between its
+ *   attempts.
+ * - `stop`, `start`: end the endpoint, or the app of the page, and start it again.
  * - `table: NAME`: the table below is compared by the test of this page.
  *
  * And right before a block: `part` for an answer that is shown in part, `file: PATH` for a file of this repository, or
@@ -14,7 +14,6 @@
  */
 import type { RequestListener } from "node:http";
 import { getRequestListener } from "@hono/node-server";
-import { parseDuration } from "@rotorsh/sdk/duration";
 import type { Hono } from "hono";
 import { expect, onTestFinished } from "vitest";
 import { eventually, type TestServer, testServer } from "../../../packages/server/src/testing-kit/server.js";
@@ -27,12 +26,11 @@ import { commandsOf, perform } from "./shell.js";
 /** The fixed key of `rotor dev`, as the pages print it. */
 export const DEV_KEY = "whsec_cm90b3ItZGV2ZWxvcG1lbnQta2V5LW5vdC1hLXNlY3JldCE=";
 
+type Code = Part & { readonly kind: "code" };
+
 export type Walk = {
-  readonly server: TestServer;
-  /** What the endpoint got, oldest first. */
-  readonly deliveries: readonly Delivery[];
   /** Code of the page that was neither run nor compared, by its mark. */
-  readonly left: readonly (Part & { readonly kind: "code" })[];
+  readonly left: readonly Code[];
 };
 
 /**
@@ -53,7 +51,6 @@ export async function walk(path: string, app?: string): Promise<Walk> {
   });
   const env = { ROTOR_BASE_URL: server.baseUrl, ROTOR_SIGNING_KEY: DEV_KEY };
   Object.assign(process.env, env);
-  let aheadMs = 0;
   let last = "";
   let id = "";
   const here = (code: string): string =>
@@ -61,6 +58,8 @@ export async function walk(path: string, app?: string): Promise<Walk> {
       .replaceAll("http://127.0.0.1:7686", server.baseUrl)
       .replaceAll("http://127.0.0.1:3000", endpoint.url())
       .replaceAll("<id>", id);
+  const there = (text: string): string =>
+    text.replaceAll(server.baseUrl, "http://127.0.0.1:7686").replaceAll(endpoint.url(), "http://127.0.0.1:3000");
   const typed = async (block: string): Promise<void> => {
     for (const command of commandsOf(block)) {
       last = await perform(here(command), env);
@@ -68,16 +67,14 @@ export async function walk(path: string, app?: string): Promise<Walk> {
     }
   };
   const compared = (shown: string, isWhole: boolean): void => {
-    const came = last
-      .replaceAll(server.baseUrl, "http://127.0.0.1:7686")
-      .replaceAll(endpoint.url(), "http://127.0.0.1:3000");
+    const came = there(last);
     if (shown.trim().startsWith("{")) {
       const differs = difference(JSON.parse(shown), JSON.parse(came), isWhole);
       if (differs !== undefined)
         throw new Error(`${differs} is not as shown:\n${JSON.stringify(JSON.parse(came), null, 2)}`);
     } else if (!fits(shown, came)) throw new Error(`It is not as shown:\n${came}`);
   };
-  const left: (Part & { readonly kind: "code" })[] = [];
+  const left: Code[] = [];
 
   for (const part of parts) {
     try {
@@ -87,7 +84,7 @@ export async function walk(path: string, app?: string): Promise<Walk> {
       throw new Error(`${path}:${part.line}: ${(error as Error).message}`, { cause: error });
     }
   }
-  return { server, deliveries: endpoint.deliveries, left };
+  return { left };
 
   async function noted(note: string): Promise<void> {
     const [, verb, what = ""] = /^(\w+)(?:: ([\s\S]+))?$/.exec(note) ?? [];
@@ -97,25 +94,8 @@ export async function walk(path: string, app?: string): Promise<Walk> {
         return;
       case "do":
         return typed(what);
-      case "until": {
-        const [queue = "", wanted] = what.split(" ");
-        await eventually(`${queue} ${wanted}`, async () => {
-          const { data } = await server.rotor.jobs.list(queue, { limit: 1 }).page();
-          const [job] = data;
-          if (job?.state === wanted || job?.reason === wanted) return true;
-          if (job?.reason !== "retrying") return false;
-          await server.db.script(
-            `update rotor.jobs set due_at = rotor.clock() where id = '${job.id}' and state = 'waiting'`,
-          );
-          // Wakes whoever delivers: it would look for itself only after a second.
-          await server.rotor.queues.resume(queue);
-          return false;
-        });
-        return;
-      }
-      case "clock":
-        aheadMs += parseDuration(what);
-        return server.shiftClock(aheadMs);
+      case "until":
+        return until(server, ...(what.split(" ") as [queue: string, wanted: string]));
       case "stop":
         return endpoint.stop();
       case "start":
@@ -135,7 +115,7 @@ export async function walk(path: string, app?: string): Promise<Walk> {
     if (hono !== undefined) endpoint.serve(getRequestListener(hono.fetch));
   }
 
-  async function coded(part: Part & { readonly kind: "code" }): Promise<void> {
+  async function coded(part: Code): Promise<void> {
     const { language, mark, text: code } = part;
     if (mark.startsWith("file: ") && /^examples\/|^packages\//.test(mark.slice(6))) {
       expect(code, mark).toBe(readText(mark.slice(6)));
@@ -143,18 +123,40 @@ export async function walk(path: string, app?: string): Promise<Walk> {
       await exported(await endpoint.listening(() => runModule(here(code))));
     } else if (mark === "apps" || mark.startsWith("file: ")) left.push(part);
     else if (language === "sh") await typed(code);
-    else if (language === "ts") {
-      await exported(await runModule(here(code)));
-    } else if (language === "json" || language === "text") compared(code, mark !== "part");
-    else if (language === "http") {
-      const delivery = endpoint.deliveries.at(-1)!;
-      const heads = Object.entries(delivery.headers).map(([name, value]) => `${name}: ${value}`);
-      const wanted = code.trim().split("\n\n");
-      last = [`POST ${delivery.path} HTTP/1.1`, ...heads].join("\n");
-      for (const line of wanted[0]!.split("\n"))
-        if (!last.split("\n").some((head) => fits(line, head)))
-          throw new Error(`no line of the request fits "${line}":\n${last}`);
-      if (wanted[1] !== undefined) expect(delivery.body).toBe(wanted[1]);
-    } else throw new Error(`nothing is known of ${language} with the mark "${mark}"`);
+    else if (language === "ts") await exported(await runModule(here(code)));
+    else if (language === "json" || language === "text") compared(code, mark !== "part");
+    else if (language === "http") requestShown(code, there, endpoint.deliveries.at(-1)!);
+    else throw new Error(`nothing is known of ${language} with the mark "${mark}"`);
   }
+}
+
+/**
+ * Waits for the state or reason of a queue's newest job. A next attempt is due at once; but where the page looks at a job
+ * between two attempts, it has a minute for that.
+ */
+async function until({ rotor, db }: TestServer, queue: string, wanted: string): Promise<void> {
+  const newest = async () => (await rotor.jobs.list(queue, { limit: 1 }).page()).data[0];
+  await eventually(`${queue} ${wanted}`, async () => {
+    const job = await newest();
+    if (job?.reason !== "retrying") return job?.state === wanted || job?.reason === wanted;
+    const wait = wanted === "retrying" ? "1 minute" : "0";
+    await db.script(
+      `update rotor.jobs set due_at = rotor.clock() + interval '${wait}' where id = '${job.id}' and state = 'waiting'`,
+    );
+    if (wanted === "retrying") return (await newest())?.reason === wanted;
+    // Wakes whoever delivers: it would look for itself only after a second.
+    await rotor.queues.resume(queue);
+    return false;
+  });
+}
+
+/** Compares the lines of a request that are shown, and its body where that is shown, with a delivery. */
+function requestShown(shown: string, there: (text: string) => string, { path, headers, body }: Delivery): void {
+  const lines = [`POST ${path} HTTP/1.1`, ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`)].map(
+    there,
+  );
+  const [head = "", shownBody] = shown.trim().split("\n\n");
+  const missing = head.split("\n").find((line) => !lines.some((came) => fits(line, came)));
+  if (missing !== undefined) throw new Error(`no line of the request fits "${missing}":\n${lines.join("\n")}`);
+  if (shownBody !== undefined) expect(body).toBe(shownBody);
 }

@@ -32,6 +32,20 @@ export function duration(text: string): Duration {
 /** Reads a delay: a duration, or seconds. */
 export const delay = (text: string): Duration | number => (/^\d+(\.\d+)?$/.test(text) ? Number(text) : duration(text));
 
+/** Reads an instant; a day without a time begins in UTC. */
+export function instant(text: string): string {
+  const date = new Date(text);
+  if (Number.isNaN(date.getTime()))
+    throw new InvalidArgumentError("Write a date such as 2026-11-23 or 2026-11-23T20:00:00Z.");
+  return date.toISOString();
+}
+
+/** What was given of some flags: those that were not are left out, rather than sent as nothing. */
+export const given = <T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+
 /** Collects an option that may be given several times. */
 export const several = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
 

@@ -3,10 +3,14 @@
  * clock. What is sent is typed beside the call that sends it, in `client/`.
  */
 
+import type { Breaker, RateLimit, Retention } from "./api-limits.js";
 import type { Backoff } from "./backoff.js";
 import type { Duration } from "./duration.js";
 import type { Untyped } from "./json.js";
 import type { StepKind, StepState, WireError } from "./protocol.js";
+
+export type * from "./api-limits.js";
+export type * from "./api-why.js";
 
 /** Stored state of a job, and of a run, which is a job of a function. */
 export type JobState = "pending_approval" | "waiting" | "active" | "completed" | "failed" | "cancelled";
@@ -37,31 +41,6 @@ export type Retry = {
   readonly min: Duration;
   readonly max: Duration;
   readonly jitter: "half" | "none";
-};
-
-/** Deliveries that may begin in any span of `period`. What is more waits, and is never dropped. */
-export type RateLimit = {
-  readonly limit: number;
-  readonly period: Duration;
-  /** CEL over `payload`, such as `"payload.customer"`: each of its values has the limit to itself. */
-  readonly key?: string;
-};
-
-/** When a queue's endpoint is left alone for a while: no job is lost, they wait. */
-export type Breaker = {
-  /** Failures of the endpoint in a row (not reached, too slow, 5xx, 429) that open it (default 5). */
-  readonly failures: number;
-  /** How long it is open first (default `"5s"`). Then one job is sent; when that fails too, it is open twice as long. */
-  readonly min: Duration;
-  /** The longest that it is open at a time (default `"1m"`). */
-  readonly max: Duration;
-};
-
-/** How long finished jobs are kept. What is left out follows the server's: `"7d"`, failed ones `"30d"`. */
-export type Retention = {
-  readonly completed?: Duration;
-  readonly failed?: Duration;
-  readonly cancelled?: Duration;
 };
 
 export type Queue = {
@@ -173,49 +152,6 @@ export type Enqueued = {
 
 /** What a batch answers for each job, in the order sent. */
 export type EnqueuedInBatch = Enqueued;
-
-/** Why a job or run does not move. */
-export type Why = {
-  readonly id: string;
-  readonly state: JobState;
-  /** Null where it is active or finished. */
-  readonly reason: JobReason | null;
-  /** Since when it waits so, as far as that is known. */
-  readonly since: string | null;
-  /** When that ends by time, where it does. */
-  readonly until: string | null;
-  /** What it waits for, for a person. */
-  readonly sentence: string;
-  /** Who has the slots, or the turns of its key: up to ten, the first to end first. */
-  readonly blockedBy: readonly { readonly id: string; readonly queue: string; readonly until: string | null }[];
-  /** Commands that unblock it, the most fitting first; none where only time does. */
-  readonly unblock: readonly string[];
-  /** Of a wait for an event: the last 20 events of that name that did not match, the newest first. */
-  readonly nearMisses: readonly NearMiss[];
-};
-
-/** An event that a wait might have meant, and the values in which it differs from what was asked for. */
-export type NearMiss = {
-  readonly eventId: string;
-  readonly receivedAt: string;
-  readonly differences: readonly {
-    /** Into the event's data; the whole expression where no single value says it. */
-    readonly path: string;
-    readonly wanted: Untyped;
-    readonly found: Untyped;
-  }[];
-};
-
-/** A key whose jobs take turns, over all queues of the workspace. */
-export type ConcurrencyKey = {
-  readonly key: string;
-  /** Jobs that may be active at a time (1 unless it was set). */
-  readonly limit: number;
-  /** Jobs that have a turn. */
-  readonly active: number;
-  /** Due jobs that wait for one, counted up to 1,000. */
-  readonly blocked: number;
-};
 
 /** A failed job, or run; `error` made it fail, at `finishedAt`. */
 export type DeadLetter = Job;

@@ -10,6 +10,7 @@ import type {
   ReplayOptions,
 } from "@rotorsh/sdk";
 import { type Command, InvalidArgumentError } from "commander";
+import { instant } from "../arguments.js";
 import { group, type JsonOption, leaf, listLeaf, type PageOptions, show, showPage } from "../command.js";
 import { type Context, clientOf } from "../context.js";
 import { UsageError } from "../failure.js";
@@ -24,14 +25,6 @@ type FilterFlags = {
 type BulkFlags = JsonOption & FilterFlags & { readonly all?: boolean; readonly dryRun?: boolean };
 type ReplayFlags = BulkFlags & { readonly rate?: Rate; readonly includeRejected?: boolean };
 type PurgeFlags = BulkFlags & { readonly yes?: boolean };
-
-/** Reads an instant; a day without a time begins in UTC. */
-function instant(text: string): string {
-  const date = new Date(text);
-  if (Number.isNaN(date.getTime()))
-    throw new InvalidArgumentError("Write a date such as 2026-11-23 or 2026-11-23T20:00:00Z.");
-  return date.toISOString();
-}
 
 function rate(text: string): Rate {
   if (!/^[1-9]\d{0,5}\/[smh]$/.test(text)) throw new InvalidArgumentError("Write it as 10/s, 100/m or 500/h.");

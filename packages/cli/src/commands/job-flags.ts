@@ -1,8 +1,8 @@
 /** The flags that say what a job shall be, of `rotor jobs enqueue` and `update`. */
 
 import type { Duration, JobOptions } from "@rotorsh/sdk";
-import { type Command, InvalidArgumentError, Option } from "commander";
-import { delay, duration, headerPair, several, wholeNumber } from "../arguments.js";
+import { type Command, Option } from "commander";
+import { delay, duration, given, headerPair, instant, several, wholeNumber } from "../arguments.js";
 
 export type JobFlags = {
   readonly delay?: Duration | number;
@@ -14,12 +14,6 @@ export type JobFlags = {
   readonly header?: Readonly<Record<string, string>>;
   readonly keyOrder?: "started" | "strict";
 };
-
-function instant(text: string): string {
-  const date = new Date(text);
-  if (Number.isNaN(date.getTime())) throw new InvalidArgumentError("Write a date such as 2026-11-23T20:00:00Z.");
-  return date.toISOString();
-}
 
 export const withJobFlags = (command: Command): Command =>
   command
@@ -38,13 +32,8 @@ export const withJobFlags = (command: Command): Command =>
     );
 
 /** What the flags set; what was not given is left out. */
-export const jobOptionsOf = (flags: JobFlags): Omit<JobOptions, "payload"> => ({
-  ...(flags.delay !== undefined && { delay: flags.delay }),
-  ...(flags.runAt !== undefined && { runAt: flags.runAt }),
-  ...(flags.priority !== undefined && { priority: flags.priority }),
-  ...(flags.tag !== undefined && { tags: flags.tag }),
-  ...(flags.retryAttempts !== undefined && { maxAttempts: flags.retryAttempts }),
-  ...(flags.timeout !== undefined && { timeout: flags.timeout }),
-  ...(flags.header !== undefined && { headers: flags.header }),
-  ...(flags.keyOrder !== undefined && { keyOrder: flags.keyOrder }),
-});
+export const jobOptionsOf = (flags: JobFlags): Omit<JobOptions, "payload"> => {
+  const { delay, runAt, priority, timeout, keyOrder } = flags;
+  const maxAttempts = flags.retryAttempts;
+  return given({ delay, runAt, priority, tags: flags.tag, maxAttempts, timeout, headers: flags.header, keyOrder });
+};

@@ -2,7 +2,7 @@
 
 import type { Breaker, Duration, QueueOptions, RateLimit, Retention, Retry } from "@rotorsh/sdk";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { duration, headerPair, wholeNumber } from "../arguments.js";
+import { duration, given, headerPair, wholeNumber } from "../arguments.js";
 import type { JsonOption } from "../command.js";
 import { UsageError } from "../failure.js";
 
@@ -106,11 +106,6 @@ function breakerOf({ breaker, breakerFailures }: QueueFlags): Partial<Breaker> |
   if (breakerFailures !== undefined) return { failures: breakerFailures };
   return breaker ? {} : undefined;
 }
-
-const given = <T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
-  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };
 
 /** What the flags set; what was not given is left out. */
 export function queueOptionsOf(flags: QueueFlags): QueueOptions {

@@ -16,7 +16,7 @@ export type JobOptions = {
   readonly delay?: Duration | number;
   /** Time of the first delivery; give this or `delay`. */
   readonly runAt?: Date | string;
-  /** Seconds of head start before other due jobs, -100 to 100 (default 0). */
+  /** Seconds of head start before other due jobs, -100 to 100 (default 0); with fewer than 0 it waits for as long. */
   readonly priority?: number;
   /** Up to 10, of 64 characters at most. */
   readonly tags?: readonly string[];

@@ -1,4 +1,4 @@
-/** What an endpoint's HTTP answer means for a callback job: the table of `docs/callbacks.md`, in order. */
+/** What an endpoint's HTTP answer means for a callback job: the table of `docs/retries-and-dead-letters.md`. */
 import { headers as names } from "@rotorsh/sdk/protocol";
 import type { End } from "./job.js";
 import { limits } from "./limits.js";

@@ -29,7 +29,11 @@ export function roomAt({ limit, periodMs }: RateLimit, state: RateCounts, atMs: 
   const part = Math.floor(atMs / partMs);
   // Ahead by more than a period: its parts are those of a shorter one, which the limit had before. All of it counts as begun now.
   if (state.bucket !== null && state.bucket > part + RATE_PARTS)
-    return roomAt({ limit, periodMs }, { bucket: part, counts: [state.counts.reduce((sum, count) => sum + count, 0)] }, atMs);
+    return roomAt(
+      { limit, periodMs },
+      { bucket: part, counts: [state.counts.reduce((sum, count) => sum + count, 0)] },
+      atMs,
+    );
   const bucket = Math.max(part, state.bucket ?? Number.NEGATIVE_INFINITY);
   const passed = state.bucket === null ? Number.POSITIVE_INFINITY : bucket - state.bucket;
   const kept = passed > RATE_PARTS ? [] : [...state.counts, ...new Array<number>(passed).fill(0)];

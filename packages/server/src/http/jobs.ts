@@ -216,7 +216,8 @@ export function jobs(api: Api, ids: QueueIds): void {
     },
     async ({ c, workspace, params }) => {
       const { id } = await find(workspace, params);
-      await cancel(db, [id]);
+      // Whoever waited for its slot or its turn, and a run that waited for its end, goes on.
+      if ((await cancel(db, [id])).length > 0) engine.wake();
       const job = await find(workspace, { ...params, id });
       // Cancelled before, or by somebody else just now: what was asked for is so.
       if (job.state !== "cancelled") throw conflict(`The job is ${job.state} already.`, { state: job.state });

@@ -54,6 +54,30 @@ describe("a queue", () => {
     expect(await rotor.queues.get("enrichment")).toEqual({ ...changed, concurrency: null });
   });
 
+  test("has what limits it, in the client's words, until null takes it away", async () => {
+    const made = await rotor.queues.create("limited", {
+      strictConcurrency: true,
+      rateLimit: { limit: 10, period: "1m", key: "payload.customer" },
+      breaker: {},
+      retention: { failed: "90d" },
+      retry: { retries: 2 },
+    });
+    expect(made).toMatchObject({
+      strictConcurrency: true,
+      rateLimit: { limit: 10, period: "1m", key: "payload.customer" },
+      breaker: { failures: 5, min: "5s", max: "1m", openUntil: null },
+      retention: { failed: "90d" },
+      retry: { maxAttempts: 3 },
+    });
+    expect(await rotor.queues.update("limited", { breaker: { failures: 2 } })).toEqual({
+      ...made,
+      breaker: { failures: 2, min: "5s", max: "1m", openUntil: null },
+    });
+    const plain = await rotor.queues.put("limited", { rateLimit: null, breaker: null, strictConcurrency: false });
+    expect(plain).toMatchObject({ rateLimit: null, breaker: null, strictConcurrency: false });
+    expect(await rotor.queues.create("unlimited")).toMatchObject({ rateLimit: null, breaker: null, retention: {} });
+  });
+
   test("is paused and resumed, and deleted when nothing unfinished is in it", async () => {
     await rotor.queues.put("leaving");
     expect((await rotor.queues.pause("leaving")).pausedAt).not.toBeNull();
@@ -78,6 +102,14 @@ describe("a queue", () => {
     [{ retry: { min: "2h" } }, /retry\.min/],
     [{ retry: { retries: 2, max_attempts: 3 } }, /write one/],
     [{ callbackUrl: "https://example.com" }, /unknown key "callbackUrl"/],
+    [{ rate_limit: { limit: 0, period: "1s" } }, /rate_limit\.limit/],
+    [{ rate_limit: { limit: 1, period: "50ms" } }, /rate_limit\.period/],
+    [{ rate_limit: { limit: 1, period: "1s", key: "payload." } }, /rate_limit\.key/],
+    [{ rate_limit: { limit: 1, period: "1s", key: "customer" } }, /rate_limit\.key: .*customer/],
+    [{ breaker: { failures: 0 } }, /breaker\.failures/],
+    [{ breaker: { min: "5m", max: "1m" } }, /breaker\.min/],
+    [{ retention: { completed: "1s" } }, /retention\.completed/],
+    [{ retention: { waiting: "1d" } }, /waiting/],
   ])("with %j is refused with a reason", async (options, message) => {
     const { status, json } = await send("POST", "/v1/queues", { name: "bad", ...options });
     expect([status, json.error.message]).toEqual([422, expect.stringMatching(message)]);
@@ -86,6 +118,34 @@ describe("a queue", () => {
 
   test.each(["", " ", "a/b", ".hidden", "é", "x".repeat(129)])("named %j is refused", async (name) => {
     expect((await send("POST", "/v1/queues", { name })).status).toBe(422);
+  });
+});
+
+describe("concurrency keys", () => {
+  test("are there once a job names them or a limit is set, and show how their jobs stand", async () => {
+    await rotor.queues.put("keyed", { callbackUrl: CALLBACK });
+    await rotor.jobs.enqueueBatch(
+      "keyed",
+      Array.from({ length: 4 }, () => ({ concurrencyKey: "a/key with: more" })),
+    );
+    await claimed("callback", "keyed");
+    const key = { key: "a/key with: more", limit: 1, active: 1, blocked: 3 };
+    expect(await rotor.concurrencyKeys.get(key.key)).toEqual(key);
+    expect(await rotor.concurrencyKeys.set(key.key, { limit: 3 })).toEqual({ ...key, limit: 3, blocked: 1 });
+    expect(await claimed("callback", "keyed")).toHaveLength(2);
+    expect(await rotor.concurrencyKeys.set("b", { limit: 2 })).toEqual({ key: "b", limit: 2, active: 0, blocked: 0 });
+    const keys: string[] = [];
+    for await (const each of rotor.concurrencyKeys.list({ limit: 1 })) keys.push(each.key);
+    expect(keys).toEqual([key.key, "b"]);
+    await expect(rotor.concurrencyKeys.get("c")).rejects.toMatchObject({ status: 404 });
+    await expect(rotor.concurrencyKeys.set("c", { limit: 0 })).rejects.toMatchObject({ status: 422 });
+  });
+
+  test("of one workspace are nothing to another", async () => {
+    const other = await api.as("other");
+    expect((await other("GET", "/v1/concurrency-keys/b")).status).toBe(404);
+    expect((await other("PUT", "/v1/concurrency-keys/b", { limit: 9 })).status).toBe(200);
+    expect(await rotor.concurrencyKeys.get("b")).toMatchObject({ limit: 2 });
   });
 });
 

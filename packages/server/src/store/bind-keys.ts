@@ -33,7 +33,7 @@ const workspaces = sql(
  */
 const asking = sql(
   "keys.asking",
-  `select id, due_at <= rotor.clock() as due from rotor.jobs
+  `select id, due_at <= rotor.clock() as due, keeps_turn and delivery > 0 as begun from rotor.jobs
     where id = any($1::uuid[]) and state = 'waiting' and (due_at <= rotor.clock() or (keeps_turn and delivery > 0))`,
 );
 
@@ -50,12 +50,12 @@ export async function bindKeys(t: Queryable, jobs: readonly Keyed[]): Promise<Re
   if (jobs.length === 0) return late;
   const queueIds = [...new Set(jobs.map(({ job }) => job.queueId))];
   void t.query(markQueues, [queueIds]);
-  const [queues, asked] = await Promise.all([
+  const [queues, askers] = await Promise.all([
     t.query<{ id: number; workspace: string }>(workspaces, [queueIds]),
-    t.query<{ id: string; due: boolean }>(asking, [jobs.map((each) => each.id)]),
+    t.query<{ id: string; due: boolean; begun: boolean }>(asking, [jobs.map((each) => each.id)]),
   ]);
   const workspaceOf = new Map(queues.map((queue) => [queue.id, queue.workspace]));
-  const asks = new Map(asked.map((row) => [row.id, row.due]));
+  const asks = new Map(askers.map((row) => [row.id, row]));
   const named = jobs.map(({ id, job, rateKey }) => {
     const workspace = workspaceOf.get(job.queueId)!;
     const value = rateKey === null ? undefined : rateKeyOf(rateKey, job);
@@ -74,16 +74,14 @@ export async function bindKeys(t: Queryable, jobs: readonly Keyed[]): Promise<Re
   const bound = named.map(({ id, turn, rate }) => {
     const keyId = turn === undefined ? null : ids.get(nameOf(turn))!;
     const rateKeyId = rate === undefined ? null : ids.get(nameOf(rate))!;
-    let blockedOn: number | null = null;
-    if (asks.has(id)) {
-      for (const key of asks.get(id) ? [keyId, rateKeyId] : [keyId]) {
-        if (key === null || blockedOn !== null) continue;
-        const room = left.get(key)!;
-        if (room <= 0) blockedOn = key;
-        else left.set(key, room - 1);
-      }
-      if (blockedOn !== null && blockedOn === rateKeyId) late.add(id);
-    }
+    const asked = asks.get(id);
+    if (asked === undefined) return { id, keyId, rateKeyId, blockedOn: null };
+    const needed = (asked.due ? [keyId, rateKeyId] : [keyId]).filter((key) => key !== null);
+    const blockedOn = needed.find((key) => left.get(key)! <= 0) ?? null;
+    if (blockedOn !== null && blockedOn === rateKeyId) late.add(id);
+    // What waits for one key leaves the other to those behind it, unless it has begun: then its turn is its own.
+    const has = blockedOn === null ? needed : needed.filter((key) => asked.begun && key === keyId && key !== blockedOn);
+    for (const key of has) left.set(key, left.get(key)! - 1);
     return { id, keyId, rateKeyId, blockedOn };
   });
   const on = bound.flatMap((job) => (job.blockedOn === null ? [] : [{ on: job.blockedOn }]));

@@ -50,9 +50,8 @@ const find = (from: "newest" | "oldest", order: "desc" | "asc", beyond: "<" | ">
    found as (
      select looked.id, looked.delivery
        from looked
-      cross join lateral (select * from rotor.deliveries where job_id = looked.id and delivery = looked.delivery limit 1) last
-      cross join lateral (select tags from rotor.payloads where job_id = looked.id limit 1) payload
-      where ($6::text is null or payload.tags @> array[$6])
+      cross join lateral (select outcome, attempt, ended_at, error from rotor.deliveries where job_id = looked.id and delivery = looked.delivery limit 1) last
+      where ($6::text is null or (select tags from rotor.payloads where job_id = looked.id) @> array[$6])
         and ($7::timestamptz is null or last.ended_at >= $7)
         and ($8::timestamptz is null or last.ended_at < $8)
         and ($9::text is null or strpos(${TEXT}, lower($9)) > 0)

@@ -63,6 +63,7 @@ const openKeys = sql(
   "select 1 from rotor.api_keys where workspace_id = $1 and revoked_at > rotor.clock() - $2 * interval '1 millisecond' limit 1",
 );
 
+/** Whoever changes a queue waits here, or is seen by the statement after this. */
 const lockQueues = sql("leaving.lock", "select id from rotor.queues where workspace_id = $1 order by id for update");
 const removeWorkspace = sql(
   "leaving.remove",

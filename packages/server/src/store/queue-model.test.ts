@@ -65,7 +65,8 @@ describe("the model notices the lack of", () => {
   test.each(Object.entries(mutants))("%s", async (_, [mutate, says]) => {
     const found = await fc.check(
       fc.asyncProperty(histories, (history) => play(theatre.db, history, mutate(theatre.db))),
-      { seed, numRuns: 100, endOnFailure: true },
+      // The same hundred each time: whether a lack is noticed is not left to luck.
+      { seed: 5, numRuns: 100, endOnFailure: true },
     );
     expect(String(found.errorInstance)).toMatch(says);
   });

@@ -63,7 +63,9 @@ const jobs = sql(
             when queue.paused_at is not null then 'paused'
             when blocker.kind = 'turn' then 'key_blocked'
             when blocker.kind = 'rate' or (queue.rate_open_at > rotor.clock() and job.due_at <= rotor.clock()) then 'rate_limited'
-            when queue.open_at > rotor.clock() then case when queue.kind = 'function' then 'unreachable' else 'breaker' end
+            when queue.kind = 'function' and queue.open_at > rotor.clock() then 'unreachable'
+            -- Of a job that is due later anyway, the breaker is not what it waits for.
+            when queue.kind = 'callback' and queue.open_at > greatest(rotor.clock(), job.due_at) then 'breaker'
             when job.due_at <= rotor.clock() then 'queued'
             when wait.kind is not null then
               case wait.kind when 'sleep' then 'sleeping' when 'event' then 'event' when 'signal' then 'signal' when 'run' then 'retrying' else 'child' end

@@ -18,6 +18,7 @@ import {
   newJob,
   settlement,
 } from "../testing-kit/fixtures.js";
+import { rowsScanned } from "../testing-kit/pruning.js";
 import { eventually, testServer } from "../testing-kit/server.js";
 
 const HOUR = 3_600_000;
@@ -124,22 +125,14 @@ describe("100,000 failed jobs among a million", () => {
       `insert into rotor.jobs (id, queue_id, state, delivery) select ('018' || lpad(to_hex(n), 9, '0') || '70008000000000000000')::uuid, ${queueId}, 'completed', 1 from generate_series(1, 90000) n;
        analyze rotor.jobs; analyze rotor.payloads; analyze rotor.deliveries`,
     );
-    const scans = async () => {
-      await db.script("select pg_stat_force_next_flush()");
-      return (
-        await db.script(
-          `select relname, seq_scan::int from pg_stat_user_tables where schemaname = '${api.database.schema}' and relname in ('payloads', 'jobs', 'deliveries') order by 1`,
-        )
-      ).rows;
-    };
-    const before = await scans();
+    const before = await rowsScanned(db);
     const begunAt = performance.now();
     expect((await rotor.dlq.list({ error: "failure 7777" }).page()).data).toHaveLength(1);
     expect((await rotor.dlq.list({ tag: "rare", limit: 100 }).page()).data).toHaveLength(100);
     expect((await rotor.dlq.list({ error: "nothing" }).page()).data).toHaveLength(0);
     expect(await rotor.dlq.replay({ filter: { tag: "rare" }, dryRun: true })).toMatchObject({ replayed: 100 });
     expect(performance.now() - begunAt).toBeLessThan(3_000);
-    expect(await scans()).toEqual(before);
+    expect((await rowsScanned(db)) - before).toBeLessThan(250_000);
   });
 });
 

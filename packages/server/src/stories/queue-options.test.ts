@@ -4,7 +4,7 @@ import type { Job, QueueOptions } from "@rotorsh/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventually, type TestServer, testServer } from "../testing-kit/server.js";
 import { afterDeliveries, enqueueTo } from "./testing-kit/delivered.js";
-import { gate, recorder } from "./testing-kit/recorder.js";
+import { gate, type Recorder, recorder } from "./testing-kit/recorder.js";
 
 let server: TestServer;
 beforeAll(async () => {
@@ -57,18 +57,20 @@ test("headers: go with each delivery, and a change of them with the next", async
 });
 
 test("concurrency: the endpoint never has more in hand, and has as many", async () => {
-  const endpoint = await recorder(server, async (_call, response) => {
-    await after(15);
+  const endpoint: Recorder = await recorder(server, async (_call, response) => {
+    await eventually("three at a time", () => endpoint.most() >= 3);
+    // One more that may come has the time to come.
+    await after(10);
     response.end();
   });
   const queue = await newQueue({ callbackUrl: endpoint.url, concurrency: 3 });
   await server.rotor.jobs.enqueueBatch(
     queue,
-    Array.from({ length: 30 }, () => ({})),
+    Array.from({ length: 15 }, () => ({})),
   );
-  await all(queue, "completed", 30);
+  await all(queue, "completed", 15);
   expect(endpoint.most()).toBe(3);
-  expect(endpoint.calls).toHaveLength(30);
+  expect(endpoint.calls).toHaveLength(15);
 });
 
 /** What a delivery takes from its claim to the endpoint, on a busy machine. */
@@ -297,7 +299,9 @@ describe("strict_concurrency", () => {
       retry: { backoff: ["1h"] },
     });
     await server.rotor.jobs.enqueueBatch(queue, [{ payload: "slow" }, { payload: "slow" }, { payload: "next" }]);
-    await all(queue, "completed", 1);
+    await eventually("all are through", async () =>
+      (await jobsOf(queue)).every(({ attempt, state }) => attempt === 1 && state !== "active"),
+    );
     expect([endpoint.most(), endpoint.calls.length]).toEqual([1, 3]);
   });
 });

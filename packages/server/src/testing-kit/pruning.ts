@@ -40,6 +40,19 @@ export async function rowsOfAll(db: Db, jobIds: readonly string[]): Promise<Map<
   return new Map(rows.map(({ id, ...counts }) => [id, counts]));
 }
 
+/**
+ * Rows of the large tables that were read from end to end so far. Other connections tell theirs late, so that what a test
+ * itself read while it stored its rows may be counted after it: compare with many times their number.
+ */
+export async function rowsScanned(db: Db): Promise<number> {
+  await db.script("select pg_stat_force_next_flush()");
+  const { rows } = await db.script(
+    `select sum(seq_tup_read)::int as count from pg_stat_user_tables
+      where schemaname = '${db.schema}' and relname in ('payloads', 'jobs', 'deliveries')`,
+  );
+  return rows[0].count;
+}
+
 /** A job that was enqueued and has come to this end. */
 export async function ended(
   db: Db,

@@ -168,5 +168,5 @@ const made: fc.Arbitrary<Made> = fc.record({
 
 export const histories: fc.Arbitrary<History> = fc.record({
   queues: fc.array(made, { minLength: 2, maxLength: 3 }),
-  commands: fc.array(command, { minLength: 20, maxLength: 45, size: "max" }),
+  commands: fc.array(command, { minLength: 18, maxLength: 40, size: "max" }),
 });

@@ -91,7 +91,9 @@ const logged = (job: ModelJob): string => `${job.id} ${job.delivery}`;
 export const logOf = (world: World, jobId: string, delivery: number) => world.log.get(`${jobId} ${delivery}`);
 
 function note(world: World, job: ModelJob, outcome: string): void {
-  if (!world.log.has(logged(job))) world.log.set(logged(job), { outcome, attempt: job.attempt });
+  const before = world.log.get(logged(job))?.outcome;
+  // Written once; but what was accepted ends later.
+  if (before === undefined || before === "accepted") world.log.set(logged(job), { outcome, attempt: job.attempt });
 }
 
 function finish(world: World, job: ModelJob, state: "completed" | "failed" | "cancelled"): void {
@@ -191,17 +193,21 @@ export function settle(world: World, job: ModelJob, ending: Ending, lingers: boo
   switch (ending) {
     case "done":
       note(world, job, "completed");
-      return finish(world, job, "completed");
+      finish(world, job, "completed");
+      break;
     case "final":
       note(world, job, "failed");
-      return finish(world, job, "failed");
+      finish(world, job, "failed");
+      break;
     case "retry":
-      return tryAgain(world, job, "retry");
+      tryAgain(world, job, "retry");
+      break;
     case "accepted":
+      note(world, job, "accepted");
       Object.assign(job, { node: null, dueAt: world.now + TERMS.asyncTimeoutMs });
-      return;
+      break;
     case "released":
-      return release(world, job);
+      release(world, job);
   }
 }
 

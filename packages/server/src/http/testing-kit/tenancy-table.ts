@@ -202,7 +202,10 @@ export const ways: Readonly<Record<string, Way>> = {
   "POST /v1/webhooks/{name}/test": {},
   "POST /v1/webhooks/{name}/rotate": { bodies: () => [{ overlap: "0s" }] },
   "GET /v1/webhooks/{name}/deliveries": {},
-  "GET /v1/audit": { queries: queriesOf("subject", ({ queues }) => ["", ...queues]), answer: "own" },
+  "GET /v1/audit": {
+    queries: (foreign) => ["?limit=1000", ...queriesOf("subject", ({ queues }) => queues)(foreign)],
+    answer: "own",
+  },
   "GET /v1/stats": { answer: "own" },
 };
 
