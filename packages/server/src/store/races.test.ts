@@ -124,7 +124,7 @@ compete(
     const answers = (await Promise.allSettled([one, two, third])).flatMap(value);
     return begun === 2 && answers.filter((answer) => !answer.duplicate).length === 3;
   },
-  { "the order of the caller": (db) => without(db, "enqueue.insert", "order by item.queue_id, item.key") },
+  { "the order of the caller": (db) => without(db, "enqueue.insert", "order by item.queue_id, item.key, item.id") },
 );
 
 compete(
