@@ -9,7 +9,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     pool: "forks",
     // Most tests wait for Postgres, sockets and leases rather than compute.
-    maxWorkers: 3,
+    maxWorkers: 5,
     globalSetup: ["packages/server/src/testing-kit/global-setup.ts"],
   },
 });

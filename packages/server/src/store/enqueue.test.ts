@@ -45,11 +45,28 @@ test("what was enqueued is delivered byte for byte, with its own settings before
   expect(loaded).toMatchObject({
     body,
     contentType: "image/png",
-    headers: { "x-a": "job", "x-b": "queue" },
+    headers: { "x-a": "job" },
     maxAttempts: 2,
     timeoutMs: 77,
   });
+  expect(loaded!.queue.headers).toMatchObject({ "x-b": "queue" });
   expect((await db.script("select tags from rotor.payloads")).rows[0].tags).toEqual(['a"b', "c,d", "{}"]);
+});
+
+test("what comes in one batch is claimed in its order, and so are jobs of one key", async () => {
+  const { db } = database;
+  const { id } = await callbackQueue(db, "in-order", { concurrency: 1 });
+  for (const concurrencyKey of [undefined, "in-order"]) {
+    const jobs = Array.from({ length: 8 }, () => newJob(id, { concurrencyKey }));
+    await enqueueAll(db, jobs);
+    const claimed: string[] = [];
+    for (const _ of jobs) {
+      const [taken] = await claimAll(db, id);
+      claimed.push(taken!.jobId);
+      await settleOne(db, { ...taken!, attempt: 1, parentId: null }, { kind: "done", output: null });
+    }
+    expect(claimed).toEqual(jobs.map((job) => job.id));
+  }
 });
 
 test("one key twice in one batch is one job, and the second learns whether its payload differs", async () => {

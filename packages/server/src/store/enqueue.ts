@@ -3,6 +3,7 @@
  * answers in place of what is not inserted.
  */
 import type { State } from "../core/job.js";
+import { limits } from "../core/limits.js";
 import { bindKeys, type Keyed } from "./bind-keys.js";
 import { replaceWaiting } from "./change.js";
 import { type Queryable, sql } from "./db.js";
@@ -52,16 +53,16 @@ export type Enqueued = {
 /**
  * Inserts payload and job together, unless the key is taken in this queue. A racer's insert waits for the other's commit;
  * who then loses is answered by the statement after this one, whose snapshot sees the winner. In the order of the keys,
- * so that two batches with the same ones do not wait for each other. A repetition, after the reply to a commit was lost,
- * finds its own row.
+ * so that two batches with the same ones do not wait for each other. What is due now is due in the order of the batch, by
+ * microseconds. A repetition, after the reply to a commit was lost, finds its own row.
  */
 const insert = sql(
   "enqueue.insert",
   `with clock as materialized (select rotor.clock() as now),
    item as (
      select * from unnest($1::uuid[], $2::int[], $3::text[], $4::bytea[], $5::text[], $6::float8[], $7::timestamptz[], $8::int[],
-                          $9::int[], $10::int[], $11::text[], $12::text[], $13::uuid[], $14::uuid[], $15::uuid[], $16::bool[])
-       as item (id, queue_id, key, body, content_type, delay_ms, run_at, priority, max_attempts, timeout_ms, headers, tags, parent_id, event_id, replay_of, keeps_turn)
+                          $9::int[], $10::int[], $11::text[], $12::text[], $13::uuid[], $14::uuid[], $15::uuid[], $16::bool[]) with ordinality
+       as item (id, queue_id, key, body, content_type, delay_ms, run_at, priority, max_attempts, timeout_ms, headers, tags, parent_id, event_id, replay_of, keeps_turn, place)
    ),
    kept as (
      insert into rotor.payloads (job_id, queue_id, key, body, content_type, created_at, run_at, headers, tags, event_id, replay_of)
@@ -77,7 +78,7 @@ const insert = sql(
    select item.id, item.queue_id, item.parent_id,
           case when queue.approval_required then 'pending_approval' else 'waiting' end,
           case when queue.approval_required then clock.now + queue.approval_timeout_ms * interval '1 millisecond'
-               when kept.run_at <= clock.now then clock.now - item.priority * interval '1 second'
+               when kept.run_at <= clock.now then clock.now - item.priority * interval '1 second' - greatest(0, $17 - item.place) * interval '1 microsecond'
                else kept.run_at end,
           item.max_attempts, item.timeout_ms, item.keeps_turn
      from kept join item on item.id = kept.job_id join rotor.queues queue on queue.id = item.queue_id, clock
@@ -115,6 +116,7 @@ const insertAll = (t: Queryable, jobs: readonly NewJob[]) =>
     jobs.map((job) => job.eventId ?? null),
     jobs.map((job) => job.replayOf ?? null),
     jobs.map((job) => job.keyOrder === "strict" && job.concurrencyKey !== undefined),
+    limits.batch,
   ]);
 
 /** Enqueues in the caller's transaction. Answers in order; an id that is in no queue any more is an error. */

@@ -131,7 +131,7 @@ async function setClock({ plain, world }: Stage, now: number): Promise<void> {
 
 const rows = {
   name: "model.rows",
-  text: `select job.id, job.state, round(extract(epoch from job.due_at) * 1000)::float8 as "dueAt", job.attempt, job.delivery, job.rescues,
+  text: `select job.id, job.state, ceil(extract(epoch from job.due_at) * 1000)::float8 as "dueAt", job.attempt, job.delivery, job.rescues,
                 job.node_id as node, case when job.blocked_on is null then null else key.kind end as blocked
            from rotor.jobs job left join rotor.keys key on key.id = job.blocked_on
           where job.queue_id = any($1::int[])`,
