@@ -4,6 +4,7 @@
  */
 import { limits } from "../core/limits.js";
 import { type Candidate, shareTurns } from "../core/turns.js";
+import { bindKeys } from "./bind-keys.js";
 import { type Queryable, sql } from "./db.js";
 import { lockKeys, roomsOf } from "./keys.js";
 import { countRates } from "./rate-keys.js";
@@ -15,7 +16,8 @@ const candidates = sql(
   `with clock as materialized (select rotor.clock() as now),
    room as (${ROOM})
    select job.id, job.queue_id as "queueId", job.key_id as "keyId", job.rate_key_id as "rateKeyId",
-          job.keeps_turn and job.delivery > 0 as "holdsTurn", room.room
+          job.keeps_turn and job.delivery > 0 as "holdsTurn", room.room,
+          job.rate_key_id is null and exists (select 1 from rotor.queues where id = job.queue_id and rate_key is not null) as unbound
      from room
     cross join lateral (
       select id, queue_id, key_id, rate_key_id, keeps_turn, delivery, due_at from rotor.jobs
@@ -44,6 +46,37 @@ const block = sql(
     where job.id = item.id and job.state = 'waiting'`,
 );
 
+/** What is to be known of jobs that came before their queue's rate had a key. */
+const bodies = sql(
+  "claim.bodies",
+  `select job.id, job.queue_id as "queueId", payload.body, payload.content_type as "contentType", key.key as "concurrencyKey", queue.rate_key as "rateKey"
+     from rotor.jobs job join rotor.payloads payload on payload.job_id = job.id join rotor.queues queue on queue.id = job.queue_id
+     left join rotor.keys key on key.id = job.key_id
+    where job.id = any($1::uuid[]) order by job.due_at`,
+);
+
+type Body = {
+  readonly id: string;
+  readonly queueId: number;
+  readonly body: Buffer;
+  readonly contentType: string;
+  readonly concurrencyKey: string | null;
+  readonly rateKey: string | null;
+};
+
+/** Binds jobs that were there before the key. */
+async function bindLate(t: Queryable, ids: readonly string[]): Promise<void> {
+  const rows = await t.query<Body>(bodies, [ids]);
+  await bindKeys(
+    t,
+    rows.map(({ id, rateKey, concurrencyKey, ...job }) => ({
+      id,
+      rateKey,
+      job: { ...job, concurrencyKey: concurrencyKey ?? undefined },
+    })),
+  );
+}
+
 export async function claimKeyed(
   t: Queryable,
   nodeId: string,
@@ -51,8 +84,17 @@ export async function claimKeyed(
   queueRooms: readonly number[],
   room: number,
 ): Promise<Claim> {
-  const due = await t.query<Candidate & { room: number }>(candidates, [queueIds, queueRooms, limits.claim]);
+  const due = await t.query<Candidate & { room: number; unbound: boolean }>(candidates, [
+    queueIds,
+    queueRooms,
+    limits.claim,
+  ]);
   if (due.length === 0) return { taken: [], blocked: 0 };
+  const unbound = due.filter((job) => job.unbound).map((job) => job.id);
+  if (unbound.length > 0) {
+    await bindLate(t, unbound);
+    return claimKeyed(t, nodeId, queueIds, queueRooms, room);
+  }
   const ids = due.flatMap((job) => [job.keyId, job.rateKeyId].filter((id) => id !== null));
   const locked = await lockKeys(t, ids);
   const keyRooms = await roomsOf(t, locked);

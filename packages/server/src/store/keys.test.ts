@@ -226,6 +226,18 @@ test("a rate with a key is one for each value of it, and what waits for one valu
   await database.shiftClock(0);
 });
 
+test("a key that a rate gets later limits what waits already", async () => {
+  const { db } = database;
+  const queue = await queueOf({ rate: { limit: 2, periodMs: 60_000, key: null } });
+  const of = (customer: string) => newJob(queue.id, { body: Buffer.from(JSON.stringify({ customer })) });
+  await enqueueAll(db, [of("a"), of("a"), of("a"), of("b")]);
+  const rate = { limit: 2, periodMs: 60_000, key: "payload.customer" };
+  await updateQueue(db, "default", queue.name, { ...queue, rate });
+  const begun: number[] = [];
+  for (let look = 0; look < 4; look++) begun.push((await claimAll(db, queue.id)).length);
+  expect(begun.reduce((sum, count) => sum + count, 0)).toBe(3);
+});
+
 test("an open breaker sends one job at a time until the endpoint is well again", async () => {
   const { db } = database;
   const queue = await queueOf({ breaker: { failures: 3, minMs: 10_000, maxMs: 30_000 } });

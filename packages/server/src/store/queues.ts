@@ -86,7 +86,7 @@ const update = sql(
    update rotor.queues
       set url = $3, headers = $4::jsonb, concurrency = $5, timeout_ms = $6, async_timeout_ms = $7, max_attempts = $8, backoff = $9::jsonb,
           approval_required = $10, approval_timeout_ms = $11, standard_webhooks = $12, strict_concurrency = $13, rate_limit = $14, rate_period_ms = $15,
-          rate_key = $16, breaker = $17::jsonb, retention = $18::jsonb, open_at = '-infinity', trips = 0, failures = 0, rate_open_at = '-infinity'
+          rate_key = $16, keyed = keyed or $16::text is not null, breaker = $17::jsonb, retention = $18::jsonb, open_at = '-infinity', trips = 0, failures = 0, rate_open_at = '-infinity'
     where workspace_id = $1 and name = $2 and kind = 'callback' and system is null
    returning ${columns}
    ),

@@ -241,8 +241,6 @@ function fairly(world: World, queue: ModelQueue, mine: readonly ModelJob[], most
   );
   if (queue.rate === null) return;
   for (const rateKey of new Set(mine.map((job) => job.rateKey))) {
-    // Copies have no value of the key: nothing limits them.
-    if (queue.rate.byKey && rateKey === null) continue;
     const begun = begunOf(world, queue, rateKey).least;
     check(
       begun <= queue.rate.limit,

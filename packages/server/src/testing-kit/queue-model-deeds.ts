@@ -201,8 +201,8 @@ export async function replayOne({ db, world }: Stage, job: ModelJob): Promise<Af
   const id = await replay(db, job.id, {});
   if (id === undefined) throw new BrokenPromise(`${job.id} was not replayed`);
   model.enqueue(world, job.queue, id, null, { ...job, delayMs: 0, priority: 0, key: null, strict: false });
-  // A copy asks nobody, and has no keys.
-  Object.assign(world.jobs.get(id)!, { rateKey: null, state: "waiting", dueAt: world.now });
+  // A copy asks nobody, and has no concurrency key.
+  Object.assign(world.jobs.get(id)!, { state: "waiting", dueAt: world.now });
   return "done";
 }
 
