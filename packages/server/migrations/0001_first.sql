@@ -1,4 +1,5 @@
--- Rotor's tables. `rotor.` stands for the configured schema; it is put in once, when the server starts.
+-- Rotor's tables; long, since it is all of them before the first release. `rotor.` stands for the configured schema; it
+-- is put in once, when the server starts.
 --
 -- What moves is narrow, what is wide never moves: `jobs` is the only row that changes with every transition and has no
 -- JSON; payloads, deliveries and events are inserted once. There are no foreign keys on the hot tables: the check costs

@@ -9,7 +9,8 @@ import { UsageError } from "../failure.js";
 export type QueueFlags = JsonOption & {
   readonly callbackUrl?: string;
   readonly header?: Readonly<Record<string, string>>;
-  readonly concurrency?: number;
+  /** False: no limit. */
+  readonly concurrency?: number | false;
   readonly strictConcurrency?: boolean;
   /** False: none any more. */
   readonly rateLimit?: Pick<RateLimit, "limit" | "period"> | false;
@@ -25,6 +26,9 @@ export type QueueFlags = JsonOption & {
   /** True: with the defaults. False: none any more. */
   readonly breaker?: boolean;
   readonly breakerFailures?: number;
+  readonly breakerMin?: Duration;
+  readonly breakerMax?: Duration;
+  readonly standardWebhooks?: boolean;
   readonly approvalRequired?: boolean;
   readonly approvalTimeout?: Duration;
   readonly retention?: Retention;
@@ -71,6 +75,7 @@ export const withQueueFlags = (command: Command): Command =>
     .option("--url, --callback-url <url>", "where its jobs are posted; without one they wait")
     .option("--header <name: value>", "sent with each delivery; may be repeated", headerPair)
     .option("--concurrency <n>", "deliveries at one time", wholeNumber(1, 100_000))
+    .option("--no-concurrency", "no limit any more")
     .option("--strict-concurrency", "a slot is free only when the endpoint answered or the time limit passed")
     .option("--no-strict-concurrency", "a slot is free when its job has left")
     .option("--rate-limit <limit/period>", "deliveries that may begin in a time, such as 10/1s", rateLimit)
@@ -86,7 +91,11 @@ export const withQueueFlags = (command: Command): Command =>
     .option("--async-timeout <duration>", "in which an endpoint that answered 202 reports back", duration)
     .option("--breaker", "leave an endpoint that fails alone for a while")
     .option("--breaker-failures <n>", "so many failures in a row open the breaker", wholeNumber(1, 1_000))
+    .option("--breaker-min <duration>", "how long it is open first", duration)
+    .option("--breaker-max <duration>", "how long it is open at the longest", duration)
     .option("--no-breaker", "no breaker any more")
+    .option("--standard-webhooks", "send the Standard Webhooks headers along")
+    .option("--no-standard-webhooks", "send them no more")
     .option("--approval-required", "each job waits for a person's yes")
     .option("--no-approval-required", "jobs go without one")
     .option("--approval-timeout <duration>", "how long a job waits for that", duration)
@@ -99,12 +108,12 @@ function rateOf({ rateLimit: rate, rateKey }: QueueFlags): RateLimit | null | un
   return { ...rate, ...(rateKey !== undefined && { key: rateKey }) };
 }
 
-function breakerOf({ breaker, breakerFailures }: QueueFlags): Partial<Breaker> | null | undefined {
-  if (breaker === false && breakerFailures !== undefined)
-    throw new UsageError("Give either --no-breaker or --breaker-failures.");
+function breakerOf({ breaker, ...flags }: QueueFlags): Partial<Breaker> | null | undefined {
+  const said = given({ failures: flags.breakerFailures, min: flags.breakerMin, max: flags.breakerMax });
+  const any = Object.keys(said).length > 0;
+  if (breaker === false && any) throw new UsageError("Give either --no-breaker or what it shall be.");
   if (breaker === false) return null;
-  if (breakerFailures !== undefined) return { failures: breakerFailures };
-  return breaker ? {} : undefined;
+  return any || breaker ? said : undefined;
 }
 
 /** What the flags set; what was not given is left out. */
@@ -122,8 +131,9 @@ export function queueOptionsOf(flags: QueueFlags): QueueOptions {
   return given({
     callbackUrl,
     headers: header,
-    concurrency,
+    concurrency: concurrency === false ? null : concurrency,
     strictConcurrency,
+    standardWebhooks: flags.standardWebhooks,
     rateLimit: rateOf(flags),
     retry: Object.keys(retry).length > 0 ? retry : undefined,
     timeout,

@@ -26,10 +26,14 @@ function parse(expression: string): ParseResult {
   return made;
 }
 
-/** Says what is wrong with an expression for a key, or nothing. */
+/** What a callback job has; under the names of a function's event every one of them would share one limit. */
+const callbacks = new Environment({ unlistedVariablesAreDyn: false }).registerVariable("payload", "dyn");
+
+/** Says what is wrong with an expression for a callback queue's key, or nothing. */
 export function checkKeyExpression(expression: string): string | undefined {
   try {
-    const result = parse(expression).check();
+    parse(expression);
+    const result = callbacks.check(expression);
     return result.valid ? undefined : String(result.error?.message ?? "It is not a valid expression.");
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

@@ -105,7 +105,7 @@ export function explain(job: WhyJob, facts: WhyFacts): Explanation {
       ...base,
       since: null,
       until: facts.dueAt,
-      sentence: `It moves: attempt ${job.attempt} of ${job.maxAttempts} is under way${facts.dueAt === null ? "" : `, and may take until ${facts.dueAt.toISOString()}`}.`,
+      sentence: `It moves: attempt ${job.attempt} of ${job.maxAttempts} is under way${facts.dueAt === null ? "" : facts.dueAt < facts.now ? ", and past its time: it is given up within seconds" : `, and may take until ${facts.dueAt.toISOString()}`}.`,
     };
   if (job.reason === null) return { ...base, since: job.finishedAt, until: null, ...ended(job, last) };
   switch (job.reason) {
@@ -162,7 +162,7 @@ export function explain(job: WhyJob, facts: WhyFacts): Explanation {
     case "rate_limited":
       return {
         ...base,
-        sentence: `The rate limit of ${job.queue}, ${facts.rateLimit} in ${span(facts.ratePeriodMs ?? 0, "")}${facts.keyName === null ? "" : ` for each ${facts.rateKey}, here ${facts.keyName}`}, is used up; it goes on${inTime(until)}.`,
+        sentence: `The rate limit of ${job.queue}, ${facts.rateLimit} in ${formatDuration(facts.ratePeriodMs ?? 0)}${facts.keyName === null ? "" : ` for each ${facts.rateKey}, here ${facts.keyName}`}, is used up; it goes on${inTime(until)}.`,
         unblock:
           job.kind === "function"
             ? []
@@ -189,7 +189,10 @@ export function explain(job: WhyJob, facts: WhyFacts): Explanation {
           facts.stepKind === "run"
             ? `Its step ${facts.stepKey} failed and is tried again${inTime(until)}.`
             : `Attempt ${Math.min(job.attempt + 1, job.maxAttempts)} of ${job.maxAttempts} follows${inTime(until)}${last === undefined ? "" : `: ${last}`}.`,
-        unblock: job.kind === "callback" ? [`rotor jobs update ${name} ${job.id} --delay 0s`] : [],
+        unblock: [
+          ...missingSecret(job, facts),
+          ...(job.kind === "callback" ? [`rotor jobs update ${name} ${job.id} --delay 0s`] : []),
+        ],
       };
     case "delayed":
       return {
@@ -276,12 +279,31 @@ const near = ({ wait, events }: WhyFacts): Explanation["nearMisses"] =>
     return found === undefined ? [] : [{ id: event.id, receivedAt: event.receivedAt, differences: found }];
   });
 
+/** Another attempt is of no use before the secret is there; the error's own sentence names it. */
+function missingSecret(job: WhyJob, { lastError }: WhyFacts): string[] {
+  if (job.kind !== "callback" || lastError === null) return [];
+  const { name, message } = JSON.parse(lastError) as { name?: unknown; message?: unknown };
+  if (name !== "UnknownSecretError" || typeof message !== "string") return [];
+  return /`(rotor secrets set \w+)`/.exec(message)?.slice(1) ?? [];
+}
+
 function errorText({ lastError }: WhyFacts): string | undefined {
   if (lastError === null) return undefined;
   const { message } = JSON.parse(lastError) as { message?: unknown };
   return typeof message === "string" ? message.replace(/\.$/, "") : undefined;
 }
 
-/** `in 41s`; what is past is now. */
-const span = (ms: number, preposition = "in "): string =>
-  ms <= 0 ? "now" : `${preposition}${formatDuration(ms < 10_000 ? Math.round(ms) : Math.round(ms / 1_000) * 1_000)}`;
+/** Units, each up to where the next one reads better. */
+const UNITS = [
+  ["s", 1_000, 120],
+  ["m", 60_000, 120],
+  ["h", 3_600_000, 48],
+  ["d", 86_400_000, Number.POSITIVE_INFINITY],
+] as const;
+
+/** `in 41s`, `in 5m`; what is past is now. */
+function span(ms: number): string {
+  if (ms <= 0) return "now";
+  const [unit, unitMs] = UNITS.find(([, size, most]) => ms / size < most)!;
+  return `in ${ms < 10_000 ? (ms / 1_000).toFixed(1) : Math.round(ms / unitMs)}${unit}`;
+}

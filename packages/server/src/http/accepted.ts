@@ -27,7 +27,7 @@ const failure = z
       .union([
         z.string().max(limits.errorMessageLength),
         z.strictObject({ name: z.string().max(200).optional(), message: z.string().max(limits.errorMessageLength) }),
-      ])
+      ], 'write a text, or { "name": "…", "message": "…" }')
       .optional(),
     retriable: z.boolean().optional().openapi({ description: "False: no further attempt is made. Default true." }),
     retry_after: duration({ maxMs: limits.retryAfterMs }).optional(),

@@ -51,12 +51,20 @@ export function refusalOfSchema(error: z.ZodError, place: string): Refusal {
     message:
       issue.code === "unrecognized_keys"
         ? `unknown key ${issue.keys.slice(0, 5).map(shown).join(", ")}`
-        : issue.message,
+        : plainly(issue.message),
   }));
   const first = issues[0] ?? { path: place, message: "It is not valid." };
   const message = first.path === "" ? first.message : `${first.path}: ${first.message}`;
   return new Refusal(422, "invalid", message, { details: { issues: issues.slice(0, 20) } });
 }
+
+/** The commonest words of the schema's library, for people: it speaks of a value that is not there as of one of a wrong type. */
+const plainly = (message: string): string =>
+  message.endsWith("received undefined")
+    ? "it is missing"
+    : message.startsWith("Invalid input: expected int,")
+      ? "write a whole number"
+      : message;
 
 /** Where what nobody expected is told; pino's shape. Never given payloads or keys. */
 export type Log = {

@@ -1,7 +1,7 @@
 /** What names, durations, tags and pages look like in requests. One place, so that all routes say the same. */
 
 import { z } from "@hono/zod-openapi";
-import { parseDuration } from "@rotorsh/sdk/duration";
+import { formatDuration, parseDuration } from "@rotorsh/sdk/duration";
 import { limits } from "../core/limits.js";
 
 /** C0, DEL and C1 controls. */
@@ -55,11 +55,13 @@ export const duration = (range: { readonly minMs?: number; readonly maxMs: numbe
 /** A job's delay: a duration, or a number of seconds. The only place where a bare number is taken. */
 export const delay = z
   .unknown()
-  .transform((value, context) =>
-    typeof value === "number" && Number.isFinite(value) && value >= 0 && value * 1_000 <= limits.delayMs
-      ? Math.round(value * 1_000)
-      : toMs(value, { maxMs: limits.delayMs }, context),
-  )
+  .transform((value, context) => {
+    if (typeof value !== "number") return toMs(value, { maxMs: limits.delayMs }, context);
+    if (value >= 0 && value * 1_000 <= limits.delayMs) return Math.round(value * 1_000);
+    const most = limits.delayMs / 1_000;
+    context.addIssue({ code: "custom", message: `a number is seconds, from 0 to ${most}: ${value} is not` });
+    return z.NEVER;
+  })
   .openapi({
     type: ["string", "number"],
     description: 'A duration such as "5m", or a number of seconds.',
@@ -74,7 +76,7 @@ function toMs(
   try {
     const ms = parseDuration(value as string, { maxMs });
     if (ms >= minMs) return ms;
-    context.addIssue({ code: "custom", message: "it must be longer" });
+    context.addIssue({ code: "custom", message: `${value} is too short, at least ${formatDuration(minMs)} is possible` });
   } catch (error) {
     context.addIssue({
       code: "custom",

@@ -126,20 +126,23 @@ const keysOf = (rows: readonly Standing[]): string[][] => [
  * Queues that had work and have none. A queue's row of this type says since when that is known, or `-infinity` while it
  * has work; work that came and went between two looks is known by the newest payload. Where more jobs are blocked, or
  * wait for a person, than one look goes through, queues that may have such jobs are taken to have some.
+ *
+ * The orders name indexes: without them the planner reads the whole table where it believes, by statistics from before, to
+ * find such rows soon; and for a queue without payloads all those of the others, the newest first.
  */
 const drain = sql(
   "alerts.drain",
   `with clock as materialized (select rotor.clock() as now),
    ${QUEUES},
-   blocked as materialized (select queue_id from rotor.jobs where blocked_on is not null limit $1),
-   asking as materialized (select queue_id from rotor.jobs where state = 'pending_approval' limit $1),
+   blocked as materialized (select queue_id from rotor.jobs where blocked_on is not null order by blocked_on limit $1),
+   asking as materialized (select queue_id from rotor.jobs where state = 'pending_approval' order by due_at limit $1),
    seen as (
      select queue.*,
             exists (select 1 from rotor.jobs where queue_id = queue.id and state = 'waiting' and blocked_on is null)
             or exists (select 1 from rotor.jobs where queue_id = queue.id and state = 'active')
             or queue.id in (select queue_id from blocked) or (queue.keyed and (select count(*) from blocked) >= $1)
             or queue.id in (select queue_id from asking) or (queue.approval_required and (select count(*) from asking) >= $1) as busy,
-            (select created_at from rotor.payloads where queue_id = queue.id order by job_id desc limit 1) as newest
+            (select created_at from rotor.payloads where queue_id between queue.id and queue.id order by queue_id desc, job_id desc limit 1) as newest
        from queue
    ),
    told as (

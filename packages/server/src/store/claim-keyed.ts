@@ -64,6 +64,9 @@ type Body = {
   readonly rateKey: string | null;
 };
 
+/** Bodies that one claim reads for that: each may have a megabyte. */
+const BOUND = 100;
+
 /** Binds jobs that were there before the key. */
 async function bindLate(t: Queryable, ids: readonly string[]): Promise<void> {
   const rows = await t.query<Body>(bodies, [ids]);
@@ -83,18 +86,22 @@ export async function claimKeyed(
   queueIds: readonly number[],
   queueRooms: readonly number[],
   room: number,
+  late: "bind" | "leave" = "bind",
 ): Promise<Claim> {
-  const due = await t.query<Candidate & { room: number; unbound: boolean }>(candidates, [
+  const found = await t.query<Candidate & { room: number; unbound: boolean }>(candidates, [
     queueIds,
     queueRooms,
     limits.claim,
   ]);
-  if (due.length === 0) return { taken: [], blocked: 0 };
-  const unbound = due.filter((job) => job.unbound).map((job) => job.id);
-  if (unbound.length > 0) {
-    await bindLate(t, unbound);
-    return claimKeyed(t, nodeId, queueIds, queueRooms, room);
+  const unbound = found.filter((job) => job.unbound).map((job) => job.id);
+  if (unbound.length > 0 && late === "bind") {
+    await bindLate(t, unbound.slice(0, BOUND));
+    // Once a claim: as those that are blocked leave, others come into sight, and all of a backlog would be one transaction.
+    const { taken, blocked } = await claimKeyed(t, nodeId, queueIds, queueRooms, room, "leave");
+    return { taken, blocked: blocked + unbound.length };
   }
+  const due = found.filter((job) => !job.unbound);
+  if (due.length === 0) return { taken: [], blocked: 0 };
   const ids = due.flatMap((job) => [job.keyId, job.rateKeyId].filter((id) => id !== null));
   const locked = await lockKeys(t, ids);
   const keyRooms = await roomsOf(t, locked);

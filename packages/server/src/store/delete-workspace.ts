@@ -5,11 +5,24 @@
 import { limits } from "../core/limits.js";
 import { cancel } from "./control.js";
 import { type Db, type Queryable, sql } from "./db.js";
+import { type Doomed, removeJobs } from "./prune.js";
 
+/** Each way to be unfinished is an index of its own, and the orders name them: no index has all jobs of a queue. */
 const unfinished = sql(
   "leaving.unfinished",
-  `select job.id from rotor.queues queue join rotor.jobs job on job.queue_id = queue.id
-    where queue.workspace_id = $1 and job.state in ('waiting', 'active', 'pending_approval') limit $2`,
+  `select job.id from rotor.queues queue
+    cross join lateral (
+      (select id from rotor.jobs where queue_id = queue.id and state = 'waiting' and blocked_on is null order by due_at limit $2)
+      union all
+      (select id from rotor.jobs where queue_id = queue.id and state = 'active' order by due_at limit $2)
+      union all
+      (select id from rotor.jobs where queue_id = queue.id and state = 'pending_approval' order by due_at limit $2)) job
+    where queue.workspace_id = $1
+   union all
+   select job.id from rotor.keys key
+    cross join lateral (select id from rotor.jobs where blocked_on = key.id order by queue_id, due_at limit $2) job
+    where key.workspace_id = $1
+    limit $2`,
 );
 
 /** Whether something in it is not finished. */
@@ -29,21 +42,15 @@ const closeQueues = sql(
   "update rotor.queues set paused_at = coalesce(paused_at, rotor.clock()) where workspace_id = $1",
 );
 
+/** The oldest of each queue, found by their payloads: those have an index by queue. */
 const someJobs = sql(
   "leaving.jobs",
-  `select job.id from rotor.queues queue join rotor.jobs job on job.queue_id = queue.id
-    where queue.workspace_id = $1 and job.state in ('completed', 'failed', 'cancelled') limit $2`,
+  `select job.id as "jobId", job.delivery from rotor.queues queue
+    cross join lateral (select job_id from rotor.payloads where queue_id between queue.id and queue.id order by queue_id, job_id limit $2) payload
+    cross join lateral (select id, delivery from rotor.jobs where id = payload.job_id limit 1) job
+    where queue.workspace_id = $1 limit $2`,
 );
-/** Jobs that nobody can wake any more, with all that belongs to them. */
-const removeJobs = sql(
-  "leaving.remove-jobs",
-  `with payloads as (delete from rotor.payloads where job_id = any($1::uuid[])),
-        deliveries as (delete from rotor.deliveries where job_id = any($1::uuid[])),
-        steps as (delete from rotor.steps where job_id = any($1::uuid[])),
-        past as (delete from rotor.past_steps where job_id = any($1::uuid[])),
-        slots as (delete from rotor.slots where job_id = any($1::uuid[]))
-   delete from rotor.jobs where id = any($1::uuid[]) and due_at is null`,
-);
+const removeSlots = sql("leaving.slots", "delete from rotor.slots where job_id = any($1::uuid[])");
 const removeEvents = sql(
   "leaving.events",
   `delete from rotor.events where id in (select id from rotor.events where workspace_id = $1 limit $2) returning 1`,
@@ -68,8 +75,9 @@ const lockQueues = sql("leaving.lock", "select id from rotor.queues where worksp
 const removeWorkspace = sql(
   "leaving.remove",
   `delete from rotor.workspaces where id = $1
-      and not exists (select 1 from rotor.queues queue join rotor.jobs job on job.queue_id = queue.id
-                       where queue.workspace_id = $1)
+      and (select payload.job_id from rotor.queues queue
+            cross join lateral (select job_id from rotor.payloads where queue_id between queue.id and queue.id order by queue_id, job_id limit 1) payload
+            where queue.workspace_id = $1 limit 1) is null
    returning id`,
 );
 
@@ -94,17 +102,19 @@ export async function emptyWorkspace(
   cancelling: boolean,
 ): Promise<"more" | "later" | "gone" | "unfinished"> {
   const some = limits.deletedTogether;
-  const ids = async (statement: typeof someJobs): Promise<string[]> =>
-    (await db.query<{ id: string }>(statement, [workspace, some])).map((row) => row.id);
-  const open = await ids(unfinished);
+  const open = (await db.query<{ id: string }>(unfinished, [workspace, some])).map((row) => row.id);
   if (open.length > 0 && !cancelling) return "unfinished";
   if (open.length > 0) {
     await cancel(db, open);
     return "more";
   }
-  const jobs = await ids(someJobs);
+  const jobs = await db.query<Doomed>(someJobs, [workspace, some]);
   if (jobs.length > 0) {
-    await db.query(removeJobs, [jobs]);
+    await db.transact(async (t) => {
+      // One that was woken meanwhile stays whole, and is unfinished at the next step.
+      await removeJobs(t, jobs);
+      await t.query(removeSlots, [jobs.map((job) => job.jobId)]);
+    });
     return "more";
   }
   for (const statement of [removeEvents, removeInbox, removeAudit]) {

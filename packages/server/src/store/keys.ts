@@ -117,11 +117,14 @@ export type LockedKey = RateCounts & {
   readonly openAt: Date | null;
   readonly limit: number | null;
   readonly periodMs: number | null;
+  /** Of a rate: nothing of its queue is claimed until somebody changes that. */
+  readonly closed: boolean;
   readonly nowMs: number;
 };
 
 const columns = `key.id, key.kind, key.workspace_id as workspace, key.queue_id as "queueId", key.key, key.concurrency, key.open_at as "openAt",
           key.rate_bucket::float8 as bucket, key.rate_counts as counts, queue.rate_limit as "limit", queue.rate_period_ms::float8 as "periodMs",
+          queue.paused_at is not null or queue.id is not null and queue.url is null as closed,
           (extract(epoch from rotor.clock()) * 1000)::float8 as "nowMs"`;
 
 const lockIds = sql(

@@ -39,9 +39,11 @@ const lockUnused = sql(
 const remove = sql("prune.keys", "delete from rotor.keys where id = any($1::int[])");
 
 const EVERY_MS = 86_400_000;
-/** Keys that leave in a day, at most: one transaction. */
+/** Keys that leave in one transaction; of more, the next step takes others. */
 const TOGETHER = 10_000;
 const LOOK = 5_000;
+/** Before all jobs. */
+const FIRST = "00000000-0000-0000-0000-000000000000";
 
 export async function pruneKeys(t: Queryable, sweep: Sweep): Promise<number> {
   const unused = [sweep.beganMs, limits.unusedKeyMs];
@@ -57,6 +59,7 @@ export async function pruneKeys(t: Queryable, sweep: Sweep): Promise<number> {
   }
   const rows = await t.query<{ id: number }>(lockUnused, [...unused, TOGETHER]);
   await t.query(remove, [rows.map((row) => row.id)]);
-  await writeStep(t, sweep, { looked: seen!.count, removed: 0, next: null }, EVERY_MS);
+  const next = rows.length < TOGETHER ? null : (seen!.last ?? sweep.cursor ?? FIRST);
+  await writeStep(t, sweep, { looked: seen!.count, removed: 0, next }, EVERY_MS);
   return rows.length;
 }

@@ -109,20 +109,36 @@ const list = sql(
   `select ${columns} from rotor.queues where workspace_id = $1 and kind = $2 and name > $3 and system is null order by name limit $4`,
 );
 
-/** A queue leaves with nothing unfinished in it: its jobs would have nowhere to go. */
+/**
+ * A queue leaves with nothing unfinished in it: its jobs would have nowhere to go. Each way to be unfinished is an index of
+ * its own, and the orders name them: no index has all jobs of a queue.
+ */
 const remove = sql(
   "queues.remove",
   `delete from rotor.queues
     where workspace_id = $1 and kind = $2 and name = $3 and system is null
-      and not exists (select 1 from rotor.jobs where queue_id = queues.id and state in ('waiting', 'active', 'pending_approval'))
+      and (select id from rotor.jobs where queue_id = queues.id and state = 'waiting' and blocked_on is null order by due_at limit 1) is null
+      and (select id from rotor.jobs where queue_id = queues.id and state = 'active' order by due_at limit 1) is null
+      and (select id from rotor.jobs where queue_id = queues.id and state = 'pending_approval' order by due_at limit 1) is null
+      and (not keyed or (select id from rotor.jobs where queue_id = queues.id and blocked_on is not null order by blocked_on limit 1) is null)
    returning id`,
 );
 
+/** The values of its rate key, which are hardly looked at while it is paused, are looked at soon. */
 const pause = sql(
   "queues.pause",
-  `update rotor.queues set paused_at = case when $4 then coalesce(paused_at, rotor.clock()) end
+  `with queue as (
+   update rotor.queues set paused_at = case when $4 then coalesce(paused_at, rotor.clock()) end
     where workspace_id = $1 and kind = $2 and name = $3 and system is null
-   returning ${columns}`,
+   returning ${columns}
+   ),
+   opened as (
+     update rotor.keys set open_at = rotor.clock()
+      where not $4 and id = any (array(
+        select id from rotor.keys where workspace_id = $1 and kind = 'rate' and queue_id = (select id from queue) and open_at > rotor.clock()
+         order by id for no key update))
+   )
+   select * from queue`,
 );
 
 const values = (workspace: string, name: string, settings: QueueSettings) => [

@@ -50,6 +50,19 @@ const opening = sql(
   "select id from rotor.keys where open_at <= rotor.clock() order by open_at limit 200",
 );
 
+/** Due jobs at the front of these queues that are blocked no more: they take the room that there is before others do. */
+const waiting = sql(
+  "keys.waiting",
+  `select job.rate_key_id as id, count(*)::int as count
+     from unnest($1::int[]) as item (queue_id)
+    cross join lateral (
+      select rate_key_id from rotor.jobs
+       where queue_id = item.queue_id and state = 'waiting' and blocked_on is null and due_at <= rotor.clock()
+       order by due_at limit 1000) job
+    where job.rate_key_id is not null
+    group by job.rate_key_id`,
+);
+
 /** Unblocks so many of a rate key's jobs, the first due first; those in other hands are left for the next time. */
 const unblock = sql(
   "keys.unblock",
@@ -85,8 +98,9 @@ const untilNext = sql(
 );
 
 /**
- * Lets go on what waited for rate keys that have room again. What it lets go is counted when it is claimed; should more
- * be claimable than there is room for, the claim blocks the rest anew. Answers whether something was let go, and in how
+ * Lets go on what waited for rate keys that have room again. What it lets go is counted when it is claimed, so while it
+ * waits for that (its queue is paused, or full) no more follow; should more be claimable than there is room for, the claim
+ * blocks the rest anew. Answers whether something was let go, and in how
  * many milliseconds the next key opens.
  */
 export async function openRateKeys(db: Db): Promise<{ opened: boolean; nextMs: number | undefined }> {
@@ -94,14 +108,20 @@ export async function openRateKeys(db: Db): Promise<{ opened: boolean; nextMs: n
   let opened = false;
   if (ids.length > 0) {
     opened = await db.transact(async (t) => {
-      const locked = await lockKeys(t, ids);
+      // Another node may have had them in hand until now.
+      const locked = (await lockKeys(t, ids)).filter((key) => key.openAt !== null && key.openAt.getTime() <= key.nowMs);
+      if (locked.length === 0) return false;
       const rooms = await roomsOf(t, locked);
-      const room = locked.map((key) => Math.min(rooms.get(key.id)!.room, MOST));
+      const rows = await t.query<{ id: number; count: number }>(waiting, [[...new Set(locked.map((key) => key.queueId))]]);
+      const first = new Map(rows.map((row) => [row.id, row.count]));
+      const room = locked.map((key) => Math.max(0, Math.min(rooms.get(key.id)!.room, MOST) - (first.get(key.id) ?? 0)));
       const unblocked = await t.query(unblock, [locked.map((key) => key.id), room]);
       void t.query(reopen, [
         locked.map((key) => key.id),
         // While there is room, what was let go is to be claimed first: then it is looked at again.
-        locked.map((key) => Math.max(rooms.get(key.id)!.openInMs, (key.periodMs ?? 0) / RATE_PARTS, 20)),
+        locked.map((key) =>
+          Math.max(rooms.get(key.id)!.openInMs, key.closed ? CLOSED_MS : (key.periodMs ?? 0) / RATE_PARTS, 20),
+        ),
         locked.map((key) => rooms.get(key.id)!.now?.bucket ?? null),
         locked.map((key) => JSON.stringify(rooms.get(key.id)!.now?.counts ?? [])),
       ]);
@@ -114,3 +134,6 @@ export async function openRateKeys(db: Db): Promise<{ opened: boolean; nextMs: n
 
 /** Jobs that one key lets go at a time. */
 const MOST = 1_000;
+
+/** How often the keys of a queue that is paused are looked at: there may be many, for nothing. Who resumes it opens them. */
+const CLOSED_MS = 30_000;

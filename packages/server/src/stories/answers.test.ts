@@ -1,4 +1,7 @@
-/** What an endpoint gets, and what each of its answers means: a whole server, real endpoints, a story a row of the table. */
+/**
+ * What an endpoint gets, and what each of its answers means: a whole server, real endpoints, a story a row of the table.
+ * Long, since the table is.
+ */
 import { execFileSync } from "node:child_process";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";

@@ -55,7 +55,7 @@ const chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
 const bomb = gzipSync(Buffer.alloc(50_000_000));
 
 /** What each does to whoever calls, and how the job ends: `c`ompleted, or `f`ailed. */
-const HOSTILE: readonly (readonly [name: string, end: "c" | "f", answer: (socket: Socket) => void])[] = [
+const HOSTILE: readonly (readonly [name: string, end: "c" | "f" | "", answer: (socket: Socket) => void])[] = [
   ["headers without end", "f", flood("x-filler: aaaaaaaaaaaaaaaa\r\n")],
   ["empty headers without end", "f", flood("a:\r\n")],
   ["a header of 16 MB", "f", says(`HTTP/1.1 200 OK\r\nx: ${"a".repeat(16_000_000)}\r\n\r\n`)],
@@ -80,7 +80,8 @@ const HOSTILE: readonly (readonly [name: string, end: "c" | "f", answer: (socket
   ["a length that is too large", "f", says("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nshort")],
   ["a length beyond all numbers", "f", says(`HTTP/1.1 200 OK\r\ncontent-length: ${"9".repeat(40)}\r\n\r\nx`)],
   ["a body without end", "c", flood("x", "HTTP/1.1 200 OK\r\n\r\n")],
-  ["chunks without end", "c", flood("1\r\nx\r\n", chunked)],
+  // A byte a chunk: by its bound or by its time limit, whichever this machine comes to first.
+  ["chunks without end", "", flood("1\r\nx\r\n", chunked)],
   ["a chunk extension without end", "f", flood("a", `${chunked}1;`)],
   ["trailers without end", "f", flood("x: aaaaaaaaaa\r\n", `${chunked}0\r\n`)],
   ["a million lines", "c", says(`HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n${"\n".repeat(1_000_000)}`)],
