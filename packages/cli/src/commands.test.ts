@@ -141,6 +141,7 @@ test.each([
   { argv: ["dlq", "replay", "--all", "--rate", "fast"], hint: "10/s" },
   { argv: ["dlq", "purge", "--all"], hint: "--yes" },
   { argv: ["queues", "drain", "q"], hint: "--yes" },
+  { argv: ["workspaces", "delete", "w", "--cancel"], hint: "--yes" },
   { argv: ["adopt"], hint: "--release" },
   { argv: ["adopt", "--release", "--cancel-all"], hint: "--release" },
   { argv: ["keys", "create", "--scopes", "read,wirte"], hint: "Choose from read, write" },

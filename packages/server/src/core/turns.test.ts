@@ -9,9 +9,12 @@ const job = (id: string, more: Partial<Candidate> = {}): Candidate => ({
   holdsTurn: false,
   ...more,
 });
-const rooms = (more: { queue?: number; keys?: [number, number][]; all?: number } = {}) => ({
+const rooms = (
+  more: { queue?: number; keys?: [number, number][]; places?: [number, number][]; all?: number } = {},
+) => ({
   queues: new Map([[1, more.queue ?? 10]]),
   keys: new Map(more.keys ?? []),
+  places: new Map(more.places ?? more.keys ?? []),
   all: more.all ?? 10,
 });
 const ids = (shared: ReturnType<typeof shareTurns>) => [shared.taken.map(({ id }) => id), shared.blocked];
@@ -34,7 +37,14 @@ test("each key gives its turns to the first in line, and the others are blocked 
 });
 
 test("who has its turn already needs no other", () => {
-  expect(ids(shareTurns([job("a", { keyId: 7, holdsTurn: true })], rooms({ keys: [[7, 0]] })))).toEqual([["a"], []]);
+  const holder = job("a", { keyId: 7, holdsTurn: true });
+  expect(ids(shareTurns([holder], rooms({ keys: [[7, 0]], places: [[7, 1]] })))).toEqual([["a"], []]);
+});
+
+test("who has its turn already keeps it, but waits while all places of its key are taken", () => {
+  const [one, other] = ["a", "b"].map((id) => job(id, { keyId: 7, holdsTurn: true }));
+  expect(ids(shareTurns([one!, other!], rooms({ keys: [[7, 0]], places: [[7, 0]] })))).toEqual([[], []]);
+  expect(ids(shareTurns([one!, other!], rooms({ keys: [[7, 0]], places: [[7, 1]] })))).toEqual([["a"], []]);
 });
 
 test("without room in its queue a job stays where it is, and uses up no turn", () => {

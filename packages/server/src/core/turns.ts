@@ -17,6 +17,8 @@ export type Candidate = {
 export type Rooms = {
   readonly queues: ReadonlyMap<number, number>;
   readonly keys: ReadonlyMap<number, number>;
+  /** Of concurrency keys: how many more may be active, those that have their turn already among them. */
+  readonly places: ReadonlyMap<number, number>;
   readonly all: number;
 };
 
@@ -26,10 +28,15 @@ export type Shared = {
   readonly blocked: readonly { readonly id: string; readonly on: number }[];
 };
 
-/** Shares out what there is, in the order of the candidates. */
+/**
+ * Shares out what there is, in the order of the candidates. Who has its turn already keeps it, and waits where it is, while
+ * the key's places are taken all the same: by a lower limit, or by deliveries that may still be at work although they were
+ * given up.
+ */
 export function shareTurns(candidates: readonly Candidate[], rooms: Rooms): Shared {
   const queues = new Map(rooms.queues);
   const keys = new Map(rooms.keys);
+  const places = new Map(rooms.places);
   const taken: Candidate[] = [];
   const blocked: { id: string; on: number }[] = [];
   for (const job of candidates) {
@@ -37,6 +44,7 @@ export function shareTurns(candidates: readonly Candidate[], rooms: Rooms): Shar
       blocked.push({ id: job.id, on: job.keyId });
       continue;
     }
+    if (job.keyId !== null && job.holdsTurn && (places.get(job.keyId) ?? 0) <= 0) continue;
     if (job.rateKeyId !== null && (keys.get(job.rateKeyId) ?? 0) <= 0) {
       blocked.push({ id: job.id, on: job.rateKeyId });
       continue;
@@ -45,6 +53,7 @@ export function shareTurns(candidates: readonly Candidate[], rooms: Rooms): Shar
     if (room <= 0 || taken.length >= rooms.all) continue;
     queues.set(job.queueId, room - 1);
     if (job.keyId !== null && !job.holdsTurn) keys.set(job.keyId, keys.get(job.keyId)! - 1);
+    if (job.keyId !== null) places.set(job.keyId, (places.get(job.keyId) ?? 0) - 1);
     if (job.rateKeyId !== null) keys.set(job.rateKeyId, keys.get(job.rateKeyId)! - 1);
     taken.push(job);
   }

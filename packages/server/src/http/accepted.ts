@@ -24,10 +24,13 @@ const completion = z.strictObject({ output: json.optional() }).openapi("Completi
 const failure = z
   .strictObject({
     error: z
-      .union([
-        z.string().max(limits.errorMessageLength),
-        z.strictObject({ name: z.string().max(200).optional(), message: z.string().max(limits.errorMessageLength) }),
-      ], 'write a text, or { "name": "…", "message": "…" }')
+      .union(
+        [
+          z.string().max(limits.errorMessageLength),
+          z.strictObject({ name: z.string().max(200).optional(), message: z.string().max(limits.errorMessageLength) }),
+        ],
+        'write a text, or { "name": "…", "message": "…" }',
+      )
       .optional(),
     retriable: z.boolean().optional().openapi({ description: "False: no further attempt is made. Default true." }),
     retry_after: duration({ maxMs: limits.retryAfterMs }).optional(),

@@ -4,7 +4,7 @@ import { newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
 import { checkUrl } from "../delivery/guard.js";
 import { type App, listApps, listTriggers } from "../store/apps.js";
-import { deleteQueue, getQueue, listQueues, pauseQueue, type Queue } from "../store/queues.js";
+import { deleteQueue, getQueue, listQueues, pauseQueue, type Queue, scheduleInto } from "../store/queues.js";
 import { listSchedules, readClock } from "../store/schedules.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint } from "./endpoint.js";
@@ -222,8 +222,12 @@ export function functions(api: Api, listeners: Listeners): void {
     },
     async ({ c, workspace, params: { id } }) => {
       await find(workspace, id);
-      if (!(await deleteQueue(db, workspace, "function", id)))
+      if (!(await deleteQueue(db, workspace, "function", id))) {
+        const schedule = await scheduleInto(db, workspace, "function", id);
+        if (schedule !== undefined)
+          throw conflict(`The schedule ${schedule} starts the function ${id}: delete it, or give it another function.`);
         throw conflict(`The function ${id} has unfinished runs: cancel them, or let them end.`);
+      }
       listeners.forget(workspace);
       return c.body(null, 204);
     },

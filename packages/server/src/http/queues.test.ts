@@ -89,12 +89,22 @@ describe("a queue", () => {
     await expect(rotor.queues.get("leaving")).rejects.toMatchObject({ status: 404, code: "not_found" });
   });
 
+  test("that a schedule fires into is not deleted, and takes no schedule along", async () => {
+    await rotor.queues.put("fired-into");
+    await rotor.schedules.put("daily", { queue: "fired-into", cron: "@daily", timezone: "UTC" });
+    const message = expect.stringMatching(/schedule daily fires into/);
+    await expect(rotor.queues.delete("fired-into")).rejects.toMatchObject({ status: 409, message });
+    expect(await rotor.schedules.get("daily")).toMatchObject({ queue: "fired-into" });
+    await rotor.schedules.delete("daily");
+    await rotor.queues.delete("fired-into");
+  });
+
   test.each<[object, RegExp]>([
     [{ callback_url: "http://169.254.169.254/" }, /callback_url: .*metadata/],
     [{ callback_url: "file:///etc/passwd" }, /callback_url/],
     [{ headers: { host: "x" } }, /headers: .*host/],
     [{ timeout: 30 }, /timeout: .*"30s"/],
-    [{ timeout: "0s" }, /timeout/],
+    [{ timeout: "0s" }, /timeout: 0s is too short, at least 1ms is possible/],
     [{ timeout: "13h" }, /too long/],
     [{ concurrency: 0 }, /concurrency/],
     [{ retry: { backoff: ["soon"] } }, /retry\.backoff: .*soon/],
@@ -106,6 +116,7 @@ describe("a queue", () => {
     [{ rate_limit: { limit: 1, period: "50ms" } }, /rate_limit\.period/],
     [{ rate_limit: { limit: 1, period: "1s", key: "payload." } }, /rate_limit\.key/],
     [{ rate_limit: { limit: 1, period: "1s", key: "customer" } }, /rate_limit\.key: .*customer/],
+    [{ rate_limit: { limit: 1, period: "1s", key: "event.customer" } }, /rate_limit\.key: .*event/],
     [{ breaker: { failures: 0 } }, /breaker\.failures/],
     [{ breaker: { min: "5m", max: "1m" } }, /breaker\.min/],
     [{ retention: { completed: "1s" } }, /retention\.completed/],

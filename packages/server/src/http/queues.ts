@@ -12,6 +12,7 @@ import {
   pauseQueue,
   type Queue,
   type QueueSettings,
+  scheduleInto,
   updateQueue,
 } from "../store/queues.js";
 import { bulkAnswer } from "./bulk.js";
@@ -170,7 +171,7 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
       method: "delete",
       path: "/v1/queues/{name}",
       audit: "queue.delete",
-      summary: "Delete a queue without unfinished jobs",
+      summary: "Delete a queue without unfinished jobs and schedules, with all that is finished in it",
       tag,
       params,
       answers: { 204: ["It is gone."] },
@@ -179,6 +180,11 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
       await find(workspace, queueName);
       forget(workspace, queueName);
       if (!(await deleteQueue(db, workspace, "callback", queueName))) {
+        const schedule = await scheduleInto(db, workspace, "callback", queueName);
+        if (schedule !== undefined)
+          throw conflict(
+            `The schedule ${schedule} fires into the queue ${queueName}: delete it, or give it another queue.`,
+          );
         throw conflict(`The queue ${queueName} holds unfinished jobs: cancel them, or let them end.`);
       }
       return c.body(null, 204);

@@ -76,7 +76,10 @@ function toMs(
   try {
     const ms = parseDuration(value as string, { maxMs });
     if (ms >= minMs) return ms;
-    context.addIssue({ code: "custom", message: `${value} is too short, at least ${formatDuration(minMs)} is possible` });
+    context.addIssue({
+      code: "custom",
+      message: `${value} is too short, at least ${formatDuration(minMs)} is possible`,
+    });
   } catch (error) {
     context.addIssue({
       code: "custom",

@@ -21,6 +21,12 @@ export async function abandonAll(db: Db): Promise<number> {
     while ((await db.query(statement, [limits.deletedTogether])).length > 0);
   }
   let cancelled = 0;
-  for (let count = await cancelUnfinished(db); count > 0; count = await cancelUnfinished(db)) cancelled += count;
-  return cancelled;
+  let after: string | undefined;
+  for (;;) {
+    const { count, last } = await cancelUnfinished(db, after);
+    // At the end once more from the start: a cancel may have made jobs, such as those of webhooks.
+    if (count === 0 && after === undefined) return cancelled;
+    cancelled += count;
+    after = last;
+  }
 }

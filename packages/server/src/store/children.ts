@@ -12,7 +12,7 @@ const queueIds = sql(
   "record.queues",
   `select queue.id, queue.kind, queue.name, queue.workspace_id as workspace
      from unnest($1::text[], $2::text[], $3::text[]) as item (workspace, kind, name)
-     join rotor.queues queue on queue.workspace_id = item.workspace and queue.kind = item.kind and queue.name = item.name`,
+     join rotor.queues queue on queue.workspace_id = item.workspace and queue.kind = item.kind and queue.name = item.name and queue.system is null`,
 );
 
 export type Child = { readonly id: string; readonly duplicate: boolean } | WireError;

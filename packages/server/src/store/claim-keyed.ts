@@ -67,8 +67,8 @@ type Body = {
 /** Bodies that one claim reads for that: each may have a megabyte. */
 const BOUND = 100;
 
-/** Binds jobs that were there before the key. */
-async function bindLate(t: Queryable, ids: readonly string[]): Promise<void> {
+/** Binds jobs that were there before the key. Answers how many. */
+async function bindLate(t: Queryable, ids: readonly string[]): Promise<number> {
   const rows = await t.query<Body>(bodies, [ids]);
   await bindKeys(
     t,
@@ -78,6 +78,7 @@ async function bindLate(t: Queryable, ids: readonly string[]): Promise<void> {
       job: { ...job, concurrencyKey: concurrencyKey ?? undefined },
     })),
   );
+  return rows.length;
 }
 
 export async function claimKeyed(
@@ -95,10 +96,10 @@ export async function claimKeyed(
   ]);
   const unbound = found.filter((job) => job.unbound).map((job) => job.id);
   if (unbound.length > 0 && late === "bind") {
-    await bindLate(t, unbound.slice(0, BOUND));
+    const bound = await bindLate(t, unbound.slice(0, BOUND));
     // Once a claim: as those that are blocked leave, others come into sight, and all of a backlog would be one transaction.
     const { taken, blocked } = await claimKeyed(t, nodeId, queueIds, queueRooms, room, "leave");
-    return { taken, blocked: blocked + unbound.length };
+    return { taken, blocked: blocked + bound };
   }
   const due = found.filter((job) => !job.unbound);
   if (due.length === 0) return { taken: [], blocked: 0 };
@@ -108,6 +109,7 @@ export async function claimKeyed(
   const { taken, blocked } = shareTurns(due, {
     queues: new Map(due.map((job) => [job.queueId, job.room])),
     keys: new Map([...keyRooms].map(([id, key]) => [id, key.room])),
+    places: new Map([...keyRooms].map(([id, key]) => [id, key.places])),
     all: room,
   });
   if (blocked.length > 0) void t.query(block, [blocked.map((job) => job.id), blocked.map((job) => job.on)]);

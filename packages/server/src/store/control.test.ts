@@ -177,8 +177,10 @@ test("a parent and its child may be cancelled together", async () => {
   const { db } = database;
   const run = await activeRun(db, runs);
   await checkpointOne(db, run, [{ kind: "invoke", key: "child", function: "function", data: 1, timeout_ms: 60_000 }]);
-  expect(await cancelUnfinished(db)).toBe(2);
-  expect(await cancelUnfinished(db)).toBe(0);
+  const { count, last } = await cancelUnfinished(db);
+  expect(count).toBe(2);
+  expect(await cancelUnfinished(db, last)).toEqual({ count: 0, last: undefined });
+  expect(await cancelUnfinished(db)).toEqual({ count: 0, last: undefined });
 });
 
 test("a cancel frees the slot that an active job held", async () => {

@@ -260,16 +260,19 @@ export async function replay(
 
 const unfinished = sql(
   "control.unfinished",
-  `select id from rotor.jobs where due_at is not null order by id limit 1000`,
+  `select id from rotor.jobs where due_at is not null and ($1::uuid is null or id > $1) order by id limit 1000`,
 );
 
-/** Cancels up to a thousand unfinished jobs, of whichever queue. Answers how many there were. */
-export async function cancelUnfinished(db: Db): Promise<number> {
-  const rows = await db.query<{ id: string }>(unfinished);
+/**
+ * Cancels up to a thousand unfinished jobs, of whichever queue, behind this one. Answers how many there were, and the last
+ * of them: whoever begins anew each time reads all that is finished again and again.
+ */
+export async function cancelUnfinished(db: Db, after?: string): Promise<{ count: number; last: string | undefined }> {
+  const rows = await db.query<{ id: string }>(unfinished, [after ?? null]);
   if (rows.length > 0)
     await cancel(
       db,
       rows.map((row) => row.id),
     );
-  return rows.length;
+  return { count: rows.length, last: rows.at(-1)?.id };
 }

@@ -9,6 +9,7 @@ import { cancel, retry } from "./control.js";
 import { grantStranded } from "./keys.js";
 import { failQueue, pauseQueue, type QueueSettings, resetQueue, updateQueue } from "./queues.js";
 import { openRateKeys } from "./rate-keys.js";
+import { rescueDead } from "./rescue.js";
 import { forgetSlots } from "./slots.js";
 
 let database: TestDatabase;
@@ -307,4 +308,36 @@ test("a waiting job is replaced by a later one of its id; one that is active is 
     payloadDiffers: true,
     state: "active",
   });
+});
+
+test("a strict job between its attempts waits while its key's place is taken: by its last delivery, or by a lower limit", async () => {
+  const { db } = database;
+  const queue = await queueOf({ strictConcurrency: true });
+  const [key, lowered] = [name(), name()];
+  const orphan = newJob(queue.id, { concurrencyKey: key, keyOrder: "strict" });
+  await enqueueAll(db, [orphan]);
+  const node = newId();
+  expect(await claimAll(db, queue.id, node)).toHaveLength(1);
+  await db.script(
+    `insert into rotor.nodes (id, label, started_at, lease_until) values ('${node}', 'dead', now(), now() - interval '1 second')`,
+  );
+  expect(await rescueDead(db)).toBe(1);
+  expect(await claimAll(db, queue.id)).toHaveLength(0);
+  await enqueueAll(db, [newJob(queue.id, { concurrencyKey: key, keyOrder: "strict" })]);
+  await database.shiftClock(60_000);
+  await forgetSlots(db);
+  expect((await claimAll(db, queue.id)).map((job) => job.jobId)).toEqual([orphan.id]);
+  await limitKey(db, "default", lowered, 2);
+  const jobs = [1, 2].map(() => newJob(queue.id, { concurrencyKey: lowered, keyOrder: "strict" }));
+  await enqueueAll(db, jobs);
+  for (const job of await claimAll(db, queue.id)) {
+    const holder = { jobId: job.jobId, delivery: 1, attempt: 1, parentId: null, kind: "callback" as const };
+    await settleOne(db, holder, failed);
+  }
+  await limitKey(db, "default", lowered, 1);
+  await database.shiftClock(65_000);
+  expect((await claimAll(db, queue.id)).map((job) => job.jobId)).toEqual([jobs[0]!.id]);
+  await settleOne(db, { jobId: jobs[0]!.id, delivery: 2, attempt: 2, parentId: null, kind: "callback" }, done);
+  expect((await claimAll(db, queue.id)).map((job) => job.jobId)).toEqual([jobs[1]!.id]);
+  await database.shiftClock(0);
 });

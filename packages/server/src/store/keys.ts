@@ -192,10 +192,11 @@ export async function lockNamedKeys(t: Queryable, names: readonly KeyName[]): Pr
 /** Of locked keys: turns that are free, and what waits for them. */
 const turns = sql(
   "keys.turns",
-  `select key.id, (key.concurrency - taken.count - slots.count)::int as room, waiting.count::int as waiting,
+  `select key.id, (key.concurrency - taken.count - slots.count)::int as room, (key.concurrency - taken.active - slots.count)::int as places, waiting.count::int as waiting,
           exists (select 1 from rotor.jobs where blocked_on = key.id) as blocks
      from rotor.keys key
-    cross join lateral (select count(*) from rotor.jobs job where job.key_id = key.id and ${HAS_TURN}) taken
+    cross join lateral (
+      select count(*), count(*) filter (where job.state = 'active') as active from rotor.jobs job where job.key_id = key.id and ${HAS_TURN}) taken
     cross join lateral (select count(*) from rotor.slots slot where slot.key_id = key.id and slot.until > rotor.clock()) slots
     cross join lateral (
       select count(*) from (
@@ -209,6 +210,8 @@ const turns = sql(
 export type KeyRoom = {
   /** Of a turn: free ones. Of a rate: how many may begin now. */
   readonly room: number;
+  /** Of a turn: how many more may be active, those that have their turn already among them. Of a rate key: 0. */
+  readonly places: number;
   /** Due jobs that are not blocked and may take a turn at once; counted up to the key's limit. Of a rate key: 0. */
   readonly waiting: number;
   readonly blocks: boolean;
@@ -222,7 +225,7 @@ export type KeyRoom = {
 export async function roomsOf(t: Queryable, locked: readonly LockedKey[]): Promise<Map<number, KeyRoom>> {
   const rooms = new Map<number, KeyRoom>();
   if (locked.length === 0) return rooms;
-  const rows = await t.query<{ id: number; room: number; waiting: number; blocks: boolean }>(turns, [
+  const rows = await t.query<{ id: number; room: number; places: number; waiting: number; blocks: boolean }>(turns, [
     locked.map((key) => key.id),
   ]);
   const byId = new Map(rows.map((row) => [row.id, row]));
@@ -231,8 +234,8 @@ export async function roomsOf(t: Queryable, locked: readonly LockedKey[]): Promi
     const rate = rateOf(key);
     if (key.kind === "turn") rooms.set(key.id, { ...row, room: Math.max(0, row.room), openInMs: 0 });
     else if (rate === undefined)
-      rooms.set(key.id, { room: Number.MAX_SAFE_INTEGER, waiting: 0, blocks: row.blocks, openInMs: 0 });
-    else rooms.set(key.id, { ...roomAt(rate, key, key.nowMs), waiting: 0, blocks: row.blocks });
+      rooms.set(key.id, { room: Number.MAX_SAFE_INTEGER, places: 0, waiting: 0, blocks: row.blocks, openInMs: 0 });
+    else rooms.set(key.id, { ...roomAt(rate, key, key.nowMs), places: 0, waiting: 0, blocks: row.blocks });
   }
   return rooms;
 }

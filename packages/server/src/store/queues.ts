@@ -111,7 +111,7 @@ const list = sql(
 
 /**
  * A queue leaves with nothing unfinished in it: its jobs would have nowhere to go. Each way to be unfinished is an index of
- * its own, and the orders name them: no index has all jobs of a queue.
+ * its own, and the orders name them: no index has all jobs of a queue. Nor does it take along what people let fire into it.
  */
 const remove = sql(
   "queues.remove",
@@ -121,7 +121,16 @@ const remove = sql(
       and (select id from rotor.jobs where queue_id = queues.id and state = 'active' order by due_at limit 1) is null
       and (select id from rotor.jobs where queue_id = queues.id and state = 'pending_approval' order by due_at limit 1) is null
       and (not keyed or (select id from rotor.jobs where queue_id = queues.id and blocked_on is not null order by blocked_on limit 1) is null)
+      and not exists (select 1 from rotor.schedules where queue_id = queues.id and not owned)
    returning id`,
+);
+
+/** A schedule that keeps its queue from leaving. */
+const scheduled = sql(
+  "queues.scheduled",
+  `select schedule.name from rotor.schedules schedule join rotor.queues queue on queue.id = schedule.queue_id
+    where queue.workspace_id = $1 and queue.kind = $2 and queue.name = $3 and not schedule.owned
+    order by schedule.name limit 1`,
 );
 
 /** The values of its rate key, which are hardly looked at while it is paused, are looked at soon. */
@@ -194,9 +203,17 @@ export const listQueues = (
   limit: number,
 ): Promise<Queue[]> => db.query<Queue>(list, [workspace, kind, after, limit]);
 
-/** False where there is no such queue, or something unfinished in it. */
+/** False where there is no such queue, or something unfinished in it, or a schedule of it. */
 export const deleteQueue = async (db: Queryable, workspace: string, kind: QueueKind, name: string): Promise<boolean> =>
   (await db.query(remove, [workspace, kind, name])).length > 0;
+
+/** The name of the first schedule, not an app's own, that fires into a queue. */
+export const scheduleInto = async (
+  db: Queryable,
+  workspace: string,
+  kind: QueueKind,
+  name: string,
+): Promise<string | undefined> => (await db.query<{ name: string }>(scheduled, [workspace, kind, name]))[0]?.name;
 
 export const pauseQueue = async (
   db: Queryable,

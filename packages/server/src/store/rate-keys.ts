@@ -112,7 +112,9 @@ export async function openRateKeys(db: Db): Promise<{ opened: boolean; nextMs: n
       const locked = (await lockKeys(t, ids)).filter((key) => key.openAt !== null && key.openAt.getTime() <= key.nowMs);
       if (locked.length === 0) return false;
       const rooms = await roomsOf(t, locked);
-      const rows = await t.query<{ id: number; count: number }>(waiting, [[...new Set(locked.map((key) => key.queueId))]]);
+      const rows = await t.query<{ id: number; count: number }>(waiting, [
+        [...new Set(locked.map((key) => key.queueId))],
+      ]);
       const first = new Map(rows.map((row) => [row.id, row.count]));
       const room = locked.map((key) => Math.max(0, Math.min(rooms.get(key.id)!.room, MOST) - (first.get(key.id) ?? 0)));
       const unblocked = await t.query(unblock, [locked.map((key) => key.id), room]);

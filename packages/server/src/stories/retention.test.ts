@@ -223,6 +223,16 @@ test("concurrency keys that no job has had for a week are forgotten, but not tho
   expect(await keys()).toEqual(["limited", "over", "planned"]);
 });
 
+test("however many keys are used in a day, all of them are forgotten", async () => {
+  await db.script(
+    "insert into rotor.keys (workspace_id, kind, key, seen_at) select 'default', 'turn', 'order-' || n, now() - interval '9 days' from generate_series(1, 21000) n",
+  );
+  await sweep(db);
+  expect((await db.script("select count(*)::int as count from rotor.keys where key like 'order-%'")).rows).toEqual([
+    { count: 0 },
+  ]);
+});
+
 test("a running server prunes by the terms of ROTOR_RETENTION", async () => {
   const server = await testServer({ ROTOR_RETENTION: "completed=1m" });
   try {

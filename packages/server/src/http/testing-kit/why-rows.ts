@@ -9,6 +9,18 @@ import type { Told, WhyKit } from "./why-kit.js";
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
+/** A job after the first of three attempts; the next follows in ten minutes. */
+async function failedOnce({ db, jobOf, queueIdOf }: WhyKit, error: { name: string; message: string }) {
+  const { name, id } = await jobOf({ retry: { backoff: "fixed", min: "10m", jitter: "none", maxAttempts: 3 } });
+  const holder = await claimOne(db, await queueIdOf(name), id);
+  const backoff = { kind: "fixed", factor: 1, minMs: 10 * MINUTE, maxMs: HOUR, jitter: "none", listMs: [] } as const;
+  const policy = { maxAttempts: 3, backoff };
+  const end = { kind: "failed", final: false, error } as const;
+  const outcome = decide({ kind: "callback", attempt: 1, asyncTimeoutMs: 1 }, end, policy, 0)!;
+  await settleOne(db, holder, end, { policy, outcome, status: 503 });
+  return { name, id };
+}
+
 /** What is arranged, and what is told of it. */
 export const whyRows: Readonly<Record<string, (kit: WhyKit) => Promise<Told>>> = {
   async delayed({ rotor, jobOf }) {
@@ -52,34 +64,26 @@ export const whyRows: Readonly<Record<string, (kit: WhyKit) => Promise<Told>>> =
       unblock: [],
     };
   },
-  async retrying({ rotor, db, jobOf, queueIdOf }) {
-    const { name, id } = await jobOf({ retry: { backoff: "fixed", min: "10m", jitter: "none", maxAttempts: 3 } });
-    const holder = await claimOne(db, await queueIdOf(name), id);
-    const policy = {
-      maxAttempts: 3,
-      backoff: {
-        kind: "fixed",
-        factor: 1,
-        minMs: 10 * MINUTE,
-        maxMs: HOUR,
-        jitter: "none",
-        listMs: [],
-      },
-    } as const;
-    const outcome = decide(
-      { kind: "callback", attempt: 1, asyncTimeoutMs: 1 },
-      failedWith("503 Service Unavailable"),
-      policy,
-      0,
-    )!;
-    await settleOne(db, holder, failedWith("503 Service Unavailable"), { policy, outcome, status: 503 });
+  async retrying(kit) {
+    const { name, id } = await failedOnce(kit, { name: "Error", message: "503 Service Unavailable" });
     return {
       id,
       reason: "retrying",
       untilMs: 10 * MINUTE,
       sentence: /^Attempt 2 of 3 follows in .*: 503 Service Unavailable\.$/,
       unblock: [`rotor jobs update ${name} ${id} --delay 0s`],
-      help: () => rotor.jobs.update(name, id, { delay: "0s" }),
+      help: () => kit.rotor.jobs.update(name, id, { delay: "0s" }),
+    };
+  },
+  async "retrying: a secret that is gone"(kit) {
+    const message = "The queue q uses the secret TOKEN, which there is not. Set it with `rotor secrets set TOKEN`.";
+    const { name, id } = await failedOnce(kit, { name: "UnknownSecretError", message });
+    return {
+      id,
+      reason: "retrying",
+      untilMs: 10 * MINUTE,
+      sentence: /^Attempt 2 of 3 follows in .*uses the secret TOKEN/,
+      unblock: ["rotor secrets set TOKEN", `rotor jobs update ${name} ${id} --delay 0s`],
     };
   },
   async "retrying: a step"({ db, runOf }) {
