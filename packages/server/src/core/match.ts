@@ -4,6 +4,7 @@
  */
 import { type ASTNode, Environment, type ParseResult } from "@marcbachmann/cel-js";
 import type { MatchObject } from "@rotorsh/sdk/protocol";
+import { tooCostly } from "./expression-cost.js";
 import { limits } from "./limits.js";
 import type { Equality } from "./wait-key.js";
 
@@ -40,6 +41,8 @@ function parse(expression: string): ParseResult {
     throw new Error(`An expression may have ${limits.expressionLength} characters; this one has ${expression.length}.`);
   }
   const made = environment.parse(expression);
+  const costly = tooCostly(made.ast);
+  if (costly !== undefined) throw new Error(costly);
   if (parsed.size >= PARSED_KEPT) parsed.delete(parsed.keys().next().value!);
   parsed.set(expression, made);
   return made;

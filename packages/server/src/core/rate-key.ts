@@ -1,6 +1,7 @@
 /** The value of a queue's rate key for one job: CEL over its payload. */
 import { createHash } from "node:crypto";
 import { Environment, type ParseResult } from "@marcbachmann/cel-js";
+import { tooCostly } from "./expression-cost.js";
 import { limits } from "./limits.js";
 
 const environment = new Environment({
@@ -21,6 +22,8 @@ function parse(expression: string): ParseResult {
   if (expression.length > limits.expressionLength)
     throw new Error(`An expression may have ${limits.expressionLength} characters; this one has ${expression.length}.`);
   const made = environment.parse(expression);
+  const costly = tooCostly(made.ast);
+  if (costly !== undefined) throw new Error(costly);
   if (parsed.size >= PARSED_KEPT) parsed.delete(parsed.keys().next().value!);
   parsed.set(expression, made);
   return made;

@@ -45,9 +45,13 @@ type InHand = { readonly job: LoadedJob; readonly abort: AbortController };
 /** The end of a delivery that did not begin. */
 const RELEASED: Carried = { end: { kind: "released" }, status: null, durationMs: 0 };
 
+/** Of an attempt that never left: a secret is missing, a header cannot be sent. It says nothing of the endpoint. */
+const UNSENT = new Set(["UnknownSecretError", "DeliveryError"]);
+
 /** A failure that says something of the endpoint and not of the job: it was not reached, took too long, or is unwell. */
 const isEndpoints = (end: End, status: number | null): boolean =>
-  end.kind === "unreached" || (end.kind === "failed" && (status === null || status >= 500 || status === 429));
+  end.kind === "unreached" ||
+  (end.kind === "failed" && (status === null ? !UNSENT.has(end.error.name) : status >= 500 || status === 429));
 
 /** How often a settlement is tried again while the database does not answer. */
 const SETTLE_RETRY_MS = 250;
