@@ -19,6 +19,7 @@ import {
   settleOne,
   waitFor,
 } from "../testing-kit/fixtures.js";
+import { mutantDb } from "../testing-kit/mutants.js";
 import { ended, NOTHING, type Rows, restartSweeps, rowsOfAll, rowsScanned, sweep } from "../testing-kit/pruning.js";
 import { inOrder, value } from "../testing-kit/races.js";
 import { cancel, replay, retry } from "./control.js";
@@ -243,4 +244,19 @@ test("a run that is replayed from a step is not pruned before its results are co
   expect(await rowsOf(value(replayed)!)).toMatchObject({ jobs: 1, payloads: 1, steps: 1 });
   await sweep(db);
   expect(await exists(run.jobId)).toBe(false);
+});
+
+test("a sweep that cannot take its step is put off, and the others go on", async () => {
+  const { db } = database;
+  await db.script(
+    "update rotor.sweeps set next_at = rotor.clock() - interval '1 hour', cursor = null, began_at = null",
+  );
+  const due = async (): Promise<number> =>
+    (await db.script("select count(*)::int as count from rotor.sweeps where next_at <= rotor.clock()")).rows[0].count;
+  const before = await due();
+  const noWay = (text: string): string => text.replace("rotor.sweeps", "rotor.nothing");
+  const failing = mutantDb(mutantDb(db, "sweeps.go-on", noWay), "sweeps.end", noWay);
+  await expect(prune(failing, DEFAULT_RETENTION)).rejects.toThrow();
+  expect(await due()).toBe(before - 1);
+  expect(await prune(db, DEFAULT_RETENTION)).toBeDefined();
 });

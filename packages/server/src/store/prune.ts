@@ -11,7 +11,7 @@ import { type Retention, type SystemRetention, sweepEveryMs, termsOf } from "../
 import { type Db, type Queryable, sql } from "./db.js";
 import { pruneKeys } from "./prune-keys.js";
 import { pruneAudit, pruneEvents, pruneRest } from "./prune-rest.js";
-import { type Sweep, takeSweep, writeStep } from "./sweeps.js";
+import { postponeSweep, type Sweep, takeSweep, writeStep } from "./sweeps.js";
 
 const queue = sql("prune.queue", "select retention from rotor.queues where id = $1");
 
@@ -112,20 +112,28 @@ async function pruneJobs(t: Queryable, sweep: Sweep, system: SystemRetention): P
 
 /** Takes one bounded step of whichever sweep is due. Answers how many rows left; undefined: none is due. */
 export async function prune(db: Db, system: SystemRetention): Promise<number | undefined> {
-  return db.transact(async (t) => {
-    const sweep = await takeSweep(t);
-    if (sweep === undefined) return undefined;
-    switch (sweep.what) {
-      case "jobs":
-        return pruneJobs(t, sweep, system);
-      case "events":
-        return pruneEvents(t, sweep, system.eventsMs);
-      case "audit":
-        return pruneAudit(t, sweep, system.auditMs);
-      case "keys":
-        return pruneKeys(t, sweep);
-      case "rest":
-        return pruneRest(t, sweep);
-    }
-  });
+  let taken: Sweep | undefined;
+  try {
+    return await db.transact(async (t) => {
+      const sweep = await takeSweep(t);
+      taken = sweep;
+      if (sweep === undefined) return undefined;
+      switch (sweep.what) {
+        case "jobs":
+          return pruneJobs(t, sweep, system);
+        case "events":
+          return pruneEvents(t, sweep, system.eventsMs);
+        case "audit":
+          return pruneAudit(t, sweep, system.auditMs);
+        case "keys":
+          return pruneKeys(t, sweep);
+        case "rest":
+          return pruneRest(t, sweep);
+      }
+    });
+  } catch (error) {
+    // One that cannot take its step must not keep the others from theirs.
+    if (taken !== undefined) await postponeSweep(db, taken);
+    throw error;
+  }
 }

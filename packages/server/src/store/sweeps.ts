@@ -59,6 +59,15 @@ export const writeStep = (
     ? t.query(end, [sweep.what, sweep.queueId, everyMs, looked, removed])
     : t.query(goOn, [sweep.what, sweep.queueId, next, looked, removed]);
 
+const postpone = sql(
+  "sweeps.postpone",
+  `update rotor.sweeps set next_at = rotor.clock() + interval '1 minute' where what = $1 and queue_id = $2`,
+);
+
+/** Puts a sweep off whose step failed. */
+export const postponeSweep = (db: Queryable, sweep: Sweep): Promise<unknown> =>
+  db.query(postpone, [sweep.what, sweep.queueId]);
+
 const until = sql(
   "sweeps.until",
   `select (extract(epoch from min(next_at) - rotor.clock()) * 1000)::float8 as ms from rotor.sweeps`,
