@@ -48,6 +48,14 @@ function turnsOf(world: World, key: string): number {
 const mostTurnsOf = (world: World, key: string): number =>
   turnsOf(world, key) + slotsOf(world).filter((slot) => slot.key === key).length;
 
+/** It has its key's turn, and waits all the same: as many as may be are active, or may be at work still. */
+function waitsForPlace(world: World, job: ModelJob): boolean {
+  if (job.key === null || !job.strict || job.delivery === 0) return false;
+  const active = jobsOf(world).filter((other) => other.key === job.key && other.state === "active").length;
+  const lingering = slotsOf(world).filter((slot) => slot.key === job.key).length;
+  return active + lingering >= world.keys.get(job.key)!.limit;
+}
+
 /** What began and counts, at least and at most. */
 function begunOf(world: World, queue: ModelQueue, rateKey: string | null): { least: number; most: number } {
   const { periodMs } = queue.rate!;
@@ -214,10 +222,10 @@ export function choseWell(
     const before = asked.before.get(queue)!;
     const mine = taken.filter((job) => job.queue === queue);
     if (mine.length > 0) fairly(world, queue, mine, before.probing ? 1 : cap);
-    const left = asked.due.filter((job) => job.queue === queue && isDue(world, job));
+    const left = asked.due.filter((job) => job.queue === queue && isDue(world, job) && !waitsForPlace(world, job));
     const latest = Math.max(...mine.map((job) => dueAts.get(job.id)!));
     const passed = left.find((job) => job.dueAt! < latest);
-    check(passed === undefined, () => `${passed!.id} was passed over by a job that is due later`);
+    check(passed === undefined, () => `${shown([passed!])} was passed over by a job that is due later`);
     if (!before.open || left.length === 0 || taken.length === asked.room) continue;
     const room = Math.min(
       before.probing ? 1 : cap,
