@@ -101,6 +101,8 @@ test("a queue's limit holds at the endpoint", async () => {
     "narrow",
     Array.from({ length: 6 }, (_, n) => ({ payload: n })),
   );
+  // None ends before the second is there, however slow this machine is.
+  await eventually("two at once", () => open.length >= 2);
   for (let finished = 0; finished < 6; finished++) {
     const end = await eventually("a delivery", () => open.shift());
     end();
