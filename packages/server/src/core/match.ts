@@ -2,10 +2,9 @@
  * Which event ends which wait, and which trigger starts a run. CEL by a library; an object of equalities without it.
  * A missing field or a type mismatch is no match, never an error: one bad expression must fail alone.
  */
-import { type ASTNode, Environment, type ParseResult } from "@marcbachmann/cel-js";
+import type { ASTNode } from "@marcbachmann/cel-js";
 import type { MatchObject } from "@rotorsh/sdk/protocol";
-import { tooCostly } from "./expression-cost.js";
-import { limits } from "./limits.js";
+import { parserOver } from "./expression.js";
 import type { Equality } from "./wait-key.js";
 
 /** An event as an expression sees it: `event`, and `data` for `event.data`. */
@@ -22,31 +21,7 @@ export type Compiled =
   | { readonly ok: true; readonly match: Match; readonly equality: Equality | undefined }
   | { readonly ok: false; readonly message: string };
 
-const environment = new Environment({
-  unlistedVariablesAreDyn: false,
-  limits: { maxAstNodes: limits.expressionNodes, maxDepth: limits.expressionDepth },
-})
-  .registerVariable("event", "dyn")
-  .registerVariable("data", "dyn")
-  .registerVariable("trigger", "dyn");
-
-const parsed = new Map<string, ParseResult>();
-const PARSED_KEPT = 1_000;
-
-function parse(expression: string): ParseResult {
-  const known = parsed.get(expression);
-  if (known !== undefined) return known;
-  // The length is tested before the parser allocates anything.
-  if (expression.length > limits.expressionLength) {
-    throw new Error(`An expression may have ${limits.expressionLength} characters; this one has ${expression.length}.`);
-  }
-  const made = environment.parse(expression);
-  const costly = tooCostly(made.ast);
-  if (costly !== undefined) throw new Error(costly);
-  if (parsed.size >= PARSED_KEPT) parsed.delete(parsed.keys().next().value!);
-  parsed.set(expression, made);
-  return made;
-}
+const parse = parserOver(["event", "data", "trigger"]);
 
 /** Says what is wrong with an expression, or nothing. For what is stored long before it is used, such as triggers. */
 export function checkExpression(expression: string): string | undefined {

@@ -1,33 +1,10 @@
 /** The value of a queue's rate key for one job: CEL over its payload. */
 import { createHash } from "node:crypto";
-import { Environment, type ParseResult } from "@marcbachmann/cel-js";
-import { tooCostly } from "./expression-cost.js";
+import { Environment } from "@marcbachmann/cel-js";
+import { parserOver } from "./expression.js";
 import { limits } from "./limits.js";
 
-const environment = new Environment({
-  unlistedVariablesAreDyn: false,
-  limits: { maxAstNodes: limits.expressionNodes, maxDepth: limits.expressionDepth },
-})
-  .registerVariable("payload", "dyn")
-  .registerVariable("event", "dyn")
-  .registerVariable("data", "dyn");
-
-/** Expressions of queues are few, and each is used for every job: parsed once. */
-const parsed = new Map<string, ParseResult>();
-const PARSED_KEPT = 1_000;
-
-function parse(expression: string): ParseResult {
-  const known = parsed.get(expression);
-  if (known !== undefined) return known;
-  if (expression.length > limits.expressionLength)
-    throw new Error(`An expression may have ${limits.expressionLength} characters; this one has ${expression.length}.`);
-  const made = environment.parse(expression);
-  const costly = tooCostly(made.ast);
-  if (costly !== undefined) throw new Error(costly);
-  if (parsed.size >= PARSED_KEPT) parsed.delete(parsed.keys().next().value!);
-  parsed.set(expression, made);
-  return made;
-}
+const parse = parserOver(["payload", "event", "data"]);
 
 /** What a callback job has; under the names of a function's event every one of them would share one limit. */
 const callbacks = new Environment({ unlistedVariablesAreDyn: false }).registerVariable("payload", "dyn");
