@@ -44,6 +44,34 @@ export type FunctionManifest = {
   readonly max_attempts: number;
   /** Runs being executed at one time; a run that sleeps or waits does not count. */
   readonly concurrency: number;
+} & StartOptions;
+
+/** How runs of a function are started and ended. Expressions are CEL over `event` and `data`; all of it may be left out. */
+export type StartOptions = {
+  /** Runs being executed at one time for each value of the expression; at most two, with a singleton's. */
+  readonly keys?: readonly { readonly key: string; readonly limit: number }[];
+  /** One unfinished run for each value of the key: others wait, are not started, or take its place. */
+  readonly singleton?: { readonly key?: string; readonly mode: "wait" | "skip" | "cancel" };
+  /** Runs that may begin in a period, for each value of the key; the others begin later. */
+  readonly rate_limit?: { readonly limit: number; readonly period_ms: number; readonly key?: string };
+  /** A run begins when no event has come for the period, with the last of them. */
+  readonly debounce?: { readonly period_ms: number; readonly key?: string; readonly max_wait_ms?: number };
+  /** A run begins with so many events, or with those that have come when the time is over. */
+  readonly batch?: { readonly size: number; readonly timeout_ms: number; readonly key?: string };
+  /** Seconds of head start, from -100 to 100. */
+  readonly priority?: string;
+  /** Of two starts with one value the second does nothing. */
+  readonly idempotency_key?: string;
+  /** A run that has not ended by then fails. */
+  readonly timeout_ms?: number;
+  /** An event that ends the run; within `timeout_ms` of its start, where given. */
+  readonly cancel_on?: readonly {
+    readonly event: string;
+    readonly match?: string | MatchObject;
+    readonly timeout_ms?: number;
+  }[];
+  /** The function that is started when a run fails. */
+  readonly on_failure?: string;
 };
 
 export type Manifest = {
@@ -56,7 +84,7 @@ export type Manifest = {
   readonly functions: readonly FunctionManifest[];
 };
 
-export type StepKind = "run" | "sleep" | "event" | "signal" | "invoke" | "enqueue" | "send";
+export type StepKind = "run" | "sleep" | "event" | "signal" | "any" | "invoke" | "enqueue" | "send";
 export type StepState = "waiting" | "completed" | "failed";
 
 export type WireError = {
@@ -98,6 +126,10 @@ export type DeliveryRequest = {
   readonly attempt: number;
   readonly max_attempts: number;
   readonly event: WireEvent;
+  /** Of a batch: all of its events, `event` being the first. */
+  readonly events?: readonly WireEvent[];
+  /** Replay what is stored, run no step, report nothing, and answer `checked`. */
+  readonly check?: true;
   readonly steps: readonly WireStep[];
   /** Cursor of the steps that did not fit; null when all are here. */
   readonly more: string | null;
@@ -146,6 +178,18 @@ export type SignalReport = {
   readonly timeout_ms: number;
 };
 
+/** A wait that the first of several things ends; its output is `{ name, data }`. */
+export type AnyReport = {
+  readonly kind: "any";
+  readonly key: string;
+  /** By name, in the order of the code. */
+  readonly parts: readonly ({ readonly name: string } & (
+    | { readonly event: string; readonly match?: string | MatchObject }
+    | { readonly signal: string }
+  ))[];
+  readonly timeout_ms: number;
+} & Pick<EventReport, "after" | "previous" | "since_ms">;
+
 export type InvokeReport = {
   readonly kind: "invoke";
   readonly key: string;
@@ -175,7 +219,15 @@ export type OutgoingEvent = { readonly name: string; readonly data: Json; readon
 
 export type SendReport = { readonly kind: "send"; readonly key: string; readonly events: readonly OutgoingEvent[] };
 
-export type Report = RunReport | SleepReport | EventReport | SignalReport | InvokeReport | EnqueueReport | SendReport;
+export type Report =
+  | RunReport
+  | SleepReport
+  | EventReport
+  | SignalReport
+  | AnyReport
+  | InvokeReport
+  | EnqueueReport
+  | SendReport;
 
 type AnswerBase = { readonly version: number; readonly hash: string };
 
@@ -195,6 +247,8 @@ export type Answer = AnswerBase &
         readonly known_seq?: number;
       }
     | { readonly status: "stale" }
+    /** The code fits what is stored; `next` are the steps that it would go on with. */
+    | { readonly status: "checked"; readonly next: readonly string[] }
     | {
         readonly status: "diverged";
         readonly step: string;

@@ -198,6 +198,16 @@ async function workflow(
       return { ...known, end: { kind: value.status, reports: value.reports, knownSeq, seenSeq: value.known_seq } };
     case "stale":
       return { ...known, end: { kind: "stale" } };
+    case "checked":
+      // Nobody asked for a check here, so nothing was done.
+      return {
+        ...known,
+        end: {
+          kind: "failed",
+          final: false,
+          error: { name: "InvalidAnswerError", message: "The app answered a delivery as if it were a check." },
+        },
+      };
     case "diverged": {
       const asks =
         value.asked === null ? "the code no longer reaches it" : `the code asks for a step of kind ${value.asked}`;

@@ -249,6 +249,8 @@ async function specialRows(
           wait: JSON.stringify({ signal: report.signal }),
         };
       }
+      case "any":
+        return failed(base, { name: "UnsupportedError", message: "This server does not know waitForAny yet." });
       case "invoke":
       case "enqueue": {
         const child = children.get(`${jobId}/${report.key}`)!;

@@ -1,0 +1,75 @@
+-- Workflows, whole: how runs are started, what else ends a wait or a run, and when.
+
+-- How its runs are started (singleton, debounce, batch, keys, priority, cancelOn, time limit, onFailure); see
+-- core/start-options.ts. Read where runs are started and where they fail, never by a claim.
+alter table rotor.queues add column starting jsonb not null default '{}';
+
+-- A run may have a second concurrency key, and a time limit for all of it.
+alter table rotor.jobs
+  add column second_key_id int,
+  add column deadline_at timestamptz;
+
+create index jobs_second_turns on rotor.jobs (second_key_id) where second_key_id is not null and state = 'active';
+create index jobs_second_keyed on rotor.jobs (second_key_id, due_at)
+  where second_key_id is not null and state = 'waiting' and blocked_on is null;
+-- The second timer: it ends whole runs, whatever they wait for. Runs without a time limit have no entry.
+create index jobs_deadline on rotor.jobs (deadline_at) where deadline_at is not null and due_at is not null;
+
+-- What else an event or a signal ends: a wait for the first of several (its parts), or the run itself (cancelOn).
+create table rotor.watches (
+  job_id   uuid not null,
+  key      text not null,        -- the step that it is a part of; '': the run itself, which is cancelled
+  name     text not null,        -- the part's name; of a cancelOn its place in the list
+  kind     text not null check (kind in ('event', 'signal')),
+  wait_key uuid not null,        -- as in steps
+  wait     jsonb not null,
+  asked_at timestamptz not null,
+  until    timestamptz,          -- not after this; null: as long as the step, or the run, is unfinished
+  primary key (job_id, key, name)
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+
+create index watches_wait_key on rotor.watches (wait_key);
+create unique index watches_signal on rotor.watches (wait_key) where kind = 'signal';
+
+alter table rotor.steps drop constraint steps_kind_check;
+alter table rotor.steps add constraint steps_kind_check
+  check (kind in ('run', 'sleep', 'event', 'signal', 'any', 'invoke', 'enqueue', 'send'));
+
+-- Signals that were completed before anybody waited for them, kept because their sender asked for it.
+create table rotor.early_signals (
+  workspace_id text not null references rotor.workspaces (id) on delete cascade,
+  signal       text not null,
+  data         text not null,
+  until        timestamptz not null,
+  primary key (workspace_id, signal)
+);
+
+create index early_signals_until on rotor.early_signals (until);
+
+-- Runs that wait for more before they begin: by debounce (the last event counts) or by batch (all of them do). One row
+-- for each value of the key, taken under the name's lock; it is of no use once its run has begun.
+create table rotor.gatherings (
+  queue_id  int not null references rotor.queues (id) on delete cascade,
+  key       text not null,
+  job_id    uuid not null,
+  opened_at timestamptz not null,
+  events    int not null,
+  bytes     int not null,
+  primary key (queue_id, key)
+);
+
+-- The events of a batch behind its first, which is the run's payload.
+create table rotor.batched (
+  job_id   uuid not null,
+  place    int not null,         -- from 2
+  event_id uuid,
+  body     bytea not null,
+  primary key (job_id, place)
+);
+
+create index batched_event on rotor.batched (event_id) where event_id is not null;
+
+-- An event that is still to come has `received_at = 'infinity'`, and `due_at` says when it does.
+alter table rotor.events
+  add column tags text[],
+  add column traceparent text;   -- W3C trace context of whoever sent it
