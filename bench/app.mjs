@@ -23,7 +23,19 @@ const parallel = createFunction({ id: "parallel" }, async ({ event, step }) => {
   await Promise.all(Array.from({ length: event.data.steps }, (_, n) => step.run(`step-${n}`, () => null)));
 });
 
-const workflows = nodeHandler(workflowHandler({ functions: [sequence, gaps, parallel], signingKey }));
+/** Runs that wait, each for an event of its own, or sleep; each says when it was woken. `sentAt` is a time of this machine. */
+const woken = [];
+const waiter = createFunction({ id: "waiter", concurrency: 1_000 }, async ({ event, step }) => {
+  const came = await step.waitForEvent("wake", { event: "wake", match: { n: event.data.n }, timeout: "30d" });
+  woken.push(Date.now() - came.sentAt);
+});
+const sleeper = createFunction({ id: "sleeper", concurrency: 1_000 }, async ({ event, step }) => {
+  await step.sleep("until", event.data.for ?? "30d");
+  woken.push(Date.now() - event.data.dueAt);
+});
+
+const functions = [sequence, gaps, parallel, waiter, sleeper];
+const workflows = nodeHandler(workflowHandler({ functions, signingKey }));
 let calls = 0;
 const server = createServer((request, response) => {
   if (request.url.startsWith("/api/rotor")) return workflows(request, response);
@@ -36,5 +48,5 @@ const server = createServer((request, response) => {
   });
 });
 server.listen(0, "127.0.0.1", () => process.send({ port: server.address().port }));
-process.on("message", () => process.send({ calls }));
+process.on("message", (question) => process.send(question === "woken" ? { woken: woken.splice(0) } : { calls }));
 process.on("disconnect", () => process.exit(0));

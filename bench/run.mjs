@@ -1,30 +1,17 @@
 // `npm run bench`: what the engine costs and does, over HTTP, whole path, on the embedded Postgres or DATABASE_URL.
 // Server and app are processes of their own. Prints a table; `--json FILE` keeps the figures; exit code 1 where a gated
 // bar is missed, or a job was lost or doubled. `--quick` runs small sizes. Compare ratios within one run only.
-import { fork, spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { Rotor } from "@rotorsh/sdk";
-import pg from "pg";
-import { build, install, root } from "../scripts/install.mjs";
+import { crowd, openStage, pause, quantile, timed } from "./stage.mjs";
 
-install();
-build();
-const { startEmbedded } = await import("../packages/server/dist/postgres/embedded.js");
 const { values } = parseArgs({ options: { quick: { type: "boolean", default: false }, json: { type: "string" } } });
 const size = values.quick
   ? { runs: 300, jobs: 3_000, single: 1_500, chain: 400 }
   : { runs: 2_000, jobs: 20_000, single: 10_000, chain: 1_000 };
 
-const folder = mkdtempSync(join(tmpdir(), "rotor-bench-"));
-const postgres = process.env.DATABASE_URL ? undefined : await startEmbedded({ dataDir: folder });
-const databaseUrl = process.env.DATABASE_URL ?? postgres.url;
-const schema = `bench_${randomBytes(4).toString("hex")}`;
-const signingKey = `whsec_${randomBytes(32).toString("base64")}`;
-const apiKey = `rt_ws_default_${randomBytes(32).toString("base64url")}`;
+const stage = await openStage("bench");
+const { rotor, appUrl, client, schema } = stage;
 const rows = [];
 const missed = [];
 /** A figure; with a bar (`least` or `most`) it is gated. */
@@ -33,32 +20,6 @@ function report(name, value, unit, bar = {}) {
   if (bad) missed.push(name);
   rows.push({ name, value: Math.round(value * 100) / 100, unit, ...bar, met: !bad });
 }
-
-const server = spawn(process.execPath, [join(root, "packages/cli/bin/rotor.mjs"), "start", "--json", "--port", "0"], {
-  env: {
-    ...process.env,
-    DATABASE_URL: databaseUrl,
-    ROTOR_SCHEMA: schema,
-    ROTOR_ENCRYPTION_KEYS: randomBytes(32).toString("base64"),
-    ROTOR_BOOTSTRAP_KEY: apiKey,
-    ROTOR_SIGNING_KEY: signingKey,
-    ROTOR_ALLOW_PRIVATE_URLS: "loopback",
-    ROTOR_LOG_LEVEL: "error",
-  },
-  stdio: ["ignore", "pipe", "inherit"],
-});
-const baseUrl = await new Promise((resolve, reject) => {
-  server.stdout.once("data", (chunk) => resolve(JSON.parse(String(chunk).split("\n")[0]).url));
-  server.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
-});
-const app = fork(join(root, "bench/app.mjs"), {
-  env: { ...process.env, BENCH_SIGNING_KEY: signingKey, ROTOR_BASE_URL: "" },
-});
-const { port } = await new Promise((resolve) => app.once("message", resolve));
-const appUrl = `http://127.0.0.1:${port}`;
-const rotor = new Rotor({ apiKey, baseUrl });
-const client = new pg.Client({ connectionString: databaseUrl });
-await client.connect();
 
 /** Queries of ours, which are no cost of the server's. */
 let own = 0;
@@ -69,7 +30,7 @@ const ask = (text, values) => {
 const commits = async () => {
   await ask("select pg_stat_force_next_flush()").catch(() => undefined);
   // Backends tell the statistics what they did at most once a second.
-  await new Promise((resolve) => setTimeout(resolve, 1_100));
+  await pause(1_100);
   const { rows: found } = await ask("select xact_commit from pg_stat_database where datname = current_database()");
   return Number(found[0].xact_commit) - own;
 };
@@ -84,29 +45,13 @@ const left = async (queue) =>
     ).rows[0].count,
   );
 const untilDone = async (queue) => {
-  while ((await left(queue)) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  while ((await left(queue)) > 0) await pause(20);
 };
-const memoryMb = () =>
-  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
-const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
-/** Runs `total` calls, `width` at a time. */
-async function crowd(total, width, call) {
-  let next = 0;
-  await Promise.all(
-    Array.from({ length: width }, async () => {
-      while (next < total) await call(next++);
-    }),
-  );
-}
-const timed = async (work) => {
-  const begun = performance.now();
-  await work();
-  return (performance.now() - begun) / 1000;
-};
+const median = (list) => quantile(list, 0.5);
 
 try {
   await rotor.functions.sync({ url: `${appUrl}/api/rotor` });
-  report("idle memory of the server", memoryMb(), "MB", process.platform === "linux" ? { most: 150 } : {});
+  report("idle memory of the server", stage.memoryMb(), "MB", process.platform === "linux" ? { most: 150 } : {});
 
   // One run alone, from start to end, and the gap between late steps against early ones.
   const alone = [];
@@ -172,25 +117,15 @@ try {
   report("enqueue one by one, 50 in flight", size.single / singleSeconds, "jobs/s");
 
   // Nothing lost, nothing doubled.
-  const { calls } = await new Promise((resolve) => {
-    app.once("message", resolve);
-    app.send("count");
-  });
+  const { calls } = await stage.ask("calls");
   report("deliveries beyond one a job", calls - size.jobs, "", { most: 0, least: 0 });
   const failed = Number(
     (await client.query(`select count(*) from ${schema}.jobs where state = 'failed'`)).rows[0].count,
   );
   report("jobs and runs that failed", failed, "", { most: 0 });
-  report("memory of the server after it", memoryMb(), "MB");
+  report("memory of the server after it", stage.memoryMb(), "MB");
 } finally {
-  app.disconnect();
-  const gone = new Promise((resolve) => server.once("exit", resolve));
-  server.kill("SIGTERM");
-  await gone;
-  await client.query(`drop schema if exists ${schema} cascade`);
-  await client.end();
-  await postgres?.stop();
-  rmSync(folder, { recursive: true, force: true });
+  await stage.close();
 }
 
 for (const { name, value, unit, least, most, met } of rows) {

@@ -1,14 +1,8 @@
 // `npm run soak -- --minutes 60`: a server under steady load with short retention. Prints sizes of tables and indexes and
 // the server's memory each minute, and a verdict: what is stored must not grow once the first jobs have begun to leave.
 // Own embedded Postgres, or DATABASE_URL. `--rate` is jobs a second (300). Exit code 1 where something grows, or is lost.
-import { fork, spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
-import pg from "pg";
-import { build, install, root } from "../scripts/install.mjs";
+import { openStage, pause } from "./stage.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -25,53 +19,22 @@ const warmup = Number(values.warmup ?? Math.min(15, Math.max(2, Math.floor(minut
 if (!(minutes >= 4 && rate > 0 && warmup < minutes - 1))
   throw new Error("Write --minutes 4 or more, and a --rate above 0.");
 
-if (!values.built) {
-  install();
-  build();
-}
-const { startEmbedded } = await import("../packages/server/dist/postgres/embedded.js");
-const folder = mkdtempSync(join(tmpdir(), "rotor-soak-"));
-const postgres = process.env.DATABASE_URL ? undefined : await startEmbedded({ dataDir: folder });
-const databaseUrl = process.env.DATABASE_URL ?? postgres.url;
-const schema = `soak_${randomBytes(4).toString("hex")}`;
-const signingKey = `whsec_${randomBytes(32).toString("base64")}`;
-const apiKey = `rt_ws_default_${randomBytes(32).toString("base64url")}`;
-const server = spawn(process.execPath, [join(root, "packages/cli/bin/rotor.mjs"), "start", "--json", "--port", "0"], {
-  env: {
-    ...process.env,
-    DATABASE_URL: databaseUrl,
-    ROTOR_SCHEMA: schema,
-    ROTOR_ENCRYPTION_KEYS: randomBytes(32).toString("base64"),
-    ROTOR_BOOTSTRAP_KEY: apiKey,
-    ROTOR_SIGNING_KEY: signingKey,
-    ROTOR_ALLOW_PRIVATE_URLS: "loopback",
-    ROTOR_LOG_LEVEL: "error",
-    ROTOR_RETENTION: "completed=1m,failed=2m,cancelled=1m,deliveries=1h",
-  },
-  stdio: ["ignore", "pipe", "inherit"],
+const stage = await openStage("soak", {
+  built: values.built,
+  env: { ROTOR_RETENTION: "completed=1m,failed=2m,cancelled=1m,deliveries=1h" },
 });
-const baseUrl = await new Promise((resolve, reject) => {
-  server.stdout.once("data", (chunk) => resolve(JSON.parse(String(chunk).split("\n")[0]).url));
-  server.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
-});
-const app = fork(join(root, "bench/app.mjs"), {
-  env: { ...process.env, BENCH_SIGNING_KEY: signingKey, ROTOR_BASE_URL: "" },
-});
-const { port } = await new Promise((resolve) => app.once("message", resolve));
-const client = new pg.Client({ connectionString: databaseUrl });
-await client.connect();
+const { client, schema, appUrl } = stage;
 
 const call = async (method, path, body) => {
-  const response = await fetch(`${baseUrl}/v1${path}`, {
+  const response = await fetch(`${stage.baseUrl}/v1${path}`, {
     method,
-    headers: { authorization: `Bearer ${apiKey}`, "content-type": "application/json" },
+    headers: { authorization: `Bearer ${stage.apiKey}`, "content-type": "application/json" },
     body: JSON.stringify(body),
   });
   const text = await response.text();
   if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
   return JSON.parse(text);
 };
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 let failure;
 process.once("SIGINT", () => {
   failure = new Error("interrupted");
@@ -85,7 +48,7 @@ async function measure() {
        from pg_class where relnamespace = $1::regnamespace and relkind = 'r' and relname = any($2)`,
     [schema, TABLES],
   );
-  const rss = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
+  const rss = stage.memoryMb();
   const { rows: jobs } = await client.query(
     `select count(*)::int as kept, count(*) filter (where due_at is not null)::int as open from ${schema}.jobs`,
   );
@@ -118,8 +81,8 @@ async function load() {
 const mb = (value) => value.toFixed(1).padStart(7);
 const minuteOf = [];
 try {
-  await call("POST", "/functions/sync", { url: `http://127.0.0.1:${port}/api/rotor` });
-  await call("POST", "/queues", { name: "soak", callback_url: `http://127.0.0.1:${port}/job`, concurrency: 50 });
+  await call("POST", "/functions/sync", { url: `${appUrl}/api/rotor` });
+  await call("POST", "/queues", { name: "soak", callback_url: `${appUrl}/job`, concurrency: 50 });
   // Nobody listens there. One attempt, then a dead letter.
   await call("POST", "/queues", {
     name: "failing",
@@ -147,14 +110,7 @@ try {
   await loading;
   await Promise.all(runs);
 } finally {
-  app.disconnect();
-  const gone = new Promise((resolve) => server.once("exit", resolve));
-  server.kill("SIGTERM");
-  await gone;
-  await client.query(`drop schema if exists ${schema} cascade`);
-  await client.end();
-  await postgres?.stop();
-  rmSync(folder, { recursive: true, force: true });
+  await stage.close();
 }
 if (failure !== undefined) throw failure;
 

@@ -1,0 +1,116 @@
+// What a benchmark runs on: a Postgres (embedded, or DATABASE_URL), a server and an app as processes of their own, a client,
+// and a connection for looking. All of it leaves with `close`.
+import { fork, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Rotor } from "@rotorsh/sdk";
+import pg from "pg";
+import { build, install, root } from "../scripts/install.mjs";
+
+/** `built`: the packages are built already. `env`: more settings of the server. */
+export async function openStage(name, { built = false, env = {} } = {}) {
+  if (!built) {
+    install();
+    build();
+  }
+  const { startEmbedded } = await import("../packages/server/dist/postgres/embedded.js");
+  const folder = mkdtempSync(join(tmpdir(), `rotor-${name}-`));
+  const postgres = process.env.DATABASE_URL ? undefined : await startEmbedded({ dataDir: folder });
+  const databaseUrl = process.env.DATABASE_URL ?? postgres.url;
+  const schema = `${name}_${randomBytes(4).toString("hex")}`;
+  const signingKey = `whsec_${randomBytes(32).toString("base64")}`;
+  const apiKey = `rt_ws_default_${randomBytes(32).toString("base64url")}`;
+  const encryptionKey = randomBytes(32).toString("base64");
+  let server;
+
+  /** Starts the server; again after `stopServer`. Answers its address. */
+  async function startServer() {
+    server = spawn(process.execPath, [join(root, "packages/cli/bin/rotor.mjs"), "start", "--json", "--port", "0"], {
+      env: {
+        ...process.env,
+        DATABASE_URL: databaseUrl,
+        ROTOR_SCHEMA: schema,
+        ROTOR_ENCRYPTION_KEYS: encryptionKey,
+        ROTOR_BOOTSTRAP_KEY: apiKey,
+        ROTOR_SIGNING_KEY: signingKey,
+        ROTOR_ALLOW_PRIVATE_URLS: "loopback",
+        ROTOR_LOG_LEVEL: "error",
+        ...env,
+      },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    stage.baseUrl = await new Promise((resolve, reject) => {
+      server.stdout.once("data", (chunk) => resolve(JSON.parse(String(chunk).split("\n")[0]).url));
+      server.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
+    });
+    stage.rotor = new Rotor({ apiKey, baseUrl: stage.baseUrl });
+  }
+
+  async function stopServer(signal = "SIGTERM") {
+    const gone = new Promise((resolve) => server.once("exit", resolve));
+    server.kill(signal);
+    await gone;
+  }
+
+  const stage = {
+    databaseUrl,
+    schema,
+    signingKey,
+    apiKey,
+    startServer,
+    stopServer,
+    /** Resident memory of the server's process; Linux only, 0 elsewhere. */
+    memoryMb() {
+      if (process.platform !== "linux") return 0;
+      return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
+    },
+    async close() {
+      stage.app.disconnect();
+      await stopServer();
+      await stage.client.query(`drop schema if exists ${schema} cascade`);
+      await stage.client.end();
+      await postgres?.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  await startServer();
+  stage.app = fork(join(root, "bench/app.mjs"), {
+    env: { ...process.env, BENCH_SIGNING_KEY: signingKey, ROTOR_BASE_URL: "" },
+  });
+  const { port } = await new Promise((resolve) => stage.app.once("message", resolve));
+  stage.appUrl = `http://127.0.0.1:${port}`;
+  /** Asks the app; see `bench/app.mjs`. */
+  stage.ask = (question) =>
+    new Promise((resolve) => {
+      stage.app.once("message", resolve);
+      stage.app.send(question);
+    });
+  stage.client = new pg.Client({ connectionString: databaseUrl });
+  await stage.client.connect();
+  return stage;
+}
+
+export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** The value below which this part of them lies; 0.5 is the median. */
+export const quantile = (list, part) =>
+  [...list].sort((a, b) => a - b)[Math.min(list.length - 1, Math.floor(list.length * part))];
+
+/** Runs `total` calls, `width` at a time. */
+export async function crowd(total, width, call) {
+  let next = 0;
+  await Promise.all(
+    Array.from({ length: width }, async () => {
+      while (next < total) await call(next++);
+    }),
+  );
+}
+
+/** Seconds that the work takes. */
+export async function timed(work) {
+  const begun = performance.now();
+  await work();
+  return (performance.now() - begun) / 1000;
+}
