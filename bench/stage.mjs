@@ -9,8 +9,9 @@ import { Rotor } from "@rotorsh/sdk";
 import pg from "pg";
 import { build, install, root } from "../scripts/install.mjs";
 
-/** `built`: the packages are built already. `env`: more settings of the server. */
+/** `built`: the packages are built already. `env`: more settings of the server. `ROTOR_PROFILE=FOLDER` profiles server and app. */
 export async function openStage(name, { built = false, env = {} } = {}) {
+  const profile = process.env.ROTOR_PROFILE ? ["--cpu-prof", `--cpu-prof-dir=${process.env.ROTOR_PROFILE}`] : [];
   if (!built) {
     install();
     build();
@@ -27,7 +28,8 @@ export async function openStage(name, { built = false, env = {} } = {}) {
 
   /** Starts the server; again after `stopServer`. Answers its address. */
   async function startServer() {
-    server = spawn(process.execPath, [join(root, "packages/cli/bin/rotor.mjs"), "start", "--json", "--port", "0"], {
+    const command = [join(root, "packages/cli/bin/rotor.mjs"), "start", "--json", "--port", "0"];
+    server = spawn(process.execPath, [...profile, ...command], {
       env: {
         ...process.env,
         DATABASE_URL: databaseUrl,
@@ -41,6 +43,7 @@ export async function openStage(name, { built = false, env = {} } = {}) {
       },
       stdio: ["ignore", "pipe", "inherit"],
     });
+    stage.serverPid = server.pid;
     stage.baseUrl = await new Promise((resolve, reject) => {
       server.stdout.once("data", (chunk) => resolve(JSON.parse(String(chunk).split("\n")[0]).url));
       server.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
@@ -55,6 +58,8 @@ export async function openStage(name, { built = false, env = {} } = {}) {
   }
 
   const stage = {
+    /** Of the embedded Postgres, with its log. */
+    folder,
     databaseUrl,
     schema,
     signingKey,
@@ -77,6 +82,7 @@ export async function openStage(name, { built = false, env = {} } = {}) {
   };
   await startServer();
   stage.app = fork(join(root, "bench/app.mjs"), {
+    execArgv: profile,
     env: { ...process.env, BENCH_SIGNING_KEY: signingKey, ROTOR_BASE_URL: "" },
   });
   const { port } = await new Promise((resolve) => stage.app.once("message", resolve));
