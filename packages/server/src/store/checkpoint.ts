@@ -8,7 +8,8 @@ import { AGAIN, firstOfEach } from "./batch.js";
 import { type Db, sql } from "./db.js";
 import { loadStepsSince, wireStep } from "./load.js";
 import { lockNames } from "./names.js";
-import { isPlain, prepare, record } from "./record.js";
+import { quickCheckpoint } from "./quick-checkpoint.js";
+import { isPlain, prepare, type Recorded, record } from "./record.js";
 import { endDueWaits } from "./resume.js";
 
 /** The reports of one delivery. */
@@ -63,6 +64,23 @@ const renew = sql(
 
 /** Writes checkpoints; for a batch writer. `yields` says of a node whether its deliveries shall come to an end. */
 export async function checkpoint(
+  db: Db,
+  all: readonly Checkpoint[],
+  yields: (nodeId: string | null) => boolean,
+): Promise<(Checkpointed | typeof AGAIN)[]> {
+  const done = await quickCheckpoint(
+    db,
+    firstOfEach(all, (item) => item.jobId),
+    yields,
+  );
+  const rest = all.filter((item) => !done.has(item));
+  const others = rest.length === 0 ? [] : await wholeCheckpoint(db, rest, yields);
+  const answers = new Map(rest.map((item, index) => [item, others[index]!] as const));
+  return all.map((item): Checkpointed | typeof AGAIN => done.get(item) ?? answers.get(item)!);
+}
+
+/** Any checkpoint: locked, then looked at, then written. */
+async function wholeCheckpoint(
   db: Db,
   all: readonly Checkpoint[],
   yields: (nodeId: string | null) => boolean,
@@ -134,16 +152,22 @@ export async function checkpoint(
       return (await loadStepsSince(db, item.jobId, item.knownSeq)).map((row) =>
         own.some((step) => step.key === row.key && step.kind === "run") ? withoutOutput(wireStep(row)) : wireStep(row),
       );
-    return own.map(({ key, kind, state, attempt, seq, dueInMs }) => ({
-      key,
-      kind,
-      state,
-      attempt,
-      ...(seq === null ? { due_in_ms: Math.ceil(dueInMs ?? 0) } : { seq: Number(seq) }),
-      ...(state === "failed" && errorOf(item.reports, key, attempt)),
-    }));
+    return own.map((step) => toldOfOwn(step, item.reports));
   }
 }
+
+/** What is said of a step to the app that reported it: what it sent itself it has. */
+export const toldOfOwn = (
+  { key, kind, state, attempt, seq, dueInMs }: Recorded,
+  reports: readonly Report[],
+): WireStep => ({
+  key,
+  kind,
+  state,
+  attempt,
+  ...(seq === null ? { due_in_ms: Math.ceil(dueInMs ?? 0) } : { seq: Number(seq) }),
+  ...(state === "failed" && errorOf(reports, key, attempt)),
+});
 
 /** A failed step's code gets the same error now as in a replay. */
 const errorOf = (reports: readonly Report[], key: string, attempt: number): Pick<WireStep, "error"> => {

@@ -26,7 +26,7 @@ import { lostReplyDb, mutantDb, pausedDb, untilBlocked } from "../testing-kit/mu
 import { inOrder, type Race, race, value, without } from "../testing-kit/races.js";
 import { AGAIN } from "./batch.js";
 import { cancel } from "./control.js";
-import type { Db } from "./db.js";
+import { type Db, sql } from "./db.js";
 import { registerNode } from "./nodes.js";
 import { heldBy, release, rescueDead } from "./rescue.js";
 import { settle } from "./settle.js";
@@ -152,6 +152,10 @@ compete(
 const guard =
   "where step.state = 'waiting' and step.kind = 'run' and excluded.kind = 'run' and step.attempt < excluded.attempt";
 
+const quickGuard = "where step.state = 'waiting' and step.kind = 'run' and step.attempt < excluded.attempt";
+
+const nextDelivery = sql("test.next-delivery", "update rotor.jobs set delivery = delivery + 1 where id = $1");
+
 compete(
   "a checkpoint that is sent twice",
   async (db) => {
@@ -172,7 +176,28 @@ compete(
       repeated.steps[0]?.seq === Number(after.seq)
     );
   },
-  { "no guard on what is finished": (db) => without(db, "record.write", guard) },
+  {
+    "no guard on what is finished": (db) => without(without(db, "record.write", guard), "checkpoint.quick", quickGuard),
+  },
+);
+
+compete(
+  "a checkpoint whose delivery another has taken over meanwhile",
+  async (db) => {
+    const run = await activeRun(db, runs);
+    const [, late] = await inOrder(
+      { after: "test.next-delivery" },
+      db,
+      (each) => each.transact((t) => t.query(nextDelivery, [run.jobId])),
+      (each) => checkpointOnce(each, run, [ran("step", "late")]),
+    );
+    const again = await checkpointOne(db, run, [ran("step", "late")]);
+    return value(late) === AGAIN && again.verdict === "stale" && (await readSteps(db, run.jobId)).step === undefined;
+  },
+  {
+    "no fence": (db) =>
+      without(without(db, "checkpoint.quick", "job.delivery = item.delivery and "), "checkpoint.quick", " skip locked"),
+  },
 );
 
 compete(
@@ -197,7 +222,7 @@ compete(
     return attempts.join() === "2,2,3,3" && step?.output === "third";
   },
   {
-    "no guard on what is finished": (db) => without(db, "record.write", guard),
+    "no guard on what is finished": (db) => without(without(db, "record.write", guard), "checkpoint.quick", quickGuard),
     "no comparison of attempts": (db) => without(db, "record.write", " and step.attempt < excluded.attempt"),
   },
 );
