@@ -81,7 +81,7 @@ export function checkpoints(api: Api, log: Log): void {
       },
     },
     async ({ c }) => {
-      const bytes = await readBytes(c.req.raw, limits.checkpointBytes);
+      const bytes = await readBytes(c, limits.checkpointBytes);
       // A step's output may hold any string: it is kept as JSON text, escapes and all.
       const body = parseJson(bytes, { depth: limits.jsonDepth + WRAPPING, anyStrings: true });
       const { version, runs } = (body?.value ?? {}) as { version?: unknown; runs?: unknown };

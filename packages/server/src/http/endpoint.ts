@@ -141,7 +141,7 @@ function queryOf(c: Context): Record<string, string> {
 /** The JSON body of a request. */
 export async function readJson(c: Context): Promise<{ value: unknown; text: string }> {
   const contentType = c.req.header("content-type");
-  const bytes = await readBytes(c.req.raw, limits.bodyBytes);
+  const bytes = await readBytes(c, limits.bodyBytes);
   if (bytes.byteLength > 0 && !mayBeJson(contentType)) {
     throw new Refusal(
       415,

@@ -155,7 +155,7 @@ export async function readEnqueue(c: Context): Promise<Wanted> {
   const contentType = c.req.header("content-type");
   const given = headerOptions(c);
   if (given.raw || !mayBeJson(contentType))
-    return readRaw(given.options, contentType ?? "application/octet-stream", await readBytes(c.req.raw));
+    return readRaw(given.options, contentType ?? "application/octet-stream", await readBytes(c));
   const [stray] = Object.keys(given.options);
   if (stray !== undefined) {
     const name = OPTION_PREFIX + stray.replaceAll("_", "-");
@@ -164,7 +164,7 @@ export async function readEnqueue(c: Context): Promise<Wanted> {
       "beside a JSON envelope it would have no effect: write it into the envelope, or send the bare payload with x-rotor-raw: true",
     );
   }
-  const body = parseJson(await readBytes(c.req.raw));
+  const body = parseJson(await readBytes(c));
   if (body === undefined) throw new Refusal(400, "malformed_json", 'The body is empty. Write { "payload": … }.');
   const checked = envelope.safeParse(body.value);
   if (!checked.success) throw refusalOfSchema(checked.error, "");
