@@ -111,6 +111,8 @@ export const limits = {
   claim: 200,
   /** Between two claims of a busy node: long enough to batch, too short to be felt. */
   claimGapMs: 3,
+  /** The same where claims take long: a slow database is not made slower by looking at it more often. */
+  claimGapMaxMs: 20,
   /** Queues visited by one look. */
   queuesPerLook: 1_000,
   /** A URL to deliver to, as written and as sent. Common proxies refuse more. */

@@ -66,6 +66,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   let emptied: (() => void) | undefined;
   let reconciledAt = performance.now();
   let claimedAt = Number.NEGATIVE_INFINITY;
+  /** How long the last claim took, its look and its load among it. */
+  let claimMs = 0;
   /** When queues and workspaces were last visited, counted in claims; and where the last look ended. */
   const visits = { queues: new Map<number, number>(), workspaces: new Map<string, number>() };
   let ticks = 0;
@@ -86,10 +88,13 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (performance.now() - reconciledAt > limits.reconcileMs) await reconcile();
     const room = limits.inFlight - inHand.size;
     if (room <= 0) return limits.pollMs;
-    // Slots are freed one by one, and each claim is a commit: while there is work in hand, they are taken together.
-    const gapMs = limits.claimGapMs - (performance.now() - claimedAt);
-    if (inHand.size > 0 && gapMs > 0) return Math.ceil(gapMs);
-    claimedAt = performance.now();
+    // Slots are freed one by one, and each claim is a commit: while there is work in hand, they are taken together, and
+    // of a busy node's time claims get no more than a third.
+    const gapMs = Math.min(Math.max(limits.claimGapMs, 2 * claimMs), limits.claimGapMaxMs);
+    const restMs = gapMs - (performance.now() - claimedAt);
+    if (inHand.size > 0 && restMs > 0) return Math.ceil(restMs);
+    const begunAt = performance.now();
+    claimedAt = begunAt;
     const due = await lookForDue(db, lookedAt);
     const ready = due.filter((queue) => queue.dueInMs <= 0);
     // Of more queues than one look tells, it goes on with the others next time.
@@ -114,6 +119,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       if (blocked > 0) options.onBlocked();
       if (taken.length === 0) return blocked > 0 ? 0 : pauseMs;
       await begin(taken, nodeId);
+      claimMs = performance.now() - begunAt;
       return 0;
     } catch (error) {
       // The claim may have committed: what it took is found and given back.

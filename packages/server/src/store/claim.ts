@@ -138,7 +138,8 @@ export async function claim(db: Db, nodeId: string, queueIds: readonly number[],
     if (probes.length > 0) void t.query(probe, [probes.map((queue) => queue.id)]);
     await endDueWaits(
       t,
-      taken.filter((job) => job.kind === "function").map((job) => job.jobId),
+      // A run that begins waits for nothing yet.
+      taken.filter((job) => job.kind === "function" && job.delivery > 1).map((job) => job.jobId),
     );
     return { taken, blocked };
   });
