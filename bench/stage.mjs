@@ -2,7 +2,7 @@
 // and a connection for looking. All of it leaves with `close`.
 import { fork, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Rotor } from "@rotorsh/sdk";
@@ -25,6 +25,7 @@ export async function openStage(name, { built = false, env = {} } = {}) {
   const apiKey = `rt_ws_default_${randomBytes(32).toString("base64url")}`;
   const encryptionKey = randomBytes(32).toString("base64");
   let server;
+  const apps = [];
 
   /** Starts the server; again after `stopServer`. Answers its address. */
   async function startServer() {
@@ -43,7 +44,6 @@ export async function openStage(name, { built = false, env = {} } = {}) {
       },
       stdio: ["ignore", "pipe", "inherit"],
     });
-    stage.serverPid = server.pid;
     stage.baseUrl = await new Promise((resolve, reject) => {
       server.stdout.once("data", (chunk) => resolve(JSON.parse(String(chunk).split("\n")[0]).url));
       server.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
@@ -72,7 +72,7 @@ export async function openStage(name, { built = false, env = {} } = {}) {
       return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
     },
     async close() {
-      stage.app.disconnect();
+      for (const each of apps) each.disconnect();
       await stopServer();
       await stage.client.query(`drop schema if exists ${schema} cascade`);
       await stage.client.end();
@@ -80,22 +80,80 @@ export async function openStage(name, { built = false, env = {} } = {}) {
       rmSync(folder, { recursive: true, force: true });
     },
   };
-  await startServer();
-  stage.app = fork(join(root, "bench/app.mjs"), {
-    execArgv: profile,
-    env: { ...process.env, BENCH_SIGNING_KEY: signingKey, ROTOR_BASE_URL: "" },
-  });
-  const { port } = await new Promise((resolve) => stage.app.once("message", resolve));
-  stage.appUrl = `http://127.0.0.1:${port}`;
-  /** Asks the app; see `bench/app.mjs`. */
-  stage.ask = (question) =>
-    new Promise((resolve) => {
-      stage.app.once("message", resolve);
-      stage.app.send(question);
+  /** Another app process, or several behind one port. Answers its address, and how to ask it; see `bench/app.mjs`. */
+  stage.openApp = async (env = {}) => {
+    const app = fork(join(root, "bench/app.mjs"), {
+      execArgv: profile,
+      env: { ...process.env, BENCH_SIGNING_KEY: signingKey, ROTOR_BASE_URL: "", ...env },
     });
+    apps.push(app);
+    const { port } = await new Promise((resolve) => app.once("message", resolve));
+    const ask = (question) =>
+      new Promise((resolve) => {
+        app.once("message", resolve);
+        app.send(question);
+      });
+    return { url: `http://127.0.0.1:${port}`, ask, pid: app.pid };
+  };
+  await startServer();
+  const app = await stage.openApp();
+  Object.assign(stage, { appUrl: app.url, ask: app.ask });
   stage.client = new pg.Client({ connectionString: databaseUrl });
   await stage.client.connect();
+  stage.postgresVersion = (await stage.client.query("show server_version")).rows[0].server_version;
+  /** Queries of ours, which are no cost of the server's. */
+  let own = 0;
+  const look = (text, values) => {
+    own++;
+    return stage.client.query(text, values);
+  };
+  /** Waits until nothing of this queue, or function, is unfinished. */
+  stage.untilDone = async (queue) => {
+    for (;;) {
+      const { rows } = await look(
+        `select exists (select from ${schema}.jobs job join ${schema}.queues queue on queue.id = job.queue_id
+                         where queue.name = $1 and job.state in ('waiting', 'active')) as open`,
+        [queue],
+      );
+      if (!rows[0].open) return;
+      await pause(20);
+    }
+  };
+  /** What has been spent up to now: commits, bytes of WAL, and milliseconds of CPU by process (Linux). */
+  stage.costs = async () => {
+    await look("select pg_stat_force_next_flush()").catch(() => undefined);
+    // Backends tell the statistics what they did at most once a second.
+    await pause(1_100);
+    const { rows } = await look(
+      "select (select xact_commit from pg_stat_database where datname = current_database())::float8 as commits, (pg_current_wal_lsn() - '0/0')::float8 as wal",
+    );
+    const postmaster = postgres && Number(readFileSync(join(folder, "postgres/postmaster.pid"), "utf8").split("\n")[0]);
+    return {
+      commits: rows[0].commits - own,
+      wal: rows[0].wal,
+      cpuMs: { server: cpuMs(server.pid), app: cpuMs(app.pid), postgres: postmaster ? childrenCpuMs(postmaster) : 0 },
+    };
+  };
   return stage;
+}
+
+/** Of a process so far: user and system time, and who started it. Undefined where there is no /proc, or it has ended. */
+function processOf(pid) {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").pop().split(" ");
+    return { cpuMs: (Number(fields[11]) + Number(fields[12])) * 10, parent: Number(fields[1]) };
+  } catch {
+    return undefined;
+  }
+}
+
+const cpuMs = (pid) => processOf(pid)?.cpuMs ?? 0;
+
+/** The CPU time of all that a process has started and that is still there: the backends of a Postgres. */
+function childrenCpuMs(parent) {
+  if (process.platform !== "linux") return 0;
+  const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return all.map(processOf).reduce((sum, each) => sum + (each?.parent === parent ? each.cpuMs : 0), 0);
 }
 
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
