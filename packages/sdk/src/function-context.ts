@@ -16,7 +16,7 @@ function loggerWhile(speaks: () => boolean): Logger {
 
 /** The event's data has the type that the function's trigger promises; nobody can check that here. */
 export function contextFor(
-  { event, run, attempt }: DeliveryRequest,
+  { event, events = [event], run, attempt }: DeliveryRequest,
   step: Step,
   signal: AbortSignal,
   env: unknown,
@@ -24,6 +24,7 @@ export function contextFor(
 ): FunctionContext<never> {
   return {
     event: { ...event, data: event.data as never },
+    events: events.map((each) => ({ ...each, data: each.data as never })),
     step,
     runId: run,
     attempt,

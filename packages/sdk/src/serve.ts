@@ -12,6 +12,7 @@ import { readVariable } from "./environment.js";
 import { RotorInputError } from "./errors.js";
 import type { RotorFunction } from "./function.js";
 import { manifestOf } from "./function.js";
+import { withFailures } from "./function-failure.js";
 import { laneTo } from "./lane.js";
 import type { Answer, DeliveryRequest, FunctionManifest, Manifest } from "./protocol.js";
 import { answerContext, DEVELOPMENT_SIGNING_KEY, headers, manifestContext, PROTOCOL_VERSION } from "./protocol.js";
@@ -106,8 +107,9 @@ export type HandlerTiming = AnswerTiming & { readonly graceMs: number };
 /** `workflowHandler` with its thresholds: for tests, which do not sleep. */
 export function createHandler(options: WorkflowOptions, timing: Partial<HandlerTiming>): WorkflowHandler {
   const { app = "default", streaming = true } = options;
-  const functions = byId(options.functions);
-  const manifests: readonly FunctionManifest[] = options.functions.map(manifestOf);
+  const served = withFailures(options.functions);
+  const functions = byId(served);
+  const manifests: readonly FunctionManifest[] = served.map(manifestOf);
   const hash = sha256Hex(JSON.stringify(manifests));
   const startWithinMs = stepTimeOf(options.maxDuration);
   let draining = false;
