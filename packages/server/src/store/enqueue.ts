@@ -30,6 +30,10 @@ export type NewJob = {
   readonly concurrencyKey?: string;
   /** `strict`: others of its key wait while it is between two attempts, too. Default `started`. */
   readonly keyOrder?: "started" | "strict";
+  /** Of a run: keys of its function that it takes turns by, at most two; one that is strict keeps its turn until it has ended. */
+  readonly functionKeys?: readonly { readonly key: string; readonly limit: number; readonly strict?: boolean }[];
+  /** Of a run: it fails if it has not ended this long after it was due first. */
+  readonly deadlineMs?: number;
   /** A job under the same key that waits takes this one's place: its payload, its due time, its options. */
   readonly replaces?: boolean;
   /** The run that started it. */
