@@ -175,10 +175,10 @@ test("a run whose priority is higher begins before others that are due", async (
   );
   await faultyApp(server, "urgent", [urgent]);
   await server.rotor.functions.pause("urgent");
-  const priorities = [0, 50, -20, 10.6, "no number"];
+  const priorities = [0, 50, -1, 10.6, "no number"];
   await server.rotor.send(priorities.map((priority, n) => ({ name: "work", data: { n, priority } })));
   // A negative one is due so many seconds later.
-  await server.shiftClock(30_000);
+  await server.shiftClock(2_000);
   await server.rotor.functions.resume("urgent");
   await eventually("all of them", () => order.length === priorities.length);
   expect(order).toEqual([1, 3, 0, 4, 2]);
@@ -224,10 +224,7 @@ test("a schedule's tick is a start as any", async () => {
   await waits(first.id);
   expect(await server.rotor.schedules.run(schedule!.name)).toMatchObject({ id: first.id });
   await server.shiftClock(86_400_000);
-  await eventually(
-    "the tick",
-    async () => (await server.rotor.schedules.get(schedule!.name)).lastAt !== null,
-  );
+  await eventually("the tick", async () => (await server.rotor.schedules.get(schedule!.name)).lastAt !== null);
   expect((await server.rotor.runs.list({ function: "nightly" }).page()).data).toHaveLength(1);
   await server.rotor.send({ name: "nightly.end", data: {} });
   await server.rotor.runs.result(first.id, { timeout: "15s" });
