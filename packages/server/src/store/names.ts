@@ -1,5 +1,5 @@
 /**
- * Locks on names that have no row: of events and signals. Storing a wait and storing an event must not slip past each
+ * Locks on names that have no row: of events, signals and starts. Storing a wait and storing an event must not slip past each
  * other: whoever publishes holds the event's name alone, whoever stores a wait shares it. Taken first in a transaction.
  *
  * Lock order, everywhere: names (sorted), queue rows by id, job rows by id (parents and children among them), steps.

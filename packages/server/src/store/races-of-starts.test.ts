@@ -1,12 +1,27 @@
 /** Races of starts: two at once for one value of a singleton or of a gathering. What a race is: testing-kit/races.ts. */
-import { afterAll, beforeAll, beforeEach } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect } from "vitest";
 import { newId } from "../core/ids.js";
 import { type TestDatabase, testDatabase } from "../testing-kit/database.js";
-import { claimAll, clearJobs, functionQueue, newRun, publishOne, WORKSPACE } from "../testing-kit/fixtures.js";
+import {
+  activeRun,
+  checkpointOne,
+  claimAll,
+  claimOne,
+  clearJobs,
+  functionQueue,
+  type Holder,
+  newRun,
+  publishOne,
+  readSteps,
+  settleOne,
+  WORKSPACE,
+} from "../testing-kit/fixtures.js";
 import { mutantDb } from "../testing-kit/mutants.js";
 import { inOrder, race, value } from "../testing-kit/races.js";
 import type { Db } from "./db.js";
 import { startIn } from "./start.js";
+
+const ONCE = { idempotency_key: "data.of" };
 
 let database: TestDatabase;
 const queues = new Map<string, number>();
@@ -19,6 +34,8 @@ beforeAll(async () => {
     ["cancel", { singleton: { mode: "cancel" } }],
     ["batch", { batch: { size: 2, timeout_ms: 60_000 } }],
     ["debounce", { debounce: { period_ms: 60_000 } }],
+    ["once", ONCE],
+    ["parents", {}],
   ] as const) {
     const own = triggers.map(({ event }) => ({ event: `${name}.${event}` }));
     queues.set(name, await functionQueue(db, name, { triggers: own, starting }));
@@ -140,4 +157,32 @@ compete("a hundred events at once for batches of two", async (db) => {
     "select count(*)::int as count, count(distinct job_id)::int as runs from rotor.batched",
   );
   return rows[0].count === 50 && rows[0].runs === 50 && (await unfinished(db, "batch")).length === 50;
+});
+
+compete("forty runs that are found by an invoke, and end just then", async (db) => {
+  const shared = queues.get("once")!;
+  const to = { queueId: shared, workspace: WORKSPACE, starting: ONCE };
+  const children: Holder[] = [];
+  const parents: Holder[] = [];
+  for (let of = 0; of < 40; of++) {
+    const [child] = await db.transact((t) => startIn(t, db.schema, [{ to, job: newRun(shared, { of }) }]));
+    children.push(await claimOne(db, shared, (child as { id: string }).id));
+    parents.push(await activeRun(db, queues.get("parents")!));
+  }
+  const invoke = (of: number) => ({
+    kind: "invoke" as const,
+    key: "child",
+    function: "once",
+    data: { of },
+    timeout_ms: 60_000,
+  });
+  await Promise.all([
+    ...parents.map((parent, of) => checkpointOne(db, parent, [invoke(of)])),
+    ...children.map((child) => settleOne(db, child, { kind: "done", output: "1" }, { shared: true })),
+  ]);
+  const steps = await Promise.all(parents.map((parent) => readSteps(db, parent.jobId)));
+  expect(steps.map(({ child }) => [child!.state, child!.output])).toEqual(
+    children.map(({ jobId }) => ["completed", { result: 1, runId: jobId }]),
+  );
+  return true;
 });
