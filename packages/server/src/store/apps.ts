@@ -3,6 +3,7 @@ import type { Manifest } from "@rotorsh/sdk/protocol";
 import { DEFAULT_BACKOFF } from "../core/backoff.js";
 import { limits } from "../core/limits.js";
 import { type Db, type Queryable, sql, type Transaction } from "./db.js";
+import { applyFunctionRates } from "./function-keys.js";
 import { putTrigger } from "./schedules.js";
 
 export type App = {
@@ -126,6 +127,10 @@ export async function syncApp(
       manifest,
       new Map(queues.map((queue) => [queue.name, queue.id])),
       gone.map((queue) => queue.id),
+    );
+    await applyFunctionRates(
+      t,
+      queues.map((queue) => queue.id),
     );
     return {
       ok: true,
