@@ -16,6 +16,8 @@ export type Keyed = {
   readonly job: Pick<NewJob, "queueId" | "body" | "contentType">;
   /** At most two; the first is the one that may be strict. */
   readonly turns: readonly TurnKey[];
+  /** It has its turns' keys already, and asks for the rate alone. */
+  readonly onlyRate?: boolean;
   /** The queue's expression; null where it has none, and of a run that has begun: it was counted. */
   readonly rateKey: string | null;
 };
@@ -73,12 +75,12 @@ export async function bindKeys(t: Queryable, jobs: readonly Keyed[], others: rea
   ]);
   const workspaceOf = new Map(queues.map((queue) => [queue.id, queue.workspace]));
   const asks = new Map(askers.map((row) => [row.id, row]));
-  const named = jobs.map(({ id, job, turns, rateKey }) => {
+  const named = jobs.map(({ id, job, turns, rateKey, onlyRate = false }) => {
     const workspace = workspaceOf.get(job.queueId)!;
     const value = rateKey === null ? undefined : rateKeyOf(rateKey, job);
     const rate: KeyName | undefined =
       value === undefined ? undefined : { workspace, kind: "rate", queueId: job.queueId, key: value };
-    return { id, turns: turns.map((key): KeyName => ({ workspace, kind: "turn", ...key })), rate };
+    return { id, turns: turns.map((key): KeyName => ({ workspace, kind: "turn", ...key })), rate, onlyRate };
   });
   const names = named.flatMap(({ turns, rate }) => (rate === undefined ? turns : [...turns, rate]));
   const locked = await lockNamedKeys(t, names, others);
@@ -86,13 +88,14 @@ export async function bindKeys(t: Queryable, jobs: readonly Keyed[], others: rea
   const ids = new Map(locked.map((key) => [nameOf(key), key.id]));
   /** What of each key is left for those that come now: none where others wait already. */
   const left = new Map([...rooms].map(([id, key]) => [id, key.blocks ? 0 : Math.max(0, key.room - key.waiting)]));
-  const bound = named.map(({ id, turns, rate }) => {
+  const bound = named.map(({ id, turns, rate, onlyRate }) => {
     const [keyId = null, secondKeyId = null] = turns.map((name) => ids.get(nameOf(name))!);
     const rateKeyId = rate === undefined ? null : ids.get(nameOf(rate))!;
     const keys = { id, keyId, secondKeyId, rateKeyId };
     const asked = asks.get(id);
     if (asked === undefined) return { ...keys, blockedOn: null };
-    const needed = (asked.due ? [keyId, secondKeyId, rateKeyId] : [keyId]).filter((key) => key !== null);
+    const all = onlyRate ? [rateKeyId] : asked.due ? [keyId, secondKeyId, rateKeyId] : [keyId];
+    const needed = all.filter((key) => key !== null);
     const blockedOn = needed.find((key) => left.get(key)! <= 0) ?? null;
     if (blockedOn !== null && blockedOn === rateKeyId) late.add(id);
     // What waits for one key leaves the others to those behind it, unless it has begun: then its turn is its own.

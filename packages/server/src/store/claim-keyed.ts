@@ -77,7 +77,7 @@ async function bindLate(t: Queryable, ids: readonly string[], others: readonly n
   const rows = await t.query<Body>(bodies, [ids]);
   const { locked } = await bindKeys(
     t,
-    rows.map(({ id, rateKey, turns, ...job }) => ({ id, rateKey, turns, job })),
+    rows.map(({ id, rateKey, turns, ...job }) => ({ id, rateKey, turns, onlyRate: true, job })),
     others,
   );
   return { count: rows.length, locked };
@@ -101,11 +101,14 @@ export async function claimKeyed(
     limits.claim,
   ]);
   const ready = found.filter((job) => !job.unbound);
-  const unbound = found.filter((job) => job.unbound).map((job) => job.id);
+  const unbound = found.filter((job) => job.unbound).slice(0, BOUND);
   if (unbound.length > 0 && bound === undefined) {
-    const { count, locked } = await bindLate(t, unbound.slice(0, BOUND), ready.flatMap(keysOf));
+    const ids = unbound.map((job) => job.id);
+    const { count, locked } = await bindLate(t, ids, ready.flatMap(keysOf));
     // Once a claim: as those that are blocked leave, others come into sight, and all of a backlog would be one transaction.
     const { taken, blocked } = await claimKeyed(t, nodeId, queueIds, queueRooms, room, locked);
+    // Who waits for the rate now was let go on by another key, perhaps.
+    await grantTurns(t, unbound);
     return { taken, blocked: blocked + count };
   }
   const due = bound === undefined ? ready : ready.filter((job) => keysOf(job).every((id) => bound.has(id)));

@@ -46,7 +46,24 @@ const mutants: Readonly<Record<string, readonly [mutate: (db: Db) => Db, says: R
   ],
   "the count of turns that the jobs of a key have": [
     (db) => without(db, "keys.turns", " - taken.count"),
-    /have a turn of key-/,
+    /have a turn of (key-|q\d)/,
+  ],
+  "the count of runs that have a turn by their second key": [
+    (db) => mutantDb(db, "keys.turns", (text) => text.replace("where job.second_key_id = key.id", "where false")),
+    /have a turn of q\d/,
+  ],
+  "the first delivery of a run as the one that its rate counts": [
+    (db) =>
+      without(
+        db,
+        "claim.take-these",
+        ",\n          rate_key_id = case when queue.kind = 'callback' then job.rate_key_id end",
+      ),
+    /waits for its rate without a reason|were claimed, which has room for/,
+  ],
+  "the grant by a claim, of a turn that waits for another key in vain": [
+    (db) => mutantDb(db, "keys.turns", (text) => text.replace(/exists \(.*\) as blocks/, "false as blocks")),
+    /turns of .* are free while jobs wait/,
   ],
   "the state that a retry expects": [
     (db) => without(db, "control.retry", " and job.state = 'failed'"),
