@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type TestDatabase, testDatabase } from "../testing-kit/database.js";
-import { callbackQueue } from "../testing-kit/fixtures.js";
+import { callbackQueue, functionQueue } from "../testing-kit/fixtures.js";
 import { mutantDb } from "../testing-kit/mutants.js";
 import { histories } from "../testing-kit/queue-model-commands.js";
 import { crowds, loose, watchLimits } from "../testing-kit/queue-model-crowd.js";
@@ -94,11 +94,8 @@ describe("with many at once", () => {
   let queues: [number, number];
   beforeAll(async () => {
     database = await testDatabase();
-    const [a, b] = [
-      await callbackQueue(database.db, "a", { concurrency: 2 }),
-      await callbackQueue(database.db, "b", { concurrency: 3 }),
-    ];
-    queues = [a.id, b.id];
+    const queue = await callbackQueue(database.db, "a", { concurrency: 2 });
+    queues = [queue.id, await functionQueue(database.db, "b", { concurrency: 3 })];
     await watchLimits(database.db);
   });
   afterAll(() => database.close());
