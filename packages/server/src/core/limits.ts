@@ -35,6 +35,8 @@ export const limits = {
   priority: 100,
   maxAttempts: 1_000,
   concurrency: 100_000,
+  /** Concurrency keys of a run: its row has room for two. */
+  functionKeys: 2,
   /** Of a rate limit: more in a period is no limit that anybody would notice. */
   rate: 1_000_000,
   /** A rate's period: below, its parts are shorter than the time between two claims; above, a quota belongs elsewhere. */

@@ -2,6 +2,7 @@
  * Whose turn it is: which of the due jobs may begin where keys limit them, and in which order queues are visited, so that
  * nobody's backlog starves another. Pure; the locks under which the figures are true are the store's.
  */
+import { limits } from "./limits.js";
 
 /** A due job as a claim meets it. */
 export type Candidate = {
@@ -82,7 +83,7 @@ type Keyed = {
 export function turnKeys(job: Keyed): { readonly keys: readonly TurnKey[]; readonly strict: boolean } {
   const { queueId, functionKeys = [] } = job;
   const own = job.concurrencyKey ?? undefined;
-  if (functionKeys.length > 2 || (functionKeys.length > 0 && own !== undefined))
+  if (functionKeys.length > limits.functionKeys || (functionKeys.length > 0 && own !== undefined))
     throw new Error("A job has a concurrency key of its workspace, or at most two of its function.");
   if (own !== undefined) return { keys: [{ queueId: 0, key: own }], strict: job.keyOrder === "strict" };
   const keys = functionKeys.map(({ key, limit, strict = false }, place) => ({

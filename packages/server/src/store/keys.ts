@@ -149,11 +149,18 @@ const lockIds = sql(
 export const lockKeys = async (t: Queryable, ids: readonly number[]): Promise<LockedKey[]> =>
   ids.length === 0 ? [] : t.query<LockedKey>(lockIds, [[...new Set(ids)]]);
 
+/**
+ * Whether anybody waits for the row `key` of keys. The order names the index: where most of the table waits for few keys, an
+ * `exists` was a scan of it all for a key that nobody waits for.
+ */
+export const BLOCKS =
+  "(select id from rotor.jobs where blocked_on = key.id order by queue_id, due_at limit 1) is not null";
+
 /** Of locked keys: turns that are free, and what waits for them. */
 const turns = sql(
   "keys.turns",
   `select key.id, (key.concurrency - taken.count - slots.count)::int as room, (key.concurrency - taken.active - slots.count)::int as places, waiting.count::int as waiting,
-          exists (select 1 from rotor.jobs where blocked_on = key.id) as blocks
+          ${BLOCKS} as blocks
      from rotor.keys key
     cross join lateral (
       select count(*), count(*) filter (where turn.state = 'active') as active from ${TURNS} turn) taken

@@ -17,15 +17,16 @@ const UNUSED = `(key.concurrency = 1 or key.queue_id <> 0) and key.open_at is nu
 
 const candidates = sql("prune.unused-keys", `select 1 from rotor.keys key where ${UNUSED} limit 1`);
 
-/** The next jobs, and the keys of those among them that wait, are active, or may be retried. */
+/** The next jobs, and the keys of those among them that wait, are active, or may be retried; a run may be replayed in any state. */
 const walk = sql(
   "prune.walk-keys",
   `with walked as materialized (
-     select id, state, key_id, second_key_id, rate_key_id from rotor.jobs where ($1::uuid is null or id > $1) order by id limit $2
+     select id, queue_id, state, key_id, second_key_id, rate_key_id from rotor.jobs where ($1::uuid is null or id > $1) order by id limit $2
    )
    select seen.count, seen.last,
           array(select distinct key from walked cross join lateral (values (key_id), (second_key_id), (rate_key_id)) of (key)
-                 where key is not null and state not in ('completed', 'cancelled')) as keys
+                 where key is not null
+                   and (state not in ('completed', 'cancelled') or exists (select 1 from rotor.queues where id = queue_id and kind = 'function'))) as keys
      from (select count(*)::int as count, (array_agg(id order by id))[count(*)::int] as last from walked) seen`,
 );
 

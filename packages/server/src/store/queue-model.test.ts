@@ -13,6 +13,7 @@ import { play } from "../testing-kit/queue-model-play.js";
 import { openTheatre, type Theatre } from "../testing-kit/queue-model-stage.js";
 import { without } from "../testing-kit/races.js";
 import type { Db } from "./db.js";
+import { BLOCKS } from "./keys.js";
 
 const seed = Number(process.env.ROTOR_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const numRuns = Number(process.env.ROTOR_HISTORIES ?? 100);
@@ -62,7 +63,7 @@ const mutants: Readonly<Record<string, readonly [mutate: (db: Db) => Db, says: R
     /waits for its rate without a reason|were claimed, which has room for/,
   ],
   "the grant by a claim, of a turn that waits for another key in vain": [
-    (db) => mutantDb(db, "keys.turns", (text) => text.replace(/exists \(.*\) as blocks/, "false as blocks")),
+    (db) => mutantDb(db, "keys.turns", (text) => text.replace(`${BLOCKS} as blocks`, "false as blocks")),
     /turns of .* are free while jobs wait/,
   ],
   "the state that a retry expects": [
