@@ -109,7 +109,7 @@ test("a function's keys bear their place, and the strict one is the first", () =
   ];
   expect(turnKeys({ queueId: 4, functionKeys })).toEqual({
     keys: [
-      { queueId: 4, key: "1:acme", limit: 1 },
+      { queueId: 4, key: "strict:acme", limit: 1 },
       { queueId: 4, key: "0:acme", limit: 3 },
     ],
     strict: true,

@@ -77,8 +77,8 @@ type Keyed = {
 };
 
 /**
- * The keys of a job, at most two, and whether the first is strict: only that can be. A function's keys bear their place in
- * its list, so that two with equal values are two.
+ * The keys of a job, at most two, and whether the first is strict: only that can be. A function's keys bear their place
+ * among those that are not strict, so that two with equal values are two, whether it has a strict one or not.
  */
 export function turnKeys(job: Keyed): { readonly keys: readonly TurnKey[]; readonly strict: boolean } {
   const { queueId, functionKeys = [] } = job;
@@ -86,9 +86,10 @@ export function turnKeys(job: Keyed): { readonly keys: readonly TurnKey[]; reado
   if (functionKeys.length > limits.functionKeys || (functionKeys.length > 0 && own !== undefined))
     throw new Error("A job has a concurrency key of its workspace, or at most two of its function.");
   if (own !== undefined) return { keys: [{ queueId: 0, key: own }], strict: job.keyOrder === "strict" };
-  const keys = functionKeys.map(({ key, limit, strict = false }, place) => ({
+  let place = 0;
+  const keys = functionKeys.map(({ key, limit, strict = false }) => ({
     strict,
-    key: { queueId, key: `${place}:${key}`, limit },
+    key: { queueId, key: `${strict ? "strict" : place++}:${key}`, limit },
   }));
   if (keys.filter((each) => each.strict).length > 1) throw new Error("Of a job's keys one can be strict.");
   keys.sort((a, b) => Number(b.strict) - Number(a.strict));

@@ -3,7 +3,7 @@ import type { Manifest } from "@rotorsh/sdk/protocol";
 import { DEFAULT_BACKOFF } from "../core/backoff.js";
 import { limits } from "../core/limits.js";
 import { type Db, type Queryable, sql, type Transaction } from "./db.js";
-import { applyFunctionRates } from "./function-keys.js";
+import { applyFunctionRates, updateFunctionLimits } from "./function-keys.js";
 import { putTrigger } from "./schedules.js";
 
 export type App = {
@@ -128,6 +128,10 @@ export async function syncApp(
       new Map(queues.map((queue) => [queue.name, queue.id])),
       gone.map((queue) => queue.id),
     );
+    for (const { id, keys } of manifest.functions) {
+      const queue = queues.find((each) => each.name === id)!;
+      await updateFunctionLimits(t, queue.id, keys?.map((key) => key.limit) ?? []);
+    }
     await applyFunctionRates(
       t,
       queues.map((queue) => queue.id),

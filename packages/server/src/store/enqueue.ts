@@ -32,8 +32,8 @@ export type NewJob = {
   /** `strict`: others of its key wait while it is between two attempts, too. Default `started`. */
   readonly keyOrder?: "started" | "strict";
   /**
-   * Of a run, in place of a `concurrencyKey`: values of its function's keys, each in its place of the function's list, at most
-   * two. `limit` runs of one value may be active at a time. `strict`, of one of them at most: a run keeps its turn from its
+   * Of a run, in place of a `concurrencyKey`: values of its function's keys, at most two, in the order of the function's list,
+   * by which those are told apart that are not strict. `limit` runs of one value may be active at a time. `strict`, of one of them at most: a run keeps its turn from its
    * first delivery to its end, asleep too.
    */
   readonly functionKeys?: readonly { readonly key: string; readonly limit: number; readonly strict?: boolean }[];

@@ -1,4 +1,5 @@
 /** Runs with two keys, and functions whose rate counts the runs that begin: who is claimed, who waits, who goes on when. */
+import { PROTOCOL_VERSION } from "@rotorsh/sdk/protocol";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { newId } from "../core/ids.js";
 import { ONE_FOR_ALL } from "../core/rate-key.js";
@@ -14,7 +15,9 @@ import {
   newRun,
   notYet,
   settleOne,
+  WORKSPACE,
 } from "../testing-kit/fixtures.js";
+import { syncApp } from "./apps.js";
 import { limitKey } from "./concurrency-keys.js";
 import { cancel, expirePatience, replay, retry } from "./control.js";
 import { applyFunctionRates, updateFunctionLimits } from "./function-keys.js";
@@ -128,11 +131,11 @@ test("a run of a strict key keeps its turn while it sleeps, and gives up that of
   expect(await claimed()).toEqual([first.id]);
   await settleOne(db, holderOf(first.id), sleep("nap", 60_000));
   expect(await claimed()).toEqual([third.id]);
-  expect(await lines([first.id, second.id])).toEqual([null, "1:acme"]);
+  expect(await lines([first.id, second.id])).toEqual([null, "strict:acme"]);
   await database.shiftClock(61_000);
   // Awake, it waits for the other key, and has its own turn all the while.
   expect(await claimed()).toEqual([]);
-  expect(await lines([first.id, second.id])).toEqual(["0:all", "1:acme"]);
+  expect(await lines([first.id, second.id])).toEqual(["0:all", "strict:acme"]);
   await settleOne(db, holderOf(third.id), done);
   expect(await claimed()).toEqual([first.id]);
   await settleOne(db, holderOf(first.id, 2), done);
@@ -233,6 +236,42 @@ test("a sync that changes limits reaches the keys that are there, and those only
   expect(await claimed()).toEqual([]);
   await settleOne(db, holderOf(runs[2]!.id), done);
   expect(await claimed()).toHaveLength(1);
+});
+
+test("a sync brings the keys of its functions up to date, in the order of the manifest's keys, whatever its singleton", async () => {
+  const { db } = database;
+  const { rows } = await db.script(`select name, url from rotor.queues where id = ${queueId}`);
+  await enqueueAll(db, [runOf(["a", "b"], [1, 1]), runOf(["s", "a"], [1, 1], 0)]);
+  const synced = await syncApp(
+    db,
+    WORKSPACE,
+    rows[0].url,
+    {
+      version: PROTOCOL_VERSION,
+      app: rows[0].name,
+      sdk: "test",
+      hash: "2",
+      dev: false,
+      functions: [
+        {
+          id: rows[0].name,
+          triggers: [],
+          max_attempts: 1,
+          concurrency: 10,
+          singleton: { mode: "wait" },
+          keys: [{ key: "data.account", limit: 6 }],
+        },
+      ],
+    },
+    false,
+  );
+  expect(synced.ok).toBe(true);
+  const keys = await db.script("select key, concurrency from rotor.keys order by key");
+  expect(keys.rows).toEqual([
+    { key: "0:a", concurrency: 6 },
+    { key: "1:b", concurrency: 1 },
+    { key: "strict:s", concurrency: 1 },
+  ]);
 });
 
 test("a run with another limit brings its key up to date", async () => {

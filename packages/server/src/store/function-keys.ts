@@ -2,7 +2,7 @@
 import { type Queryable, sql } from "./db.js";
 
 /**
- * The limit of each place in the function's list, for keys whose limit is another. Locked in the order of all keys; those
+ * The limit of each place among the function's keys that are not strict, for keys whose limit is another. Locked in the order of all keys; those
  * that a raised limit lets go on are found by the keeper.
  */
 const limitPlaces = sql(
@@ -16,8 +16,9 @@ const limitPlaces = sql(
 );
 
 /**
- * Brings the keys of a function up to the limits that it has now, in the order of `NewJob.functionKeys`. Call it last in a
- * transaction: it locks keys. Keys that are made later have their limit from the run that names them.
+ * Brings the keys of a function up to the limits that it has now: those that are not strict, in the order of
+ * `NewJob.functionKeys`. Call it last in a transaction: it locks keys. Keys that are made later have their limit from the run
+ * that names them.
  */
 export async function updateFunctionLimits(t: Queryable, queueId: number, limits: readonly number[]): Promise<void> {
   const [first, second] = limits;

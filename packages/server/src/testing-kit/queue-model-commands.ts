@@ -58,6 +58,7 @@ export type Rate = { readonly limit: number; readonly periodMs: number };
 export type Made = {
   readonly function: boolean;
   readonly limits: readonly [number, number];
+  readonly strictLimit: number;
   readonly concurrency: number | null;
   readonly rate: "none" | "queue" | "key";
   readonly limit: Rate;
@@ -172,6 +173,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 const made: fc.Arbitrary<Made> = fc.record({
   function: seldom(1),
   limits: ownLimits,
+  strictLimit: fc.constantFrom(1, 1, 2),
   concurrency,
   rate: fc.constantFrom("none", "none", "queue", "key"),
   limit: rate,

@@ -66,19 +66,23 @@ export async function send(stage: Stage, queue: ModelQueue, all: readonly Sent[]
 function keysOf(queue: ModelQueue, { key, strict, values, strictPlace }: Sent) {
   if (queue.isFunction)
     return {
-      functionKeys: values.map((value, place) => ({
-        key: value,
-        limit: queue.limits[place]!,
-        strict: place === strictPlace,
+      functionKeys: placesOf({ values, strictPlace }).map((place, at) => ({
+        key: values[at]!,
+        limit: place === "strict" ? queue.strictLimit : queue.limits[place]!,
+        strict: place === "strict",
       })),
     };
   return key === null ? {} : { concurrencyKey: key, keyOrder: strict ? ("strict" as const) : ("started" as const) };
 }
 
+/** Of each value, its place among those that are not strict. */
+const placesOf = ({ values, strictPlace }: Pick<Sent, "values" | "strictPlace">): (number | "strict")[] =>
+  values.map((_, at) => (at === strictPlace ? "strict" : at > strictPlace ? at - 1 : at));
+
 /** The same as the model names them: what is strict comes first. */
 function namesOf(queue: ModelQueue, { key, strict, values, strictPlace }: Sent) {
   if (!queue.isFunction) return { key, second: null, strict };
-  const names = values.map((value, place) => ownKey(queue, place, value));
+  const names = placesOf({ values, strictPlace }).map((place, at) => ownKey(queue, place, values[at]!));
   if (strictPlace === 1) names.reverse();
   return { key: names[0]!, second: names[1] ?? null, strict: strictPlace < values.length };
 }

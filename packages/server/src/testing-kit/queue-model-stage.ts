@@ -65,7 +65,9 @@ const RATE_KEYS = { queue: null, customer: "payload.customer", one: ONE_FOR_ALL 
 
 /** What a function's runs may share, by the names of the model. */
 export const ownLimits = (queue: ModelQueue): [string, number][] =>
-  queue.limits.flatMap((limit, place) => VALUES.map((value): [string, number] => [ownKey(queue, place, value), limit]));
+  ([...queue.limits.entries(), ["strict", queue.strictLimit]] as const).flatMap(([place, limit]) =>
+    VALUES.map((value): [string, number] => [ownKey(queue, place, value), limit]),
+  );
 
 /** A function as a sync leaves it. */
 export async function writeFunction({ db, plain }: Pick<Stage, "db" | "plain">, queue: ModelQueue): Promise<void> {
@@ -107,6 +109,7 @@ export async function setStage(db: Db, plain: Db, queues: readonly Made[]): Prom
       concurrency: each.concurrency,
       isFunction: each.function,
       limits: each.limits,
+      strictLimit: each.strictLimit,
       rate: each.rate === "none" ? null : { ...each.limit, by: rateBy(each) },
       periodChangedAt: Number.NEGATIVE_INFINITY,
       approval: each.approval && !each.function,

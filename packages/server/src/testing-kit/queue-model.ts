@@ -23,8 +23,9 @@ export type ModelQueue = {
   concurrency: number | null;
   /** A function: its jobs are runs, with keys of its own and a rate that counts those that begin. */
   readonly isFunction: boolean;
-  /** Of its own keys, by their place. */
+  /** Of its own keys, by their place among those that are not strict; and of the strict one. */
   limits: readonly [number, number];
+  readonly strictLimit: number;
   rate: { limit: number; periodMs: number; readonly by: "queue" | "customer" | "one" } | null;
   /** Deliveries that began before do not count against what the limit is now. */
   periodChangedAt: number;
@@ -124,8 +125,9 @@ export type Spec = {
 const dueOf = (world: World, spec: Pick<Spec, "delayMs" | "priority">): number =>
   spec.delayMs > 0 ? world.now + spec.delayMs : world.now - spec.priority * 1_000;
 
-/** A function's key, by its place in the function's list. */
-export const ownKey = (queue: ModelQueue, place: number, value: string): string => `${queue.name} ${place}:${value}`;
+/** A function's key, by its place among those that are not strict. */
+export const ownKey = (queue: ModelQueue, place: number | "strict", value: string): string =>
+  `${queue.name} ${place}:${value}`;
 
 /** What begins under a rate with a key counts for one value of it; null where it is the queue's, or counts no more. */
 function rateKeyOf(queue: ModelQueue, body: string, delivery: number): string | null {
