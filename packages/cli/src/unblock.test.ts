@@ -39,6 +39,7 @@ const facts: WhyFacts = {
   unreachableSince: at,
   keyId: 1,
   keyName: "acme's key",
+  functionKey: null,
   keyLimit: 1,
   lastOutcome: null,
   lastStatus: null,

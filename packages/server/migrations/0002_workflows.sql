@@ -4,7 +4,8 @@
 -- core/start-options.ts. Read where runs are started and where they fail, never by a claim.
 alter table rotor.queues add column starting jsonb not null default '{}';
 
--- A run may have a second concurrency key, and a time limit for all of it.
+-- A run may have a second concurrency key, whose turn it has while it is active and no longer (key_id alone may be strict),
+-- and a time limit for all of it.
 alter table rotor.jobs
   add column second_key_id int,
   add column deadline_at timestamptz;

@@ -33,7 +33,7 @@ export const limits = {
   /** A delay, a sleep, a wait: a year. Longer plans belong in a schedule. */
   delayMs: 366 * day,
   priority: 100,
-  /** Concurrency keys of a run, a singleton's among them: each is a lock that its claim takes. */
+  /** Concurrency keys of a run, a singleton's among them: its row has room for two, and each is a lock that its claim takes. */
   functionKeys: 2,
   /** Events that cancel a run: each start stores a row for each. */
   cancelOn: 10,

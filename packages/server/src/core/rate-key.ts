@@ -20,6 +20,9 @@ export function checkKeyExpression(expression: string): string | undefined {
   }
 }
 
+/** Where a function's rate has no key: one value for all its runs, an expression like any other. */
+export const ONE_FOR_ALL = '""';
+
 /** Of jobs for which the expression finds nothing, or fails: they share one limit. */
 const NOTHING = "null";
 

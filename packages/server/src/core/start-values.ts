@@ -55,12 +55,8 @@ export function startValues(options: StartOptions, event: MatchedEvent): StartVa
     once: once === null ? undefined : textOf(once),
     priority: options.priority === undefined ? undefined : headStart(value(options.priority)),
     keys: [
-      // Named by its place: what it is an expression of may change, and the limit with it.
-      ...(singleton?.mode === "wait" ? [{ key: fitting(`singleton:${single}`), limit: 1, strict: true }] : []),
-      ...(options.keys ?? []).map(({ key, limit }, place) => ({
-        key: fitting(`${place + 1}:${textOf(value(key))}`),
-        limit,
-      })),
+      ...(singleton?.mode === "wait" ? [{ key: single!, limit: 1, strict: true }] : []),
+      ...(options.keys ?? []).map(({ key, limit }) => ({ key: textOf(value(key)), limit })),
     ],
     singleton:
       singleton === undefined || singleton.mode === "wait" ? undefined : { mode: singleton.mode, value: single! },

@@ -2,14 +2,17 @@
  * Whose turn it is: which of the due jobs may begin where keys limit them, and in which order queues are visited, so that
  * nobody's backlog starves another. Pure; the locks under which the figures are true are the store's.
  */
+import { limits } from "./limits.js";
 
 /** A due job as a claim meets it. */
 export type Candidate = {
   readonly id: string;
   readonly queueId: number;
   readonly keyId: number | null;
+  /** A run's other concurrency key: it needs a turn of both. Never strict. */
+  readonly secondKeyId: number | null;
   readonly rateKeyId: number | null;
-  /** It has its key's turn already: of a strict key, between its attempts. */
+  /** It has its (first) key's turn already: of a strict key, between its attempts. */
   readonly holdsTurn: boolean;
 };
 
@@ -24,8 +27,8 @@ export type Rooms = {
 
 export type Shared = {
   readonly taken: readonly Candidate[];
-  /** Jobs that wait for a key, and for which. */
-  readonly blocked: readonly { readonly id: string; readonly on: number }[];
+  /** Jobs that wait for a key, for which, and which others they leave to those behind them meanwhile. */
+  readonly blocked: readonly { readonly id: string; readonly on: number; readonly forgone: readonly number[] }[];
 };
 
 /**
@@ -38,26 +41,59 @@ export function shareTurns(candidates: readonly Candidate[], rooms: Rooms): Shar
   const keys = new Map(rooms.keys);
   const places = new Map(rooms.places);
   const taken: Candidate[] = [];
-  const blocked: { id: string; on: number }[] = [];
+  const blocked: { id: string; on: number; forgone: number[] }[] = [];
   for (const job of candidates) {
-    if (job.keyId !== null && !job.holdsTurn && (keys.get(job.keyId) ?? 0) <= 0) {
-      blocked.push({ id: job.id, on: job.keyId });
-      continue;
-    }
     if (job.keyId !== null && job.holdsTurn && (places.get(job.keyId) ?? 0) <= 0) continue;
-    if (job.rateKeyId !== null && (keys.get(job.rateKeyId) ?? 0) <= 0) {
-      blocked.push({ id: job.id, on: job.rateKeyId });
+    const asked = [job.holdsTurn ? null : job.keyId, job.secondKeyId, job.rateKeyId].filter((id) => id !== null);
+    const on = asked.find((id) => (keys.get(id) ?? 0) <= 0);
+    if (on !== undefined) {
+      blocked.push({ id: job.id, on, forgone: asked.filter((id) => id !== on) });
       continue;
     }
     const room = queues.get(job.queueId) ?? 0;
     if (room <= 0 || taken.length >= rooms.all) continue;
     queues.set(job.queueId, room - 1);
-    if (job.keyId !== null && !job.holdsTurn) keys.set(job.keyId, keys.get(job.keyId)! - 1);
-    if (job.keyId !== null) places.set(job.keyId, (places.get(job.keyId) ?? 0) - 1);
-    if (job.rateKeyId !== null) keys.set(job.rateKeyId, keys.get(job.rateKeyId)! - 1);
+    for (const id of asked) keys.set(id, keys.get(id)! - 1);
+    for (const id of [job.keyId, job.secondKeyId]) if (id !== null) places.set(id, (places.get(id) ?? 0) - 1);
     taken.push(job);
   }
   return { taken, blocked };
+}
+
+/** A key by which jobs take turns: the workspace's (queue 0), or a function's. */
+export type TurnKey = {
+  readonly queueId: number;
+  readonly key: string;
+  /** Jobs that may be active at a time; without it the key keeps what it has. */
+  readonly limit?: number;
+};
+
+/** What a job says of its keys when it is stored; see `NewJob`. */
+type Keyed = {
+  readonly queueId: number;
+  readonly concurrencyKey?: string | null;
+  readonly keyOrder?: "started" | "strict";
+  readonly functionKeys?: readonly { readonly key: string; readonly limit: number; readonly strict?: boolean }[];
+};
+
+/**
+ * The keys of a job, at most two, and whether the first is strict: only that can be. A function's keys bear their place
+ * among those that are not strict, so that two with equal values are two, whether it has a strict one or not.
+ */
+export function turnKeys(job: Keyed): { readonly keys: readonly TurnKey[]; readonly strict: boolean } {
+  const { queueId, functionKeys = [] } = job;
+  const own = job.concurrencyKey ?? undefined;
+  if (functionKeys.length > limits.functionKeys || (functionKeys.length > 0 && own !== undefined))
+    throw new Error("A job has a concurrency key of its workspace, or at most two of its function.");
+  if (own !== undefined) return { keys: [{ queueId: 0, key: own }], strict: job.keyOrder === "strict" };
+  let place = 0;
+  const keys = functionKeys.map(({ key, limit, strict = false }) => ({
+    strict,
+    key: { queueId, key: `${strict ? "strict" : place++}:${key}`, limit },
+  }));
+  if (keys.filter((each) => each.strict).length > 1) throw new Error("Of a job's keys one can be strict.");
+  keys.sort((a, b) => Number(b.strict) - Number(a.strict));
+  return { keys: keys.map((each) => each.key), strict: keys[0]?.strict ?? false };
 }
 
 /** A queue that may be visited. */

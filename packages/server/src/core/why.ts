@@ -5,6 +5,7 @@
 import { formatDuration } from "@rotorsh/sdk/duration";
 import type { Match, MatchedEvent } from "./match.js";
 import { type Difference, differences } from "./near-miss.js";
+import { ONE_FOR_ALL } from "./rate-key.js";
 
 /** What is read of a job's surroundings. */
 export type WhyFacts = {
@@ -28,6 +29,8 @@ export type WhyFacts = {
   /** The key that it is blocked on. */
   readonly keyId: number | null;
   readonly keyName: string | null;
+  /** Its limit is its function's, in code. */
+  readonly functionKey: boolean | null;
   readonly keyLimit: number | null;
   readonly lastOutcome: string | null;
   readonly lastStatus: number | null;
@@ -162,7 +165,7 @@ export function explain(job: WhyJob, facts: WhyFacts): Explanation {
     case "rate_limited":
       return {
         ...base,
-        sentence: `The rate limit of ${job.queue}, ${facts.rateLimit} in ${formatDuration(facts.ratePeriodMs ?? 0)}${facts.keyName === null ? "" : ` for each ${facts.rateKey}, here ${facts.keyName}`}, is used up; it goes on${inTime(until)}.`,
+        sentence: `The rate limit of ${job.queue}, ${facts.rateLimit} in ${formatDuration(facts.ratePeriodMs ?? 0)}${facts.keyName === null || facts.rateKey === ONE_FOR_ALL ? "" : ` for each ${facts.rateKey}, here ${facts.keyName}`}, is used up; it ${job.kind === "function" ? "begins" : "goes on"}${inTime(until)}.`,
         unblock:
           job.kind === "function"
             ? []
@@ -174,12 +177,14 @@ export function explain(job: WhyJob, facts: WhyFacts): Explanation {
       return {
         ...base,
         until: null,
-        sentence: `Of its concurrency key ${facts.keyName} ${facts.keyLimit === 1 ? "one job" : `${facts.keyLimit} jobs`} may be active at a time, and ${who(facts.holders)}.`,
+        sentence: `Of its concurrency key ${facts.keyName} ${facts.keyLimit === 1 ? `one ${thing}` : `${facts.keyLimit} ${thing}s`} may be active at a time, and ${who(facts.holders)}.`,
         blockedBy: facts.holders,
-        unblock: [
-          `rotor concurrency-keys set --limit <n> ${operands(facts.keyName ?? "")}`,
-          ...facts.holders.slice(0, 1).map((holder) => `rotor jobs cancel ${word(holder.queue)} ${holder.id}`),
-        ],
+        unblock: facts.functionKey
+          ? facts.holders.slice(0, 1).map((holder) => `rotor runs cancel ${holder.id}`)
+          : [
+              `rotor concurrency-keys set --limit <n> ${operands(facts.keyName ?? "")}`,
+              ...facts.holders.slice(0, 1).map((holder) => `rotor jobs cancel ${word(holder.queue)} ${holder.id}`),
+            ],
       };
     case "retrying":
       return {

@@ -1,7 +1,7 @@
 /** How a function's runs are started and ended, as the API shows it: the manifest's words, and durations as texts. */
 import { z } from "@hono/zod-openapi";
 import { formatDuration } from "@rotorsh/sdk/duration";
-import { ONE_RATE } from "../store/apps.js";
+import { ONE_FOR_ALL } from "../core/rate-key.js";
 import type { Queue } from "../store/queues.js";
 import type { Startable } from "../store/start-plan.js";
 
@@ -44,7 +44,7 @@ export function startingView({ starting, rate }: Queue): StartingJson {
       rate_limit: {
         limit: rate.limit,
         period: formatDuration(rate.periodMs),
-        ...(rate.key !== null && rate.key !== ONE_RATE && { key: rate.key }),
+        ...(rate.key !== null && rate.key !== ONE_FOR_ALL && { key: rate.key }),
       },
     }),
     ...(debounce && {

@@ -2,7 +2,9 @@
 import type { FunctionManifest, Manifest, StartOptions } from "@rotorsh/sdk/protocol";
 import { DEFAULT_BACKOFF } from "../core/backoff.js";
 import { limits } from "../core/limits.js";
+import { ONE_FOR_ALL } from "../core/rate-key.js";
 import { type Db, type Queryable, sql, type Transaction } from "./db.js";
+import { applyFunctionRates, updateFunctionLimits } from "./function-keys.js";
 import { putTrigger } from "./schedules.js";
 
 export type App = {
@@ -77,9 +79,6 @@ const clearSchedules = sql(
   "delete from rotor.schedules where queue_id = any($1::int[]) and owned and not (name = any($2::text[]))",
 );
 
-/** The key of a rate that all runs share: of a function, the runs that begin are counted by a row of `keys`. */
-export const ONE_RATE = '""';
-
 /** What is kept in `queues.starting`; the rate has columns of its own. */
 function startingOf({ id: _, triggers: __, max_attempts: ___, concurrency: ____, ...options }: FunctionManifest) {
   const { rate_limit: _____, ...starting }: StartOptions = options;
@@ -134,7 +133,7 @@ export async function syncApp(
       manifest.functions.map((each) => JSON.stringify(startingOf(each))),
       manifest.functions.map((each) => each.rate_limit?.limit ?? null),
       manifest.functions.map((each) => each.rate_limit?.period_ms ?? null),
-      manifest.functions.map((each) => (each.rate_limit ? (each.rate_limit.key ?? ONE_RATE) : null)),
+      manifest.functions.map((each) => (each.rate_limit ? (each.rate_limit.key ?? ONE_FOR_ALL) : null)),
     ]);
     const gone = await t.query<{ id: number; name: string }>(orphanedFunctions, [app.id, names]);
     await writeTriggers(
@@ -143,6 +142,14 @@ export async function syncApp(
       manifest,
       new Map(queues.map((queue) => [queue.name, queue.id])),
       gone.map((queue) => queue.id),
+    );
+    for (const { id, keys } of manifest.functions) {
+      const queue = queues.find((each) => each.name === id)!;
+      await updateFunctionLimits(t, queue.id, keys?.map((key) => key.limit) ?? []);
+    }
+    await applyFunctionRates(
+      t,
+      queues.map((queue) => queue.id),
     );
     return {
       ok: true,

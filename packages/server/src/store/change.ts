@@ -3,10 +3,11 @@
  * parts. What is active or finished is never changed: it may have been delivered as it was.
  */
 import type { State } from "../core/job.js";
-import { bindKeys } from "./bind-keys.js";
+import { type TurnKey, turnKeys } from "../core/turns.js";
+import { bindKeys, TURNS_OF_JOB } from "./bind-keys.js";
 import { type Db, type Queryable, sql } from "./db.js";
 import type { NewJob } from "./enqueue.js";
-import { grantTurns } from "./keys.js";
+import { grantTurns, type HasKeys, KEYS_OF } from "./keys.js";
 import { lockJobs } from "./resume.js";
 
 /**
@@ -37,7 +38,7 @@ const change = sql(
             timeout_ms = case when item.whole then item.timeout_ms else coalesce(item.timeout_ms, job.timeout_ms) end
        from item join rotor.payloads payload on payload.job_id = item.id, clock
       where job.id = item.id and job.state in ('waiting', 'pending_approval') and job.held_at is null
-     returning job.id, job.state, job.queue_id, job.key_id, job.keeps_turn
+     returning job.id, job.state, job.delivery, job.queue_id, job.key_id, job.second_key_id, job.keeps_turn
    ),
    kept as (
      update rotor.payloads payload
@@ -50,27 +51,27 @@ const change = sql(
       where payload.job_id = item.id and moved.id = item.id
      returning payload.job_id, payload.body, payload.content_type
    )
-   select moved.id, moved.state, moved.queue_id as "queueId", moved.key_id as "keyId", moved.keeps_turn as "keepsTurn", queue.rate_key as "rateKey", key.key as "concurrencyKey",
+   select job.id, job.state, job.queue_id as "queueId", ${KEYS_OF}, job.keeps_turn as "keepsTurn", ${TURNS_OF_JOB} as turns,
+          -- A run is counted when it begins.
+          case when queue.kind = 'callback' or job.delivery = 0 then queue.rate_key end as "rateKey",
           kept.body, kept.content_type as "contentType"
-     from moved join kept on kept.job_id = moved.id join rotor.queues queue on queue.id = moved.queue_id
-     left join rotor.keys key on key.id = moved.key_id`,
+     from moved job join kept on kept.job_id = job.id join rotor.queues queue on queue.id = job.queue_id`,
 );
 
 /** Off its keys, before it is bound to those that it has now. */
 const unbind = sql(
   "change.unbind",
-  `update rotor.jobs job set key_id = null, rate_key_id = null, blocked_on = null, keeps_turn = item.keeps_turn
+  `update rotor.jobs job set key_id = null, second_key_id = null, rate_key_id = null, blocked_on = null, keeps_turn = item.keeps_turn
      from unnest($1::uuid[], $2::bool[]) as item (id, keeps_turn) where job.id = item.id`,
 );
 
-type Changed = {
+type Changed = HasKeys & {
   readonly id: string;
   readonly state: State;
   readonly queueId: number;
-  readonly keyId: number | null;
   readonly keepsTurn: boolean;
+  readonly turns: readonly TurnKey[];
   readonly rateKey: string | null;
-  readonly concurrencyKey: string | null;
   readonly body: Buffer;
   readonly contentType: string;
 };
@@ -126,7 +127,7 @@ export async function replaceWaiting(
   );
   const changed = new Map(rows.map((row) => [row.id, row]));
   const moved = last.filter(({ id }) => changed.has(id));
-  void t.query(unbind, [moved.map(({ id }) => id), moved.map(({ job }) => strict(job))]);
+  void t.query(unbind, [moved.map(({ id }) => id), moved.map(({ job }) => turnKeys(job).strict)]);
   for (const { job, id } of items) {
     const row = changed.get(id);
     if (row !== undefined) replaced.set(job.id, { id, state: row.state, rateKey: row.rateKey });
@@ -140,16 +141,18 @@ export async function changeJob(db: Db, id: string, to: Changes): Promise<boolea
     await t.query(lockJobs, [[id]]);
     const [row] = await write(t, [{ id, to, whole: false }]);
     if (row === undefined) return false;
-    const key = to.concurrencyKey === undefined ? (row.concurrencyKey ?? undefined) : (to.concurrencyKey ?? undefined);
+    const { queueId, body, contentType, rateKey } = row;
+    const { concurrencyKey, keyOrder } = to;
+    const now =
+      concurrencyKey === undefined
+        ? { keys: row.turns, strict: row.keepsTurn }
+        : turnKeys({ queueId, concurrencyKey, keyOrder });
     if (to.concurrencyKey !== undefined || (row.rateKey !== null && to.body !== undefined)) {
-      void t.query(unbind, [[id], [to.concurrencyKey === undefined ? row.keepsTurn : strict(to)]]);
-      const job = { queueId: row.queueId, concurrencyKey: key, body: row.body, contentType: row.contentType };
-      if (key !== undefined || row.rateKey !== null) await bindKeys(t, [{ id, job, rateKey: row.rateKey }]);
+      void t.query(unbind, [[id], [now.strict]]);
+      const job = { queueId, body, contentType };
+      if (now.keys.length > 0 || rateKey !== null) await bindKeys(t, [{ id, job, turns: now.keys, rateKey }]);
       await grantTurns(t, [row]);
     }
     return true;
   });
 }
-
-const strict = (job: { readonly keyOrder?: string; readonly concurrencyKey?: string | null }): boolean =>
-  job.keyOrder === "strict" && typeof job.concurrencyKey === "string";

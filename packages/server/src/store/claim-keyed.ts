@@ -3,10 +3,10 @@
  * it is decided who begins and who waits for which key. Runs in the claim's transaction, with the queues locked.
  */
 import { limits } from "../core/limits.js";
-import { type Candidate, shareTurns } from "../core/turns.js";
-import { bindKeys } from "./bind-keys.js";
+import { type Candidate, shareTurns, type TurnKey } from "../core/turns.js";
+import { bindKeys, TURNS_OF_JOB } from "./bind-keys.js";
 import { type Queryable, sql } from "./db.js";
-import { lockKeys, roomsOf } from "./keys.js";
+import { grantTurns, lockKeys, roomsOf } from "./keys.js";
 import { countRates } from "./rate-keys.js";
 import { type Claim, ROOM, TAKE, TAKEN, type Taken } from "./take.js";
 
@@ -15,12 +15,13 @@ const candidates = sql(
   "claim.candidates",
   `with clock as materialized (select rotor.clock() as now),
    room as (${ROOM})
-   select job.id, job.queue_id as "queueId", job.key_id as "keyId", job.rate_key_id as "rateKeyId",
+   select job.id, job.queue_id as "queueId", job.key_id as "keyId", job.second_key_id as "secondKeyId", job.rate_key_id as "rateKeyId",
           job.keeps_turn and job.delivery > 0 as "holdsTurn", room.room,
-          job.rate_key_id is null and exists (select 1 from rotor.queues where id = job.queue_id and rate_key is not null) as unbound
+          job.rate_key_id is null and (room.kind = 'callback' or job.delivery = 0)
+            and exists (select 1 from rotor.queues where id = job.queue_id and rate_key is not null) as unbound
      from room
     cross join lateral (
-      select id, queue_id, key_id, rate_key_id, keeps_turn, delivery, due_at from rotor.jobs
+      select id, queue_id, key_id, second_key_id, rate_key_id, keeps_turn, delivery, due_at from rotor.jobs
        where queue_id = room.id and state = 'waiting' and blocked_on is null and held_at is null and due_at <= (select now from clock)
        order by due_at
        limit room.room + $3
@@ -29,11 +30,13 @@ const candidates = sql(
     order by job.due_at`,
 );
 
+/** A run is counted when it begins, and not with each of its deliveries: from then on it has no key of a rate. */
 const takeThese = sql(
   "claim.take-these",
   `with clock as materialized (select rotor.clock() as now)
    update rotor.jobs job
-      ${TAKE}
+      ${TAKE},
+          rate_key_id = case when queue.kind = 'callback' then job.rate_key_id end
      from rotor.queues queue, clock
     where job.id = any($1::uuid[]) and job.state = 'waiting' and queue.id = job.queue_id and queue.id = any($2::int[])
    ${TAKEN}`,
@@ -49,9 +52,8 @@ const block = sql(
 /** What is to be known of jobs that came before their queue's rate had a key. */
 const bodies = sql(
   "claim.bodies",
-  `select job.id, job.queue_id as "queueId", payload.body, payload.content_type as "contentType", key.key as "concurrencyKey", queue.rate_key as "rateKey"
+  `select job.id, job.queue_id as "queueId", payload.body, payload.content_type as "contentType", ${TURNS_OF_JOB} as turns, queue.rate_key as "rateKey"
      from rotor.jobs job join rotor.payloads payload on payload.job_id = job.id join rotor.queues queue on queue.id = job.queue_id
-     left join rotor.keys key on key.id = job.key_id
     where job.id = any($1::uuid[]) order by job.due_at`,
 );
 
@@ -60,61 +62,77 @@ type Body = {
   readonly queueId: number;
   readonly body: Buffer;
   readonly contentType: string;
-  readonly concurrencyKey: string | null;
+  readonly turns: readonly TurnKey[];
   readonly rateKey: string | null;
 };
 
 /** Bodies that one claim reads for that: each may have a megabyte. */
 const BOUND = 100;
 
-/** Binds jobs that were there before the key. Answers how many. */
-async function bindLate(t: Queryable, ids: readonly string[]): Promise<number> {
+/** The keys that a candidate needs. */
+const keysOf = (job: Candidate): number[] => [job.keyId, job.secondKeyId, job.rateKeyId].filter((id) => id !== null);
+
+/** Binds jobs that were there before the key, and locks these keys with theirs. Answers how many, and what is locked. */
+async function bindLate(t: Queryable, ids: readonly string[], others: readonly number[]) {
   const rows = await t.query<Body>(bodies, [ids]);
-  await bindKeys(
+  const { locked } = await bindKeys(
     t,
-    rows.map(({ id, rateKey, concurrencyKey, ...job }) => ({
-      id,
-      rateKey,
-      job: { ...job, concurrencyKey: concurrencyKey ?? undefined },
-    })),
+    rows.map(({ id, rateKey, turns, ...job }) => ({ id, rateKey, turns, onlyRate: true, job })),
+    others,
   );
-  return rows.length;
+  return { count: rows.length, locked };
 }
 
+/**
+ * `bound`: the keys that this transaction has locked, once it has bound jobs that came before the key. Then it claims of
+ * those that need no others: keys are locked all at once, in one order. The rest is left for the next claim.
+ */
 export async function claimKeyed(
   t: Queryable,
   nodeId: string,
   queueIds: readonly number[],
   queueRooms: readonly number[],
   room: number,
-  late: "bind" | "leave" = "bind",
+  bound?: ReadonlySet<number>,
 ): Promise<Claim> {
   const found = await t.query<Candidate & { room: number; unbound: boolean }>(candidates, [
     queueIds,
     queueRooms,
     limits.claim,
   ]);
-  const unbound = found.filter((job) => job.unbound).map((job) => job.id);
-  if (unbound.length > 0 && late === "bind") {
-    const bound = await bindLate(t, unbound.slice(0, BOUND));
+  const ready = found.filter((job) => !job.unbound);
+  const unbound = found.filter((job) => job.unbound).slice(0, BOUND);
+  if (unbound.length > 0 && bound === undefined) {
+    const ids = unbound.map((job) => job.id);
+    const { count, locked } = await bindLate(t, ids, ready.flatMap(keysOf));
     // Once a claim: as those that are blocked leave, others come into sight, and all of a backlog would be one transaction.
-    const { taken, blocked } = await claimKeyed(t, nodeId, queueIds, queueRooms, room, "leave");
-    return { taken, blocked: blocked + bound };
+    const { taken, blocked } = await claimKeyed(t, nodeId, queueIds, queueRooms, room, locked);
+    // Who waits for the rate now was let go on by another key, perhaps.
+    await grantTurns(t, unbound);
+    return { taken, blocked: blocked + count };
   }
-  const due = found.filter((job) => !job.unbound);
+  const due = bound === undefined ? ready : ready.filter((job) => keysOf(job).every((id) => bound.has(id)));
   if (due.length === 0) return { taken: [], blocked: 0 };
-  const ids = due.flatMap((job) => [job.keyId, job.rateKeyId].filter((id) => id !== null));
-  const locked = await lockKeys(t, ids);
-  const keyRooms = await roomsOf(t, locked);
+  const locked = await lockKeys(t, due.flatMap(keysOf));
+  const rooms = await roomsOf(t, locked);
   const { taken, blocked } = shareTurns(due, {
     queues: new Map(due.map((job) => [job.queueId, job.room])),
-    keys: new Map([...keyRooms].map(([id, key]) => [id, key.room])),
-    places: new Map([...keyRooms].map(([id, key]) => [id, key.places])),
+    keys: new Map([...rooms].map(([id, key]) => [id, key.room])),
+    places: new Map([...rooms].map(([id, key]) => [id, key.places])),
     all: room,
   });
   if (blocked.length > 0) void t.query(block, [blocked.map((job) => job.id), blocked.map((job) => job.on)]);
-  countRates(t, locked, keyRooms, taken, blocked);
-  if (taken.length === 0) return { taken: [], blocked: blocked.length };
-  const rows = await t.query<Taken>(takeThese, [taken.map((job) => job.id), queueIds, nodeId, limits.runTimeoutMs]);
+  countRates(t, locked, rooms, taken, blocked);
+  const rows =
+    taken.length === 0
+      ? []
+      : await t.query<Taken>(takeThese, [taken.map((job) => job.id), queueIds, nodeId, limits.runTimeoutMs]);
+  // Who waits for one of its keys was let go on by another, perhaps, and passes that turn on.
+  const inLine = new Set(locked.filter((key) => key.kind === "turn" && rooms.get(key.id)!.blocks).map((key) => key.id));
+  const forgone = blocked.flatMap((job) => job.forgone).filter((id) => inLine.has(id));
+  await grantTurns(
+    t,
+    forgone.map((id) => ({ keyId: id, secondKeyId: null })),
+  );
   return { taken: rows, blocked: blocked.length };
 }

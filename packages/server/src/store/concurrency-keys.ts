@@ -1,6 +1,6 @@
 /** Concurrency keys as people see them: their limits, and how their jobs stand. How jobs take turns is in `keys.ts`. */
 import { type Db, type Queryable, sql } from "./db.js";
-import { grantTurns, HAS_TURN } from "./keys.js";
+import { grantTurns, type HasKeys, TURNS } from "./keys.js";
 
 export type ConcurrencyKey = {
   readonly id: number;
@@ -19,7 +19,7 @@ const list = sql(
      from (select * from rotor.keys
             where workspace_id = $1 and kind = 'turn' and queue_id = 0 and ($2::text is null or key = $2) and key > $3
             order by key limit $4) key
-    cross join lateral (select count(*) from rotor.jobs job where job.key_id = key.id and ${HAS_TURN}) taken
+    cross join lateral (select count(*) from ${TURNS} turn) taken
     cross join lateral (select count(*) from (select 1 from rotor.jobs where blocked_on = key.id limit 1000) few) blocked
     order by key.key`,
 );
@@ -42,9 +42,9 @@ const limit = sql(
   "concurrency-keys.limit",
   `insert into rotor.keys (workspace_id, kind, key, concurrency) values ($1, 'turn', $2, $3)
    on conflict (workspace_id, kind, queue_id, key) do update set concurrency = excluded.concurrency
-   returning id as "keyId"`,
+   returning id as "keyId", null::int as "secondKeyId"`,
 );
 
 /** Says how many jobs of a key may be active at a time; those who wait get the turns that are new. */
 export const limitKey = (db: Db, workspace: string, key: string, concurrency: number): Promise<void> =>
-  db.transact(async (t) => grantTurns(t, await t.query<{ keyId: number }>(limit, [workspace, key, concurrency])));
+  db.transact(async (t) => grantTurns(t, await t.query<HasKeys>(limit, [workspace, key, concurrency])));

@@ -8,20 +8,19 @@ import { limits } from "../core/limits.js";
 import { askedAgain, noteApproved } from "./approvals.js";
 import { type Db, type Queryable, sql } from "./db.js";
 import { logEnds, sharedAmong } from "./finish.js";
-import { grantTurns } from "./keys.js";
+import { grantTurns, type HasKeys, KEYS_OF } from "./keys.js";
 import { lockJobs } from "./resume.js";
 import { linger } from "./slots.js";
 
-type Moved = {
+type Moved = HasKeys & {
   readonly jobId: string;
   readonly delivery: number;
   readonly attempt: number;
   readonly state: State;
   readonly parentId: string | null;
-  readonly keyId: number | null;
 };
 
-const returning = `returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId", job.key_id as "keyId"`;
+const returning = `returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId", ${KEYS_OF}`;
 
 const family = sql(
   "control.family",
@@ -102,6 +101,7 @@ export async function expirePatience(db: Db): Promise<number> {
     );
     const moved = await t.query<Moved>(giveUp, [rows.map((row) => row.id)]);
     await ended(t, moved, "expired", { name: "ExpiredError", message: "Nobody decided about it in time." });
+    await grantTurns(t, moved);
     return moved.length;
   });
 }
@@ -231,10 +231,13 @@ const copyRun = sql(
      select $2, queue_id, coalesce($3, body), content_type, clock.now, clock.now, headers, tags, event_id, job_id from rotor.payloads, clock where job_id = $1
      returning job_id, queue_id
    )
-   insert into rotor.jobs (id, queue_id, state, due_at, max_attempts, timeout_ms)
-   select kept.job_id, kept.queue_id, 'waiting', clock.now, old.max_attempts, old.timeout_ms
-     from kept, clock, rotor.jobs old where old.id = $1
-   returning id`,
+   insert into rotor.jobs as job (id, queue_id, state, due_at, max_attempts, timeout_ms, key_id, second_key_id, blocked_on, keeps_turn)
+   select kept.job_id, kept.queue_id, 'waiting', clock.now, old.max_attempts, old.timeout_ms,
+          -- A run has the keys of its function, and asks for its turn in line; a job has none, whoever replays it says when.
+          case when queue.kind = 'function' then old.key_id end, case when queue.kind = 'function' then old.second_key_id end,
+          case when queue.kind = 'function' then old.key_id end, queue.kind = 'function' and old.keeps_turn
+     from kept, clock, rotor.jobs old join rotor.queues queue on queue.id = old.queue_id where old.id = $1
+   returning job.id, ${KEYS_OF}`,
 );
 
 const finishedStep = sql(
@@ -272,10 +275,11 @@ export async function replay(
     await lockFamily(t, [jobId]);
     if (options.fromStep !== undefined && (await t.query(finishedStep, [jobId, options.fromStep])).length === 0)
       return undefined;
-    const [row] = await t.query<{ id: string }>(copyRun, [jobId, newId(), options.body ?? null]);
+    const [row] = await t.query<HasKeys & { id: string }>(copyRun, [jobId, newId(), options.body ?? null]);
     if (row !== undefined && options.body === undefined) await t.query(copyBatched, [jobId, row.id]);
     if (row !== undefined && options.fromStep !== undefined)
       await t.query(copySteps, [jobId, row.id, options.fromStep]);
+    await grantTurns(t, row === undefined ? [] : [row]);
     return row?.id;
   });
 }

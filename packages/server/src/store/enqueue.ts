@@ -4,6 +4,7 @@
  */
 import type { State } from "../core/job.js";
 import { limits } from "../core/limits.js";
+import { turnKeys } from "../core/turns.js";
 import { bindKeys, type Keyed } from "./bind-keys.js";
 import { replaceWaiting } from "./change.js";
 import { type Queryable, sql } from "./db.js";
@@ -30,7 +31,11 @@ export type NewJob = {
   readonly concurrencyKey?: string;
   /** `strict`: others of its key wait while it is between two attempts, too. Default `started`. */
   readonly keyOrder?: "started" | "strict";
-  /** Of a run: keys of its function that it takes turns by, at most two; one that is strict keeps its turn until it has ended. */
+  /**
+   * Of a run, in place of a `concurrencyKey`: values of its function's keys, at most two, in the order of the function's list,
+   * by which those are told apart that are not strict. `limit` runs of one value may be active at a time. `strict`, of one of
+   * them at most: a run keeps its turn from its first delivery to its end, asleep too.
+   */
   readonly functionKeys?: readonly { readonly key: string; readonly limit: number; readonly strict?: boolean }[];
   /** Of a run: it fails if it has not ended this long after it was due first. */
   readonly deadlineMs?: number;
@@ -119,7 +124,7 @@ const insertAll = (t: Queryable, jobs: readonly NewJob[]) =>
     jobs.map((job) => job.parentId ?? null),
     jobs.map((job) => job.eventId ?? null),
     jobs.map((job) => job.replayOf ?? null),
-    jobs.map((job) => job.keyOrder === "strict" && job.concurrencyKey !== undefined),
+    jobs.map((job) => turnKeys(job).strict),
     limits.batch,
   ]);
 
@@ -157,10 +162,11 @@ export async function enqueue(t: Queryable, jobs: readonly NewJob[]): Promise<En
     const target = made.has(job.id) ? job.id : replaced.get(job.id)?.id;
     if (target === undefined) return [];
     const rateKey = replaced.get(job.id)?.rateKey ?? rateKeys.get(job.id) ?? null;
-    return job.concurrencyKey === undefined && rateKey === null ? [] : [{ id: target, job, rateKey }];
+    const turns = turnKeys(job).keys;
+    return turns.length === 0 && rateKey === null ? [] : [{ id: target, job, turns, rateKey }];
   });
   // A job may have been inserted and replaced in one batch: what came last counts.
-  const blocked = await bindKeys(t, [...new Map(keyed.map((each) => [each.id, each])).values()]);
+  const { late: blocked } = await bindKeys(t, [...new Map(keyed.map((each) => [each.id, each])).values()]);
   return jobs.map((job) => {
     const state = made.get(job.id);
     if (state !== undefined)

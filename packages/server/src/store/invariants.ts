@@ -21,7 +21,7 @@ const named: readonly { readonly number: number; readonly name: string; readonly
     statement: sql(
       "invariant.late",
       `select job.id::text from rotor.jobs job join rotor.queues queue on queue.id = job.queue_id
-        where job.state = 'waiting' and job.held_at is null and job.due_at < rotor.clock() - ${GRACE}
+        where job.state = 'waiting' and job.blocked_on is null and job.held_at is null and job.due_at < rotor.clock() - ${GRACE}
           and queue.paused_at is null and queue.url is not null and queue.open_at < rotor.clock() - ${GRACE}
           and exists (select 1 from rotor.nodes where lease_until > rotor.clock() and started_at < rotor.clock() - ${GRACE})
           and coalesce(queue.concurrency > (select count(*) from rotor.jobs active where active.queue_id = queue.id and active.state = 'active'), true)
@@ -64,6 +64,28 @@ const named: readonly { readonly number: number; readonly name: string; readonly
       "invariant.concurrency",
       `select queue.id::text from rotor.queues queue join rotor.jobs job on job.queue_id = queue.id and job.state = 'active'
         group by queue.id having count(*) > queue.concurrency`,
+    ),
+  },
+  {
+    number: 6,
+    name: "more active jobs than a key allows",
+    statement: sql(
+      "invariant.turns",
+      `select key.id::text from rotor.keys key
+         join (select key_id as id from rotor.jobs where key_id is not null and state = 'active'
+               union all
+               select second_key_id from rotor.jobs where second_key_id is not null and state = 'active') active on active.id = key.id
+        where key.kind = 'turn' group by key.id having count(*) > key.concurrency`,
+    ),
+  },
+  {
+    number: 7,
+    name: "a job that waits for a key which is none of its own, so that nothing of its own lets it go on",
+    statement: sql(
+      "invariant.foreign-key",
+      `select id::text from rotor.jobs
+        where blocked_on is not null
+          and blocked_on is distinct from key_id and blocked_on is distinct from second_key_id and blocked_on is distinct from rate_key_id`,
     ),
   },
   {

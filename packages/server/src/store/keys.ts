@@ -9,17 +9,28 @@ import { type RateCounts, type RateLimit, roomAt } from "../core/rate.js";
 import { type Db, type Queryable, sql } from "./db.js";
 
 /**
- * Has a turn: is active or, of a strict key, has begun and is between two attempts; also while it waits for a rate limit.
+ * Has a turn of its first key: is active or, of a strict key, has begun and is between two attempts; also while it waits for a rate limit.
  * As in the index `jobs_turns`.
  */
 export const HAS_TURN = `job.key_id is not null and (job.state = 'active' or (job.state = 'waiting' and job.keeps_turn and job.delivery > 0 and job.blocked_on is distinct from job.key_id))`;
+
+/** Of the row `key` of keys: the jobs that have a turn of it, by either of their keys. */
+export const TURNS = `(select job.id, job.queue_id, job.state, job.due_at from rotor.jobs job where job.key_id = key.id and ${HAS_TURN}
+              union all
+              select job.id, job.queue_id, job.state, job.due_at from rotor.jobs job where job.second_key_id = key.id and job.state = 'active')`;
+
+/** What a statement that moves a job answers of it, for `grantTurns`. */
+export const KEYS_OF = `job.key_id as "keyId", job.second_key_id as "secondKeyId"`;
+
+/** A job that was moved, and its concurrency keys. */
+export type HasKeys = { readonly keyId: number | null; readonly secondKeyId: number | null };
 
 const lockAll = sql("keys.lock", "select id from rotor.keys where id = any($1::int[]) order by id for no key update");
 
 /** Turns of these keys that are free, by rows that are read after the lock. */
 const free = `free as materialized (
      select key.id, key.concurrency
-              - (select count(*) from rotor.jobs job where job.key_id = key.id and ${HAS_TURN})
+              - (select count(*) from ${TURNS} turn)
               - (select count(*) from rotor.slots slot where slot.key_id = key.id and slot.until > rotor.clock()) as room
        from rotor.keys key where key.id = any($1::int[]) and key.kind = 'turn'
    )`;
@@ -66,8 +77,8 @@ const grant = sql(
  * Passes free turns on to whoever waits for them. Call it last in a transaction that ended turns, with what it moved;
  * jobs without a key cost nothing. What it misses (a row in other hands, a queue that opens later) the keeper finds.
  */
-export async function grantTurns(t: Queryable, moved: readonly { readonly keyId: number | null }[]): Promise<void> {
-  const ids = [...new Set(moved.flatMap((job) => (job.keyId === null ? [] : [job.keyId])))];
+export async function grantTurns(t: Queryable, moved: readonly HasKeys[]): Promise<void> {
+  const ids = [...new Set(moved.flatMap((job) => [job.keyId, job.secondKeyId].filter((id) => id !== null)))];
   if (ids.length === 0) return;
   void t.query(lockAll, [ids]);
   await t.query(grant, [ids]);
@@ -86,7 +97,7 @@ const stranded = sql(
      from few
      left join lateral (
        select key.concurrency
-              - (select count(*) from rotor.jobs job where job.key_id = key.id and ${HAS_TURN})
+              - (select count(*) from ${TURNS} turn)
               - (select count(*) from rotor.slots slot where slot.key_id = key.id and slot.until > rotor.clock()) as room
          from rotor.keys key where key.id = few.id and key.kind = 'turn') free on true
     order by few.id`,
@@ -101,7 +112,7 @@ const LOOK = 500;
  */
 export async function grantStranded(db: Db, after: number): Promise<{ next: number; granted: boolean }> {
   const rows = await db.query<{ id: number; free: boolean }>(stranded, [after, LOOK]);
-  const open = rows.filter((row) => row.free).map((row) => ({ keyId: row.id }));
+  const open = rows.filter((row) => row.free).map((row) => ({ keyId: row.id, secondKeyId: null }));
   if (open.length > 0) await db.transact((t) => grantTurns(t, open));
   return { next: rows.length < LOOK ? 0 : rows.at(-1)!.id, granted: open.length > 0 };
 }
@@ -122,14 +133,15 @@ export type LockedKey = RateCounts & {
   readonly nowMs: number;
 };
 
-const columns = `key.id, key.kind, key.workspace_id as workspace, key.queue_id as "queueId", key.key, key.concurrency, key.open_at as "openAt",
+/** Of `key` and its `queue`, whatever is in a `LockedKey`. */
+export const LOCKED_KEY = `key.id, key.kind, key.workspace_id as workspace, key.queue_id as "queueId", key.key, key.concurrency, key.open_at as "openAt",
           key.rate_bucket::float8 as bucket, key.rate_counts as counts, queue.rate_limit as "limit", queue.rate_period_ms::float8 as "periodMs",
           queue.paused_at is not null or queue.id is not null and queue.url is null as closed,
           (extract(epoch from rotor.clock()) * 1000)::float8 as "nowMs"`;
 
 const lockIds = sql(
   "keys.lock-ids",
-  `select ${columns} from rotor.keys key left join rotor.queues queue on queue.id = key.queue_id
+  `select ${LOCKED_KEY} from rotor.keys key left join rotor.queues queue on queue.id = key.queue_id
     where key.id = any($1::int[]) order by key.id for no key update of key`,
 );
 
@@ -137,72 +149,31 @@ const lockIds = sql(
 export const lockKeys = async (t: Queryable, ids: readonly number[]): Promise<LockedKey[]> =>
   ids.length === 0 ? [] : t.query<LockedKey>(lockIds, [[...new Set(ids)]]);
 
-/** A key by its name; `queueId` is 0 for a concurrency key. */
-export type KeyName = {
-  readonly workspace: string;
-  readonly kind: "turn" | "rate";
-  readonly queueId: number;
-  readonly key: string;
-};
-
-/** Makes the rows that are missing. In one order, so that two who make the same do not wait for each other. */
-const make = sql(
-  "keys.make",
-  `insert into rotor.keys (workspace_id, kind, queue_id, key)
-   select distinct item.workspace, item.kind, item.queue_id, item.key
-     from unnest($1::text[], $2::text[], $3::int[], $4::text[]) as item (workspace, kind, queue_id, key)
-    where not exists (select 1 from rotor.keys key where key.workspace_id = item.workspace and key.kind = item.kind
-                         and key.queue_id = item.queue_id and key.key = item.key)
-    order by 1, 2, 3, 4
-   on conflict do nothing`,
-);
-
-const lockNamed = sql(
-  "keys.lock-named",
-  `select ${columns} from rotor.keys key left join rotor.queues queue on queue.id = key.queue_id
-    where (key.workspace_id, key.kind, key.queue_id, key.key) in (select * from unnest($1::text[], $2::text[], $3::int[], $4::text[]))
-    order by key.id for no key update of key`,
-);
-
-/** Noted once a day, so that keys which nobody uses any more can be told. */
-const see = sql(
-  "keys.see",
-  "update rotor.keys set seen_at = rotor.clock() where id = any($1::int[]) and seen_at < rotor.clock() - interval '1 day'",
-);
-
-/** Locks keys by their names; those that are missing are made. */
-export async function lockNamedKeys(t: Queryable, names: readonly KeyName[]): Promise<LockedKey[]> {
-  const values = [
-    names.map((name) => name.workspace),
-    names.map((name) => name.kind),
-    names.map((name) => name.queueId),
-    names.map((name) => name.key),
-  ];
-  const wanted = new Set(names.map((name) => JSON.stringify([name.workspace, name.kind, name.queueId, name.key])));
-  for (;;) {
-    void t.query(make, values);
-    const locked = await t.query<LockedKey>(lockNamed, values);
-    // One that nobody had used for days may have been removed between the two: then it is made again.
-    if (locked.length < wanted.size) continue;
-    void t.query(see, [locked.map((key) => key.id)]);
-    return locked;
-  }
-}
+/**
+ * Whether anybody waits for the row `key` of keys. The order names the index: where most of the table waits for few keys, an
+ * `exists` was a scan of it all for a key that nobody waits for.
+ */
+export const BLOCKS =
+  "(select id from rotor.jobs where blocked_on = key.id order by queue_id, due_at limit 1) is not null";
 
 /** Of locked keys: turns that are free, and what waits for them. */
 const turns = sql(
   "keys.turns",
   `select key.id, (key.concurrency - taken.count - slots.count)::int as room, (key.concurrency - taken.active - slots.count)::int as places, waiting.count::int as waiting,
-          exists (select 1 from rotor.jobs where blocked_on = key.id) as blocks
+          ${BLOCKS} as blocks
      from rotor.keys key
     cross join lateral (
-      select count(*), count(*) filter (where job.state = 'active') as active from rotor.jobs job where job.key_id = key.id and ${HAS_TURN}) taken
+      select count(*), count(*) filter (where turn.state = 'active') as active from ${TURNS} turn) taken
     cross join lateral (select count(*) from rotor.slots slot where slot.key_id = key.id and slot.until > rotor.clock()) slots
     cross join lateral (
       select count(*) from (
-        select 1 from rotor.jobs job
-         where job.key_id = key.id and job.key_id is not null and job.state = 'waiting' and job.blocked_on is null
-           and job.due_at <= rotor.clock() limit key.concurrency) due) waiting
+        (select 1 from rotor.jobs job
+          where job.key_id = key.id and job.key_id is not null and job.state = 'waiting' and job.blocked_on is null
+            and job.due_at <= rotor.clock() limit key.concurrency)
+        union all
+        (select 1 from rotor.jobs job
+          where job.second_key_id = key.id and job.second_key_id is not null and job.state = 'waiting' and job.blocked_on is null
+            and job.due_at <= rotor.clock() limit key.concurrency)) due) waiting
     where key.id = any($1::int[])`,
 );
 

@@ -7,22 +7,26 @@ import { limits } from "../core/limits.js";
 import { type Queryable, sql } from "./db.js";
 import { type Sweep, writeStep } from "./sweeps.js";
 
-/** Forgetting the counts of a rate limit before its period is over would let too many begin. */
-const UNUSED = `key.concurrency = 1 and key.open_at is null
+/**
+ * A limit that a person set is kept; a function's keys have theirs from the function. Forgetting the counts of a rate limit
+ * before its period is over would let too many begin.
+ */
+const UNUSED = `(key.concurrency = 1 or key.queue_id <> 0) and key.open_at is null
       and key.seen_at < to_timestamp($1::float8 / 1000) - $2 * interval '1 millisecond'
           - coalesce((select rate_period_ms from rotor.queues where id = key.queue_id), 0) * interval '1 millisecond'`;
 
 const candidates = sql("prune.unused-keys", `select 1 from rotor.keys key where ${UNUSED} limit 1`);
 
-/** The next jobs, and the keys of those among them that wait, are active, or may be retried. */
+/** The next jobs, and the keys of those among them that wait, are active, or may be retried; a run may be replayed in any state. */
 const walk = sql(
   "prune.walk-keys",
   `with walked as materialized (
-     select id, state, key_id, rate_key_id from rotor.jobs where ($1::uuid is null or id > $1) order by id limit $2
+     select id, queue_id, state, key_id, second_key_id, rate_key_id from rotor.jobs where ($1::uuid is null or id > $1) order by id limit $2
    )
    select seen.count, seen.last,
-          array(select distinct key from walked cross join lateral (values (key_id), (rate_key_id)) of (key)
-                 where key is not null and state not in ('completed', 'cancelled')) as keys
+          array(select distinct key from walked cross join lateral (values (key_id), (second_key_id), (rate_key_id)) of (key)
+                 where key is not null
+                   and (state not in ('completed', 'cancelled') or exists (select 1 from rotor.queues where id = queue_id and kind = 'function'))) as keys
      from (select count(*)::int as count, (array_agg(id order by id))[count(*)::int] as last from walked) seen`,
 );
 

@@ -4,7 +4,7 @@
  */
 import { RATE_PARTS, roomAt, spend } from "../core/rate.js";
 import { type Db, type Queryable, sql } from "./db.js";
-import { type KeyRoom, type LockedKey, lockKeys, rateOf, roomsOf } from "./keys.js";
+import { BLOCKS, type KeyRoom, type LockedKey, lockKeys, rateOf, roomsOf } from "./keys.js";
 
 /** What began under rate keys is counted; a key that blocks jobs says when it opens. */
 const countKeys = sql(
@@ -84,7 +84,7 @@ const unblock = sql(
 const reopen = sql(
   "keys.reopen",
   `update rotor.keys key
-      set open_at = case when exists (select 1 from rotor.jobs where blocked_on = key.id)
+      set open_at = case when ${BLOCKS}
                          then rotor.clock() + item.open_in_ms * interval '1 millisecond' end,
           rate_bucket = coalesce(item.bucket, key.rate_bucket),
           rate_counts = case when item.bucket is null then key.rate_counts else array(select jsonb_array_elements_text(item.counts::jsonb)::int) end

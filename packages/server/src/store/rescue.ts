@@ -9,7 +9,7 @@ import { limits } from "../core/limits.js";
 import { exist, lockFree } from "./checkpoint.js";
 import { type Db, type Queryable, sql } from "./db.js";
 import { type LogEntry, logEnds, sharedAmong } from "./finish.js";
-import { grantTurns } from "./keys.js";
+import { grantTurns, type HasKeys, KEYS_OF } from "./keys.js";
 import { linger } from "./slots.js";
 
 /** One dead node; its row is locked, and deleted in the transaction that gives its jobs back. */
@@ -38,18 +38,17 @@ const orphan = sql(
           due_at = case when job.rescues >= $2 then null else rotor.clock() end,
           attempt = greatest(job.attempt - 1, 0), rescues = job.rescues + 1, node_id = null, woken = false
     where job.id = any($1::uuid[]) and (job.state || '') = 'active' and job.node_id = $3
-   returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId", job.key_id as "keyId"`,
+   returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId", ${KEYS_OF}`,
 );
 
 const removeNode = sql("rescue.remove", "delete from rotor.nodes where id = $1");
 
-type Moved = {
+type Moved = HasKeys & {
   readonly jobId: string;
   readonly delivery: number;
   readonly attempt: number;
   readonly state: "waiting" | "failed";
   readonly parentId: string | null;
-  readonly keyId: number | null;
 };
 
 /** Rows given back in one transaction. */
@@ -138,7 +137,7 @@ const expire = sql(
      from unnest($1::uuid[], $2::int[], $3::text[], $4::float8[]) as item (id, delivery, state, delay_ms)
     where job.id = item.id and job.delivery = item.delivery and (job.state || '') = 'active'
       and job.due_at < rotor.clock() - $5 * interval '1 millisecond'
-   returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId", job.key_id as "keyId"`,
+   returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId", ${KEYS_OF}`,
 );
 
 type Overdue = {
@@ -189,7 +188,7 @@ const releaseAll = sql(
       set state = 'waiting', due_at = rotor.clock(), attempt = greatest(job.attempt - 1, 0), node_id = null, woken = false
      from unnest($1::uuid[], $2::int[]) as item (id, delivery)
     where job.id = item.id and job.delivery = item.delivery and (job.state || '') = 'active'
-   returning job.id, job.key_id as "keyId"`,
+   returning job.id, ${KEYS_OF}`,
 );
 
 /**
@@ -208,10 +207,7 @@ export async function release(
     const free = jobs.filter((job) => locked.has(job.jobId));
     // Whether it was posted is not known here.
     void t.query(linger, [free.map((job) => job.jobId), limits.expiryGraceMs]);
-    const moved = await t.query<{ keyId: number | null }>(releaseAll, [
-      free.map((job) => job.jobId),
-      free.map((job) => job.delivery),
-    ]);
+    const moved = await t.query<HasKeys>(releaseAll, [free.map((job) => job.jobId), free.map((job) => job.delivery)]);
     await grantTurns(t, moved);
     return moved.length;
   });

@@ -9,7 +9,7 @@ import { exist, lockFree, putOffs } from "./checkpoint.js";
 import { type LookedChildren, lookChildren } from "./children.js";
 import { type Db, type Queryable, sql } from "./db.js";
 import { type LogEntry, logEnds } from "./finish.js";
-import { grantTurns } from "./keys.js";
+import { grantTurns, type HasKeys, KEYS_OF } from "./keys.js";
 import { lockNames } from "./names.js";
 import { type Prepared, prepare, record } from "./record.js";
 import { endDueWaits } from "./resume.js";
@@ -98,7 +98,7 @@ const move = sql(
      from clock, unnest($1::uuid[], $2::int[], $3::text[], $4::float8[], $5::int[], $6::int[], $7::bool[], $8::bool[])
        as item (id, delivery, state, delay_ms, attempt, rescues, held, continues)
     where job.id = item.id and job.delivery = item.delivery and (job.state || '') = 'active'
-   returning job.id, job.delivery, job.state, job.key_id as "keyId"`,
+   returning job.id, job.delivery, job.state, ${KEYS_OF}`,
 );
 
 /** Log rows of settlements that committed although their reply was lost. */
@@ -148,10 +148,7 @@ export async function settle(db: Db, all: readonly Settlement[]): Promise<(Settl
     const moves = await plan(t, live, prepared, looked, held);
     const lingering = live.filter((item) => item.lingers).map((item) => item.jobId);
     if (lingering.length > 0) void t.query(linger, [lingering, limits.expiryGraceMs]);
-    const rows = await t.query<{ id: string; delivery: number; state: string; keyId: number | null }>(
-      move,
-      columns(moves),
-    );
+    const rows = await t.query<HasKeys & { id: string; delivery: number; state: string }>(move, columns(moves));
     const moved = new Map(rows.map((row) => [row.id, row.delivery]));
     await endDueWaits(
       t,

@@ -85,7 +85,7 @@ const jobs = sql(
      from rotor.payloads payload
      join rotor.jobs job on job.id = payload.job_id
      join rotor.queues queue on queue.id = payload.queue_id
-     left join rotor.keys concurrency on concurrency.id = job.key_id
+     left join rotor.keys concurrency on concurrency.id = job.key_id and concurrency.queue_id = 0
      left join rotor.keys blocker on blocker.id = job.blocked_on
      left join lateral (select kind from rotor.steps where job_id = job.id and state = 'waiting' order by due_at limit 1) wait on true
      left join lateral (select output, error, ended_at from rotor.deliveries where job_id = job.id order by delivery desc limit 1) last on true

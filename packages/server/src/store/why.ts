@@ -1,7 +1,7 @@
 /** What stands around a job that does not move: the facts that `core/why.ts` puts into words. Read only when asked. */
 import type { WhyFacts } from "../core/why.js";
 import { type Queryable, sql } from "./db.js";
-import { HAS_TURN } from "./keys.js";
+import { TURNS } from "./keys.js";
 
 const AHEAD = 1_000;
 
@@ -13,7 +13,10 @@ const facts = sql(
           nullif(queue.open_at, '-infinity') as "openAt", nullif(queue.rate_open_at, '-infinity') as "rateOpenAt",
           queue.rate_limit as "rateLimit", queue.rate_period_ms::float8 as "ratePeriodMs", queue.rate_key as "rateKey",
           app.name as app, app.url as "appUrl", app.unreachable_since as "unreachableSince",
-          blocker.id as "keyId", blocker.key as "keyName", blocker.concurrency as "keyLimit",
+          blocker.id as "keyId", blocker.concurrency as "keyLimit",
+          -- A function's key bears its place in the function's list.
+          case when blocker.kind = 'turn' and blocker.queue_id <> 0 then substr(blocker.key, position(':' in blocker.key) + 1)
+               else blocker.key end as "keyName", blocker.kind = 'turn' and blocker.queue_id <> 0 as "functionKey",
           last.outcome as "lastOutcome", last.status as "lastStatus", last.error as "lastError", last.ended_at as "lastEndedAt",
           (select count(*)::int from rotor.jobs where queue_id = queue.id and state = 'active') as active,
           (select count(*)::int from rotor.slots where queue_id = queue.id and until > clock.now) as lingering,
@@ -34,11 +37,13 @@ const facts = sql(
 /** Who has the slots or turns that it waits for, the first to end first. */
 const holders = sql(
   "why.holders",
-  `select job.id, queue.name as queue, job.due_at as "until"
-     from rotor.jobs job join rotor.queues queue on queue.id = job.queue_id
-    where case when $2::int is null then job.queue_id = (select queue_id from rotor.jobs where id = $1) and job.state = 'active'
-               else job.key_id = $2 and ${HAS_TURN} end
-    order by job.due_at limit 10`,
+  `select holder.id, queue.name as queue, holder.due_at as "until"
+     from (select id, queue_id, due_at from rotor.jobs
+            where $2::int is null and queue_id = (select queue_id from rotor.jobs where id = $1) and state = 'active'
+           union all
+           select turn.id, turn.queue_id, turn.due_at from rotor.keys key cross join lateral ${TURNS} turn where key.id = $2) holder
+     join rotor.queues queue on queue.id = holder.queue_id
+    order by holder.due_at limit 10`,
 );
 
 /** Late events of a name that a wait might have meant. */

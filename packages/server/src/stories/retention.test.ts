@@ -223,6 +223,34 @@ test("concurrency keys that no job has had for a week are forgotten, but not tho
   expect(await keys()).toEqual(["limited", "over", "planned"]);
 });
 
+test("a function's keys are kept as long as a run may be replayed under them, and then forgotten whatever their limit", async () => {
+  const keys = async (): Promise<string[]> =>
+    (await db.script(`select key from rotor.keys where queue_id = ${functionId} order by key`)).rows.map(
+      (row) => row.key,
+    );
+  await ended(db, functionId, "failed", {
+    functionKeys: [
+      { key: "all", limit: 5 },
+      { key: "acme", limit: 1 },
+    ],
+  });
+  await ended(db, functionId, "completed", { functionKeys: [{ key: "other", limit: 2 }] });
+  await db.script(`update rotor.keys set seen_at = seen_at - interval '30 days'`);
+  await sweep(db);
+  expect(await keys()).toEqual(["0:all", "0:other", "1:acme"]);
+  for (const days of [9, 18]) {
+    await database.shiftClock(days * DAY);
+    await restartSweeps(db);
+    await sweep(db);
+  }
+  expect(await keys()).toEqual(["0:all", "1:acme"]);
+  for (const days of [40, 50]) {
+    await database.shiftClock(days * DAY);
+    await sweep(db);
+  }
+  expect(await keys()).toEqual([]);
+});
+
 test("however many keys are used in a day, all of them are forgotten", async () => {
   await db.script(
     "insert into rotor.keys (workspace_id, kind, key, seen_at) select 'default', 'turn', 'order-' || n, now() - interval '9 days' from generate_series(1, 21000) n",

@@ -21,7 +21,7 @@ export type Seen = {
   readonly delivery: number;
   readonly rescues: number;
   readonly node: string | null;
-  readonly blocked: "turn" | "rate" | null;
+  readonly blocked: ModelJob["blocked"];
 };
 
 /** A rate's counts are of parts of its period: what began counts for up to so much longer. */
@@ -33,12 +33,19 @@ const inUse = (world: World, queue: ModelQueue): number =>
   jobsOf(world).filter((job) => job.queue === queue && job.state === "active").length +
   slotsOf(world).filter((slot) => slot.queue === queue).length;
 
+const hasKey = (job: ModelJob, key: string | null): boolean => key !== null && (job.key === key || job.second === key);
+/** The concurrency key that it waits in line for. */
+const awaited = (job: ModelJob): string | null =>
+  job.blocked === "turn" ? job.key : job.blocked === "second" ? job.second : null;
+/** Its first key's turn is its own from its first delivery on. */
+const keeps = (job: ModelJob, key: string): boolean => job.key === key && job.strict && job.delivery > 0;
+
 /** Jobs that have a turn of a key: active, between two attempts of a strict one, or with an endpoint at work still. */
 function turnsOf(world: World, key: string): number {
   const holders = jobsOf(world).filter(
     (job) =>
-      job.key === key &&
-      (job.state === "active" || (job.state === "waiting" && job.strict && job.delivery > 0 && job.blocked !== "turn")),
+      hasKey(job, key) &&
+      (job.state === "active" || (job.state === "waiting" && keeps(job, key) && job.blocked !== "turn")),
   );
   const lingering = slotsOf(world).filter((slot) => slot.key === key);
   return new Set([...holders.map((job) => job.id), ...lingering.map((slot) => slot.jobId)]).size;
@@ -51,7 +58,7 @@ const mostTurnsOf = (world: World, key: string): number =>
 /** It has its key's turn, and waits all the same: as many as may be are active, or may be at work still. */
 function waitsForPlace(world: World, job: ModelJob): boolean {
   if (job.key === null || !job.strict || job.delivery === 0) return false;
-  const active = jobsOf(world).filter((other) => other.key === job.key && other.state === "active").length;
+  const active = jobsOf(world).filter((other) => hasKey(other, job.key) && other.state === "active").length;
   const lingering = slotsOf(world).filter((slot) => slot.key === job.key).length;
   return active + lingering >= world.keys.get(job.key)!.limit;
 }
@@ -71,7 +78,7 @@ function begunOf(world: World, queue: ModelQueue, rateKey: string | null): { lea
 
 /** How many more may begin under a queue's own rate for sure. */
 const rateRoom = (world: World, queue: ModelQueue): number =>
-  queue.rate === null || queue.rate.byKey
+  queue.rate === null || queue.rate.by !== "queue"
     ? Number.POSITIVE_INFINITY
     : queue.rate.limit - begunOf(world, queue, null).most;
 
@@ -100,16 +107,11 @@ export function compare(world: World, seen: readonly Seen[]): void {
 function hasToWait(world: World, job: ModelJob, late: readonly ModelJob[]): boolean {
   if (!isOpen(world, job.queue)) return true;
   const others = jobsOf(world).filter((other) => other !== job && other.state === "waiting");
-  if (job.blocked === "turn") {
-    const before = others.filter(
-      (other) => other.key === job.key && (other.blocked === null ? isDue(world, other) : !late.includes(other)),
-    );
-    const inLine = before.some((other) => other.blocked !== null);
-    return (
-      inLine ||
-      mostTurnsOf(world, job.key!) + before.length >= world.keys.get(job.key!)!.limit ||
-      rateRoom(world, job.queue) <= 0
-    );
+  const key = awaited(job);
+  if (key !== null) {
+    const inLine = others.some((other) => awaited(other) === key && !late.includes(other));
+    const due = others.filter((other) => hasKey(other, key) && isDue(world, other)).length;
+    return inLine || mostTurnsOf(world, key) + due >= world.keys.get(key)!.limit || rateRoom(world, job.queue) <= 0;
   }
   const before = others.filter((other) => other.queue === job.queue && other.rateKey === job.rateKey);
   const inLine = before.some((other) => other.blocked === "rate" && !late.includes(other));
@@ -145,21 +147,27 @@ export function allow(world: World): void {
 }
 
 /** Who waits for a key in an open queue waits because its turns are had, or promised. */
-export function noIdleTurns(world: World, keys: ReadonlySet<string | null>): void {
-  for (const [name, key] of world.keys) {
-    if (!keys.has(name)) continue;
-    const mine = jobsOf(world).filter((job) => job.key === name && job.state === "waiting");
-    const inLine = mine.filter(
-      (job) => job.blocked === "turn" && isOpen(world, job.queue) && rateRoom(world, job.queue) > 0,
-    );
-    const free = key.limit - mostTurnsOf(world, name);
-    const promised = mine.filter((job) => job.blocked === null && !(job.strict && job.delivery > 0)).length;
-    check(
-      inLine.length === 0 || promised >= free,
-      () => `${free} turns of ${name} are free while jobs wait for one: ${shown(inLine)}`,
-    );
+export function noIdleTurns(world: World, keys: Iterable<string | null>): void {
+  for (const name of new Set(keys)) {
+    const idle = name === null ? undefined : idleTurns(world, name);
+    check(idle === undefined, () => `${idle!.free} turns of ${name} are free while jobs wait: ${shown(idle!.inLine)}`);
   }
 }
+
+/** Turns of a key that nobody has, and who waits for them all the same. */
+function idleTurns(world: World, name: string): { free: number; inLine: readonly ModelJob[] } | undefined {
+  const mine = jobsOf(world).filter((job) => hasKey(job, name) && job.state === "waiting");
+  const inLine = mine.filter(
+    (job) => awaited(job) === name && isOpen(world, job.queue) && rateRoom(world, job.queue) > 0,
+  );
+  const free = world.keys.get(name)!.limit - mostTurnsOf(world, name);
+  const promised = mine.filter((job) => job.blocked === null && !keeps(job, name)).length;
+  return inLine.length === 0 || promised >= free ? undefined : { free, inLine };
+}
+
+/** Keys of which no turn is idle now: a claim leaves none of theirs idle either. */
+export const busyKeys = (world: World): string[] =>
+  [...world.keys.keys()].filter((name) => idleTurns(world, name) === undefined);
 
 /** What a claim was asked, and from what it had to choose. */
 export type Asked = {
@@ -248,7 +256,7 @@ function fairly(world: World, queue: ModelQueue, mine: readonly ModelJob[], most
     () => `${used} jobs are active in ${queue.name} after a claim; it allows ${queue.concurrency}`,
   );
   if (queue.rate === null) return;
-  for (const rateKey of new Set(mine.map((job) => job.rateKey))) {
+  for (const rateKey of new Set(queue.begun.filter((each) => each.at === world.now).map((each) => each.rateKey))) {
     const begun = begunOf(world, queue, rateKey).least;
     check(
       begun <= queue.rate.limit,

@@ -11,6 +11,9 @@ export type Sent = {
   readonly customer: number;
   readonly key: string | null;
   readonly strict: boolean;
+  /** In place of its key, what a run has: a value of each of its function's keys, and which of them is strict. */
+  readonly values: readonly string[];
+  readonly strictPlace: number;
   readonly maxAttempts: number | null;
   readonly clientId: string | null;
 };
@@ -44,6 +47,7 @@ export type Command =
   | { readonly do: "pause" | "open"; readonly queue: Pick }
   | { readonly do: "set"; readonly queue: Pick; readonly concurrency: number | null; readonly rate: Rate }
   | { readonly do: "limit"; readonly key: string; readonly limit: number }
+  | { readonly do: "limits"; readonly queue: Pick; readonly limits: readonly [number, number] }
   | { readonly do: "fail"; readonly queue: Pick; readonly probe: boolean }
   | { readonly do: "reset"; readonly queue: Pick }
   | { readonly do: "jump"; readonly ms: number };
@@ -52,6 +56,9 @@ export type Rate = { readonly limit: number; readonly periodMs: number };
 
 /** How a queue is made. */
 export type Made = {
+  readonly function: boolean;
+  readonly limits: readonly [number, number];
+  readonly strictLimit: number;
   readonly concurrency: number | null;
   readonly rate: "none" | "queue" | "key";
   readonly limit: Rate;
@@ -63,6 +70,8 @@ export type Made = {
 export type History = { readonly queues: readonly Made[]; readonly commands: readonly Command[] };
 
 export const KEYS = ["key-a", "key-b"] as const;
+/** Values of functions' keys. */
+export const VALUES = ["x", "y"] as const;
 
 const pick = fc.nat(97);
 const often = <T>(value: T, weight: number) => ({ arbitrary: fc.constant(value), weight });
@@ -78,6 +87,8 @@ const sent: fc.Arbitrary<Sent> = fc.record({
   customer: fc.nat(1),
   key,
   strict: fc.boolean(),
+  values: fc.array(fc.constantFrom(VALUES[0], VALUES[0], VALUES[1]), { minLength: 1, maxLength: 2, size: "max" }),
+  strictPlace: fc.nat(3),
   maxAttempts,
   clientId: fc.oneof(often(null, 3), often("one", 1), often("two", 1)),
 });
@@ -85,6 +96,7 @@ const rate: fc.Arbitrary<Rate> = fc.record({
   limit: fc.integer({ min: 1, max: 3 }),
   periodMs: fc.constantFrom(10_000, 10_000, 20_000, 4_000),
 });
+const ownLimits = fc.tuple(fc.constantFrom(1, 2, 3, 3), fc.constantFrom(1, 1, 2));
 const concurrency = fc.constantFrom(null, 1, 1, 2, 3);
 
 const patch: fc.Arbitrary<Patch> = fc.record(
@@ -146,6 +158,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({ do: fc.constant("limit"), key: fc.constantFrom(...KEYS), limit: fc.constantFrom(1, 2, 3) }),
   },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("limits"), queue: pick, limits: ownLimits }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("fail"), queue: pick, probe: seldom() }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("reset"), queue: pick }) },
   {
@@ -158,6 +171,9 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 ) as fc.Arbitrary<Command>;
 
 const made: fc.Arbitrary<Made> = fc.record({
+  function: seldom(1),
+  limits: ownLimits,
+  strictLimit: fc.constantFrom(1, 1, 2),
   concurrency,
   rate: fc.constantFrom("none", "none", "queue", "key"),
   limit: rate,

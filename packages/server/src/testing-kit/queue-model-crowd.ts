@@ -22,6 +22,8 @@ export type Crowd = {
     readonly queue: number;
     readonly key: string | null;
     readonly strict: boolean;
+    /** Of a run, beside its key, which is its function's then. */
+    readonly second: string | null;
     readonly fates: readonly Fate[];
   }[];
   readonly limits: readonly number[];
@@ -35,6 +37,7 @@ export const crowds: fc.Arbitrary<Crowd> = fc.record({
       queue: fc.nat(1),
       key: fc.constantFrom(null, ...KEYS, KEYS[0]),
       strict: fc.boolean(),
+      second: fc.constantFrom(null, ...KEYS, KEYS[0]),
       fates: fc.array(fc.constantFrom<Fate>("done", "done", "retry", "retry", "final", "cancel"), { maxLength: 2 }),
     }),
     { minLength: 25, maxLength: 40, size: "max" },
@@ -57,13 +60,24 @@ export const watchLimits = (db: Db): Promise<unknown> =>
          if exists (select 1 from rotor.keys key where key.id = new.key_id
                        and key.concurrency < (select count(*) from rotor.jobs where key_id = new.key_id and state = 'active'))
          then raise exception 'more jobs are active than key % allows', new.key_id using errcode = 'RT001'; end if;
+         if exists (select 1 from rotor.keys key where key.id = new.second_key_id
+                       and key.concurrency < (select count(*) from rotor.jobs where second_key_id = new.second_key_id and state = 'active'))
+         then raise exception 'more jobs are active than key % allows', new.second_key_id using errcode = 'RT001'; end if;
          return null;
        end $$;
      create constraint trigger watch_limits after insert or update of state on rotor.jobs deferrable initially deferred
        for each row when (new.state = 'active') execute function rotor.watch_limits()`,
   );
 
-/** Lets a crowd loose on two queues: those who enqueue, four nodes, a keeper. Throws where a limit was exceeded or a job lost. */
+/** The keys of a job: of the workspace in the first queue, and of the function that is the second. */
+function keysOf({ queue, key, strict, second }: Crowd["jobs"][number], [first, other]: readonly number[]) {
+  if (key === null) return {};
+  if (queue === 0) return { concurrencyKey: key, keyOrder: strict ? ("strict" as const) : ("started" as const) };
+  const own = { key, limit: first!, strict };
+  return { functionKeys: second === null ? [own] : [own, { key: second, limit: other! }] };
+}
+
+/** Lets a crowd loose on a queue and a function: those who enqueue, four nodes, a keeper. Throws where a limit was exceeded or a job lost. */
 export async function loose(
   db: Db,
   plain: Db,
@@ -74,12 +88,9 @@ export async function loose(
   for (const [place, key] of KEYS.entries()) await limitKey(plain, "default", key, limits[place]!);
   const fates = new Map<string, Fate[]>();
   const left = new Set<string>();
-  const made = jobs.map(({ queue, key, strict, fates: each }) => {
-    const job = newJob(
-      queueIds[queue]!,
-      key === null ? {} : { concurrencyKey: key, keyOrder: strict ? "strict" : "started" },
-    );
-    fates.set(job.id, [...each]);
+  const made = jobs.map((each) => {
+    const job = newJob(queueIds[each.queue]!, keysOf(each, limits));
+    fates.set(job.id, [...each.fates]);
     left.add(job.id);
     return job;
   });

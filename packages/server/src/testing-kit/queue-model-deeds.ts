@@ -9,8 +9,8 @@ import { renewAccepted } from "../store/rescue.js";
 import { settle } from "../store/settle.js";
 import { newJob, POLICY } from "./fixtures.js";
 import * as model from "./queue-model.js";
-import { type Ending, finished, type ModelJob, type ModelQueue, TERMS } from "./queue-model.js";
-import { ask, BrokenPromise, check, choseWell, mayBegin } from "./queue-model-checks.js";
+import { type Ending, finished, type ModelJob, type ModelQueue, ownKey, TERMS } from "./queue-model.js";
+import { ask, BrokenPromise, busyKeys, check, choseWell, mayBegin, noIdleTurns } from "./queue-model-checks.js";
 import type { Patch, Sent } from "./queue-model-commands.js";
 import type { Begun, Stage } from "./queue-model-stage.js";
 
@@ -42,13 +42,11 @@ export async function send(stage: Stage, queue: ModelQueue, all: readonly Sent[]
       priority: sent.priority,
       replaces,
       ...(sent.maxAttempts === null ? {} : { maxAttempts: sent.maxAttempts }),
-      ...(sent.key === null
-        ? {}
-        : { concurrencyKey: sent.key, keyOrder: sent.strict ? ("strict" as const) : "started" }),
+      ...keysOf(queue, sent),
     }),
   );
   const answers = await db.transact((t) => enqueue(t, made));
-  const specs = all.map((sent) => ({ ...sent, body: bodyOf(sent.customer) }));
+  const specs = all.map((sent) => ({ ...sent, ...namesOf(queue, sent), body: bodyOf(sent.customer) }));
   for (const [place, answer] of answers.entries()) {
     if (answer.duplicate) continue;
     check(answer.id === made[place]!.id, () => `a new job is ${answer.id}`);
@@ -62,6 +60,31 @@ export async function send(stage: Stage, queue: ModelQueue, all: readonly Sent[]
     check(answer.state === world.jobs.get(answer.id)!.state, () => `${answer.id} was said to be ${answer.state}`);
   }
   return "done";
+}
+
+/** What is sent of the keys: one of the workspace's, or a run's own. */
+function keysOf(queue: ModelQueue, { key, strict, values, strictPlace }: Sent) {
+  if (queue.isFunction)
+    return {
+      functionKeys: placesOf({ values, strictPlace }).map((place, at) => ({
+        key: values[at]!,
+        limit: place === "strict" ? queue.strictLimit : queue.limits[place]!,
+        strict: place === "strict",
+      })),
+    };
+  return key === null ? {} : { concurrencyKey: key, keyOrder: strict ? ("strict" as const) : ("started" as const) };
+}
+
+/** Of each value, its place among those that are not strict. */
+const placesOf = ({ values, strictPlace }: Pick<Sent, "values" | "strictPlace">): (number | "strict")[] =>
+  values.map((_, at) => (at === strictPlace ? "strict" : at > strictPlace ? at - 1 : at));
+
+/** The same as the model names them: what is strict comes first. */
+function namesOf(queue: ModelQueue, { key, strict, values, strictPlace }: Sent) {
+  if (!queue.isFunction) return { key, second: null, strict };
+  const names = placesOf({ values, strictPlace }).map((place, at) => ownKey(queue, place, values[at]!));
+  if (strictPlace === 1) names.reverse();
+  return { key: names[0]!, second: names[1] ?? null, strict: strictPlace < values.length };
 }
 
 const under = ({ world }: Stage, queue: ModelQueue, clientId: string): ModelJob | undefined =>
@@ -97,6 +120,7 @@ export async function take(stage: Stage, n: number, queues: readonly ModelQueue[
     n,
   )!;
   const asked = ask(world, queues, room);
+  const busy = busyKeys(world);
   const { taken } = await claim(
     db,
     node.id,
@@ -111,7 +135,10 @@ export async function take(stage: Stage, n: number, queues: readonly ModelQueue[
     begun.push({ jobId: job.id, delivery: job.delivery, attempt: job.attempt });
     if (job.queue.breaker && job.queue.trips > 0) job.queue.openAt = world.now + model.openFor(job.queue.trips);
   }
-  return () => choseWell(world, asked, jobs, dueAts);
+  return () => {
+    choseWell(world, asked, jobs, dueAts);
+    noIdleTurns(world, busy);
+  };
 }
 
 const ENDS: Readonly<Record<Ending, End>> = {
@@ -200,10 +227,11 @@ export async function retryOne({ db, world }: Stage, job: ModelJob, times: numbe
 export async function replayOne({ db, world }: Stage, job: ModelJob): Promise<After> {
   const id = await replay(db, job.id, {});
   if (id === undefined) throw new BrokenPromise(`${job.id} was not replayed`);
-  model.enqueue(world, job.queue, id, null, { ...job, delayMs: 0, priority: 0, key: null, strict: false });
-  // A copy asks nobody, and has no concurrency key.
+  // A copy asks nobody, and has no concurrency key but those of its function.
+  const keys = job.queue.isFunction ? {} : { key: null, second: null, strict: false };
+  model.enqueue(world, job.queue, id, null, { ...job, delayMs: 0, priority: 0, ...keys });
   Object.assign(world.jobs.get(id)!, { state: "waiting", dueAt: world.now });
-  return "done";
+  return "turns";
 }
 
 /** A sign of life, by whoever holds the delivery, or held it once. */
@@ -218,7 +246,10 @@ export async function beat(stage: Stage, delivery: Begun): Promise<After> {
   return "done";
 }
 
-export async function patch({ db, world }: Stage, job: ModelJob, { customer, keyed, ...rest }: Patch): Promise<After> {
+export async function patch({ db, world }: Stage, job: ModelJob, parts: Patch): Promise<After> {
+  const { customer, keyed: asked, ...rest } = parts;
+  // A run has the keys of its function.
+  const keyed = job.queue.isFunction ? undefined : asked;
   const body = customer === undefined ? undefined : bodyOf(customer);
   const waits = job.state === "waiting" || job.state === "pending_approval";
   const changed = await changeJob(db, job.id, {

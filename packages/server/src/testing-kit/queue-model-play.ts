@@ -3,6 +3,7 @@ import { DEFAULT_RETENTION, type SystemRetention } from "../core/retention.js";
 import { limitKey } from "../store/concurrency-keys.js";
 import { expirePatience } from "../store/control.js";
 import type { Db } from "../store/db.js";
+import { updateFunctionLimits } from "../store/function-keys.js";
 import { violations } from "../store/invariants.js";
 import { grantStranded } from "../store/keys.js";
 import { prune } from "../store/prune.js";
@@ -28,7 +29,17 @@ import {
   send,
   take,
 } from "./queue-model-deeds.js";
-import { clearStage, jump, look, newNode, type Stage, setStage, settingsOf } from "./queue-model-stage.js";
+import {
+  clearStage,
+  jump,
+  look,
+  newNode,
+  ownLimits,
+  type Stage,
+  setStage,
+  settingsOf,
+  writeFunction,
+} from "./queue-model-stage.js";
 
 /** Plays one history to its end. `db` may be a mutant of `plain`. Throws where the store and the model part. */
 export async function play(plain: Db, history: History, db: Db = plain): Promise<void> {
@@ -55,10 +66,13 @@ async function step(stage: Stage, command: Command): Promise<void> {
   if (after === "nothing") return;
   compare(world, await look(stage));
   if (typeof after === "function") after();
-  else if (after === "all turns") noIdleTurns(world, new Set(world.keys.keys()));
+  else if (after === "all turns") noIdleTurns(world, world.keys.keys());
   else if (after === "turns") {
     const moved = [...world.jobs.values()].filter((job) => before.get(job) !== job.state);
-    noIdleTurns(world, new Set(moved.map((job) => job.key)));
+    noIdleTurns(
+      world,
+      moved.flatMap((job) => [job.key, job.second]),
+    );
   }
 }
 
@@ -160,7 +174,7 @@ async function act(stage: Stage, command: Command): Promise<After> {
     case "open": {
       const queue = nth(world.queues, command.queue)!;
       queue.paused = command.do === "pause";
-      await pauseQueue(db, workspace, "callback", queue.name, queue.paused);
+      await pauseQueue(db, workspace, queue.isFunction ? "function" : "callback", queue.name, queue.paused);
       return "nothing";
     }
     case "set": {
@@ -171,7 +185,8 @@ async function act(stage: Stage, command: Command): Promise<After> {
         queue.rate = { ...queue.rate, ...command.rate };
       }
       model.closeBreaker(queue);
-      await updateQueue(db, workspace, queue.name, settingsOf(queue));
+      if (queue.isFunction) await writeFunction(stage, queue);
+      else await updateQueue(db, workspace, queue.name, settingsOf(queue));
       allow(world);
       return "done";
     }
@@ -179,7 +194,16 @@ async function act(stage: Stage, command: Command): Promise<After> {
       await limitKey(db, workspace, command.key, command.limit);
       world.keys.get(command.key)!.limit = command.limit;
       allow(world);
-      return () => noIdleTurns(world, new Set([command.key]));
+      return () => noIdleTurns(world, [command.key]);
+    case "limits": {
+      const queue = nth(world.queues, command.queue)!;
+      if (!queue.isFunction) return "nothing";
+      await db.transact((t) => updateFunctionLimits(t, queue.id, command.limits));
+      queue.limits = command.limits;
+      for (const [name, limit] of ownLimits(queue)) world.keys.get(name)!.limit = limit;
+      allow(world);
+      return "done";
+    }
     case "fail": {
       const queue = nth(world.queues, command.queue)!;
       await failQueue(db, queue.id, command.probe);

@@ -1,13 +1,15 @@
 /** Where a history is played: a workspace of its own on a real Postgres whose clock stands still until it is moved. */
 import { newId } from "../core/ids.js";
+import { ONE_FOR_ALL } from "../core/rate-key.js";
 import { type Db, openDb } from "../store/db.js";
+import { applyFunctionRates } from "../store/function-keys.js";
 import { registerNode } from "../store/nodes.js";
 import { createQueue, DEFAULT_QUEUE, type QueueSettings } from "../store/queues.js";
 import { createWorkspace } from "../store/workspaces.js";
 import { testDatabase } from "./database.js";
-import { type ModelQueue, TERMS, type World } from "./queue-model.js";
+import { type ModelQueue, ownKey, TERMS, type World } from "./queue-model.js";
 import type { Seen } from "./queue-model-checks.js";
-import { KEYS, type Made, type Rate } from "./queue-model-commands.js";
+import { KEYS, type Made, VALUES } from "./queue-model-commands.js";
 
 /** A schema of its own over a single connection, whose clock is a setting of it: it stands still, and moving it costs nothing. */
 export type Theatre = { readonly db: Db; close(): Promise<void> };
@@ -55,12 +57,33 @@ export const settingsOf = (queue: ModelQueue): QueueSettings => ({
   approvalRequired: queue.approval,
   approvalTimeoutMs: TERMS.approvalTimeoutMs,
   strictConcurrency: queue.strict,
-  rate: rateOf(queue.rate, queue.rate?.byKey),
+  rate: queue.rate === null ? null : { ...queue.rate, key: RATE_KEYS[queue.rate.by] },
   breaker: queue.breaker ? TERMS.breaker : null,
 });
 
-const rateOf = (rate: Rate | null, byKey = false): QueueSettings["rate"] =>
-  rate === null ? null : { limit: rate.limit, periodMs: rate.periodMs, key: byKey ? "payload.customer" : null };
+const RATE_KEYS = { queue: null, customer: "payload.customer", one: ONE_FOR_ALL } as const;
+
+/** What a function's runs may share, by the names of the model. */
+export const ownLimits = (queue: ModelQueue): [string, number][] =>
+  ([...queue.limits.entries(), ["strict", queue.strictLimit]] as const).flatMap(([place, limit]) =>
+    VALUES.map((value): [string, number] => [ownKey(queue, place, value), limit]),
+  );
+
+/** A function as a sync leaves it. */
+export async function writeFunction({ db, plain }: Pick<Stage, "db" | "plain">, queue: ModelQueue): Promise<void> {
+  const { rate } = settingsOf(queue);
+  await plain.script(
+    `update rotor.queues
+        set kind = 'function', concurrency = ${queue.concurrency}, rate_limit = ${rate?.limit ?? null},
+            rate_period_ms = ${rate?.periodMs ?? null}, rate_key = ${rate?.key ? `'${rate.key}'` : null}
+      where id = ${queue.id}`,
+  );
+  await db.transact((t) => applyFunctionRates(t, [queue.id]));
+}
+
+/** A function without a key has one value for all its runs. */
+const rateBy = (made: Made): "queue" | "customer" | "one" =>
+  made.rate === "key" ? "customer" : made.function ? "one" : "queue";
 
 let staged = 0;
 
@@ -84,11 +107,14 @@ export async function setStage(db: Db, plain: Db, queues: readonly Made[]): Prom
       id: 0,
       name: `q${place}`,
       concurrency: each.concurrency,
-      rate: each.rate === "none" ? null : { ...each.limit, byKey: each.rate === "key" },
+      isFunction: each.function,
+      limits: each.limits,
+      strictLimit: each.strictLimit,
+      rate: each.rate === "none" ? null : { ...each.limit, by: rateBy(each) },
       periodChangedAt: Number.NEGATIVE_INFINITY,
-      approval: each.approval,
-      strict: each.strict,
-      breaker: each.breaker,
+      approval: each.approval && !each.function,
+      strict: each.strict && !each.function,
+      breaker: each.breaker && !each.function,
       paused: false,
       failures: 0,
       trips: 0,
@@ -97,7 +123,11 @@ export async function setStage(db: Db, plain: Db, queues: readonly Made[]): Prom
       allowed: 0,
     };
     const stored = await createQueue(plain, workspace, queue.name, settingsOf(queue));
-    return { ...queue, id: stored!.id };
+    queue.id = stored!.id;
+    if (!queue.isFunction) return queue;
+    await writeFunction(stage, queue);
+    for (const [name, limit] of ownLimits(queue)) world.keys.set(name, { limit, allowed: 0 });
+    return queue;
   });
   const stored = await Promise.all(made);
   await Promise.all([newNode(stage), newNode(stage)]);
@@ -132,7 +162,7 @@ async function setClock({ plain, world }: Stage, now: number): Promise<void> {
 const rows = {
   name: "model.rows",
   text: `select job.id, job.state, ceil(extract(epoch from job.due_at) * 1000)::float8 as "dueAt", job.attempt, job.delivery, job.rescues,
-                job.node_id as node, case when job.blocked_on is null then null else key.kind end as blocked
+                job.node_id as node, case when job.blocked_on = job.second_key_id then 'second' else key.kind end as blocked
            from rotor.jobs job left join rotor.keys key on key.id = job.blocked_on
           where job.queue_id = any($1::int[])`,
 };

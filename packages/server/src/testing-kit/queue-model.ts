@@ -18,10 +18,15 @@ export const TERMS = {
 } as const;
 
 export type ModelQueue = {
-  readonly id: number;
+  id: number;
   readonly name: string;
   concurrency: number | null;
-  rate: { limit: number; periodMs: number; readonly byKey: boolean } | null;
+  /** A function: its jobs are runs, with keys of its own and a rate that counts those that begin. */
+  readonly isFunction: boolean;
+  /** Of its own keys, by their place among those that are not strict; and of the strict one. */
+  limits: readonly [number, number];
+  readonly strictLimit: number;
+  rate: { limit: number; periodMs: number; readonly by: "queue" | "customer" | "one" } | null;
   /** Deliveries that began before do not count against what the limit is now. */
   periodChangedAt: number;
   readonly approval: boolean;
@@ -44,8 +49,10 @@ export type ModelJob = {
   readonly queue: ModelQueue;
   readonly clientId: string | null;
   body: string;
+  /** Its concurrency keys, as `World.keys` names them. */
   key: string | null;
-  /** key_order strict: it has its key's turn from its first delivery to its end. */
+  second: string | null;
+  /** It has its first key's turn from its first delivery to its end. */
   strict: boolean;
   rateKey: string | null;
   state: State;
@@ -57,7 +64,7 @@ export type ModelJob = {
   maxAttempts: number | null;
   node: string | null;
   /** What it waits in line for, as the store says. */
-  blocked: "turn" | "rate" | null;
+  blocked: "turn" | "second" | "rate" | null;
   readonly createdAt: number;
   finishedAt: number;
 };
@@ -110,6 +117,7 @@ export type Spec = {
   readonly priority: number;
   readonly body: string;
   readonly key: string | null;
+  readonly second: string | null;
   readonly strict: boolean;
   readonly maxAttempts: number | null;
 };
@@ -117,8 +125,18 @@ export type Spec = {
 const dueOf = (world: World, spec: Pick<Spec, "delayMs" | "priority">): number =>
   spec.delayMs > 0 ? world.now + spec.delayMs : world.now - spec.priority * 1_000;
 
-export const rateKeyOf = (queue: ModelQueue, body: string): string | null =>
-  queue.rate?.byKey ? String(JSON.parse(body).customer) : null;
+/** A function's key, by its place among those that are not strict. */
+export const ownKey = (queue: ModelQueue, place: number | "strict", value: string): string =>
+  `${queue.name} ${place}:${value}`;
+
+/** What begins under a rate with a key counts for one value of it; null where it is the queue's, or counts no more. */
+function rateKeyOf(queue: ModelQueue, body: string, delivery: number): string | null {
+  if (queue.rate === null || queue.rate.by === "queue" || !counts(queue, delivery)) return null;
+  return queue.rate.by === "one" ? "one" : String(JSON.parse(body).customer);
+}
+
+/** A run is counted when it begins, a job with each delivery. */
+const counts = (queue: ModelQueue, delivery: number): boolean => !queue.isFunction || delivery === 0;
 
 /** Stores what was sent as a new job. */
 export function enqueue(world: World, queue: ModelQueue, id: string, clientId: string | null, spec: Spec): void {
@@ -128,8 +146,9 @@ export function enqueue(world: World, queue: ModelQueue, id: string, clientId: s
     clientId,
     body: spec.body,
     key: spec.key,
+    second: spec.second,
     strict: spec.strict && spec.key !== null,
-    rateKey: rateKeyOf(queue, spec.body),
+    rateKey: rateKeyOf(queue, spec.body, 0),
     state: queue.approval ? "pending_approval" : "waiting",
     dueAt: queue.approval ? world.now + TERMS.approvalTimeoutMs : dueOf(world, spec),
     runAt: world.now + spec.delayMs,
@@ -161,9 +180,12 @@ export function change(world: World, job: ModelJob, parts: Partial<Spec>): void 
     job.dueAt = Math.min(job.runAt, world.now) - parts.priority * 1_000;
   }
   if (parts.body !== undefined) job.body = parts.body;
-  if (parts.body !== undefined || parts.key !== undefined) job.rateKey = rateKeyOf(job.queue, job.body);
+  if (parts.body !== undefined || parts.key !== undefined) {
+    job.rateKey = rateKeyOf(job.queue, job.body, job.delivery);
+  }
   if (parts.key !== undefined) {
     job.key = parts.key;
+    job.second = parts.second ?? null;
     job.strict = parts.key !== null && parts.strict === true;
   }
   if (parts.maxAttempts !== undefined) job.maxAttempts = parts.maxAttempts;
@@ -171,9 +193,11 @@ export function change(world: World, job: ModelJob, parts: Partial<Spec>): void 
 
 /** A node takes a job. */
 export function begin(world: World, job: ModelJob, node: string): void {
+  const { queue } = job;
+  if (counts(queue, job.delivery)) queue.begun.push({ at: world.now, rateKey: job.rateKey });
   Object.assign(job, { state: "active", node, attempt: job.attempt + 1, delivery: job.delivery + 1 });
-  job.dueAt = world.now + TERMS.timeoutMs;
-  job.queue.begun.push({ at: world.now, rateKey: job.rateKey });
+  job.dueAt = world.now + (queue.isFunction ? limits.runTimeoutMs : TERMS.timeoutMs);
+  if (queue.isFunction) job.rateKey = null;
 }
 
 /** An endpoint that may be at work still keeps the slot of a delivery that a node posted. */

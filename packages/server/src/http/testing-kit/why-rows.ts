@@ -1,8 +1,19 @@
 /** Why does it not move? A row a reason: how a job comes to it, what it is told then, and what helps. No test of its own. */
 import { decide } from "../../core/job.js";
+import { ONE_FOR_ALL } from "../../core/rate-key.js";
+import { applyFunctionRates } from "../../store/function-keys.js";
 import { failQueue, getQueue, tripQueue } from "../../store/queues.js";
 import { openRateKeys } from "../../store/rate-keys.js";
-import { claimOne, failedWith, functionQueue, notYet, settleOne, waitFor } from "../../testing-kit/fixtures.js";
+import {
+  claimOne,
+  enqueueAll,
+  failedWith,
+  functionQueue,
+  newRun,
+  notYet,
+  settleOne,
+  waitFor,
+} from "../../testing-kit/fixtures.js";
 import { CALLBACK } from "./client.js";
 import type { Told, WhyKit } from "./why-kit.js";
 
@@ -19,6 +30,29 @@ async function failedOnce({ db, jobOf, queueIdOf }: WhyKit, error: { name: strin
   const outcome = decide({ kind: "callback", attempt: 1, asyncTimeoutMs: 1 }, end, policy, 0)!;
   await settleOne(db, holder, end, { policy, outcome, status: 503 });
   return { name, id };
+}
+
+/** A run whose function has two keys, of one of which another run has the same value. */
+async function blockedRun({ db, rotor, claimed, newName }: WhyKit, values: string[], taken: string): Promise<Told> {
+  const name = newName();
+  const queueId = await functionQueue(db, name);
+  const of = (each: readonly string[]) => newRun(queueId, {}, { functionKeys: each.map((key) => ({ key, limit: 1 })) });
+  const holder = of(values.map((value) => (value === taken ? value : "other")));
+  const run = of(values);
+  await enqueueAll(db, [holder]);
+  await claimed("function", name);
+  await enqueueAll(db, [run]);
+  return {
+    id: run.id,
+    reason: "key_blocked",
+    untilMs: null,
+    sentence: new RegExp(
+      `^Of its concurrency key ${taken} one run may be active at a time, and ${holder.id} of ${name} has it\\.$`,
+    ),
+    unblock: [`rotor runs cancel ${holder.id}`],
+    blockedBy: [holder.id],
+    help: () => rotor.runs.cancel(holder.id),
+  };
 }
 
 /** What is arranged, and what is told of it. */
@@ -198,6 +232,37 @@ export const whyRows: Readonly<Record<string, (kit: WhyKit) => Promise<Told>>> =
       unblock: [`rotor concurrency-keys set --limit <n> '${key}'`, `rotor jobs cancel ${other} ${holder}`],
       blockedBy: [holder],
       help: () => rotor.concurrencyKeys.set(key, { limit: 2 }),
+    };
+  },
+  async "key_blocked: a run, by its function's first key"(kit) {
+    return blockedRun(kit, ["acme", "free"], "acme");
+  },
+  async "key_blocked: a run, by its function's second key"(kit) {
+    return blockedRun(kit, ["free", "acme"], "acme");
+  },
+  async "rate_limited: runs that begin"({ rotor, db, claimed, newName }) {
+    const name = newName();
+    const queueId = await functionQueue(db, name);
+    const set = async (limit: number): Promise<void> => {
+      await db.script(
+        `update rotor.queues set rate_limit = ${limit}, rate_period_ms = 3600000, rate_key = '${ONE_FOR_ALL}' where id = ${queueId}`,
+      );
+      await db.transact((t) => applyFunctionRates(t, [queueId]));
+    };
+    await set(1);
+    await rotor.runs.start(name, {});
+    await claimed("function", name);
+    const { runId } = await rotor.runs.start(name, {});
+    return {
+      id: runId,
+      reason: "rate_limited",
+      untilMs: HOUR,
+      sentence: new RegExp(`^The rate limit of ${name}, 1 in 1h, is used up; it begins in`),
+      unblock: [],
+      async help() {
+        await set(2);
+        await openRateKeys(db);
+      },
     };
   },
   async paused({ rotor, jobOf }) {
