@@ -10,6 +10,8 @@ export type ReplayOptions = {
   readonly steps: readonly WireStep[];
   readonly handler: RotorFunction["handler"];
   readonly lane: Lane;
+  /** Steps that the run may ask for (default 1,000). */
+  readonly maxSteps?: number | undefined;
   readonly env?: unknown;
   /** No step starts later than this many milliseconds from now. */
   readonly startWithinMs?: number;

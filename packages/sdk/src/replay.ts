@@ -127,8 +127,8 @@ class Delivery {
   }
 
   #startFunction(): void {
-    const { request, handler, env } = this.#options;
-    const step = createStep((call) => this.#ask(call), request.run);
+    const { request, handler, env, maxSteps } = this.#options;
+    const step = createStep((call) => this.#ask(call), request.run, maxSteps);
     const context = contextFor(request, step, this.#over.signal, env, () => !this.#ledger.replaying());
     const finish = (end: End) => {
       this.#end = end;
@@ -317,7 +317,8 @@ class Delivery {
     if (reply.verdict === "yield") this.#holding = true;
     else if (reply.verdict === "cancelled" || reply.verdict === "stale") this.#verdict ??= { status: "stale" };
     else if (reply.verdict === "invalid") this.#refuse(reply.error ?? UNNAMED_REFUSAL, sent[0]?.report);
-    if (reply.verdict === "go" || reply.verdict === "yield") {
+    // Where there is more, what is not told of yet comes with it: the lane asks by itself.
+    if (reply.more !== true && (reply.verdict === "go" || reply.verdict === "yield")) {
       const told = new Set(reply.steps.map(({ key }) => key));
       const untold = sent.filter(({ report }) => !told.has(report.key));
       // A server that says nothing of a report has not stored it, as far as one can know.

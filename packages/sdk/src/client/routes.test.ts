@@ -39,6 +39,7 @@ test("every call has the route that the API documents", async () => {
   await rotor.schedules.pause("s");
   await rotor.schedules.resume("s");
   await rotor.functions.sync({ url: "http://app/api/rotor", move: true });
+  await rotor.functions.check("http://app/api/rotor", { function: "f", limit: 5 });
   await rotor.functions.list().page();
   await rotor.functions.get("f");
   await rotor.functions.pause("f");
@@ -113,6 +114,7 @@ test("every call has the route that the API documents", async () => {
     "POST /v1/schedules/s/pause",
     "POST /v1/schedules/s/resume",
     "POST /v1/functions/sync",
+    "POST /v1/functions/check",
     "GET /v1/functions",
     "GET /v1/functions/f",
     "POST /v1/functions/f/pause",
@@ -163,5 +165,6 @@ test("every call has the route that the API documents", async () => {
   expect(bodies.get("POST /v1/workspaces")).toEqual({ id: "w", name: "W" });
   expect(bodies.get("PATCH /v1/queues/q/jobs/j")).toEqual({ delay: "1h", concurrency_key: null });
   expect(bodies.get("PUT /v1/concurrency-keys/k")).toEqual({ limit: 2 });
+  expect(bodies.get("POST /v1/functions/check")).toEqual({ url: "http://app/api/rotor", function: "f", limit: 5 });
   expect(bodies.get("POST /v1/runs/r/replay")).toEqual({ from_step: "s" });
 });

@@ -49,7 +49,7 @@ test.each(fixture<Named<{ body: DeliveryRequest }>[]>("deliveries").filter(({ bo
     const { function: name, max_attempts: maxAttempts, event, app, run, delivery, attempt, checkpoint } = body;
     const text = workflowBody(
       { app, function: name, run, delivery, attempt, maxAttempts, event: JSON.stringify(event), checkpoint },
-      body.steps.map(stored),
+      { steps: body.steps.map(stored), more: null },
       1_000_000,
     );
     const built = JSON.parse(text) as DeliveryRequest;

@@ -5,6 +5,7 @@ import { approvals } from "./approvals.js";
 import { auditTrail } from "./audit.js";
 import { authenticator } from "./auth.js";
 import { checkpoints } from "./checkpoints.js";
+import { checks } from "./checks.js";
 import { concurrencyKeys } from "./concurrency-keys.js";
 import { deadLetters } from "./dead-letters.js";
 import type { Api } from "./endpoint.js";
@@ -63,6 +64,7 @@ export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono
   deadLetters(api);
   schedules(api);
   functions(api, listeners);
+  checks(api);
   runs(api);
   checkpoints(api, log);
   events(api, listeners);

@@ -8,7 +8,8 @@ import { inTurn } from "../core/turns.js";
 import type { AGAIN, BatchWriter } from "../store/batch.js";
 import { claim, type Due, lookForDue } from "../store/claim.js";
 import type { Db } from "../store/db.js";
-import { type LoadedJob, loadJobs, loadSteps, type StepRow } from "../store/load.js";
+import { type History, loadHistories, NO_HISTORY } from "../store/history.js";
+import { type LoadedJob, loadJobs } from "../store/load.js";
 import { failQueue, resetQueue, tripQueue } from "../store/queues.js";
 import { heldBy, release } from "../store/rescue.js";
 import type { Settled, Settlement } from "../store/settle.js";
@@ -20,7 +21,7 @@ export type DispatcherOptions = {
   readonly db: Db;
   readonly lease: Lease;
   readonly settler: BatchWriter<Settlement, Exclude<Settled, typeof AGAIN>>;
-  readonly carry: (job: LoadedJob, steps: readonly StepRow[], signal: AbortSignal) => Promise<Carried>;
+  readonly carry: (job: LoadedJob, history: History, signal: AbortSignal) => Promise<Carried>;
   /** Jobs were found that wait for a key now. */
   readonly onBlocked: () => void;
   /** Nothing is claimed while this says so: a database of another environment. */
@@ -34,13 +35,15 @@ export type Dispatcher = {
   readonly loop: Loop;
   /** The job in hand, if this node delivers it now. */
   inHand(jobId: string): LoadedJob | undefined;
+  /** How many steps the run had when this delivery of it began here. */
+  stepsInHand(jobId: string, delivery: number): number | undefined;
   /** Ends every delivery: they belong to others. */
   abandon(): void;
   /** Claims no more, and waits for what is in hand, at most this long; the rest is given back. */
   drain(ms: number): Promise<void>;
 };
 
-type InHand = { readonly job: LoadedJob; readonly abort: AbortController };
+type InHand = { readonly job: LoadedJob; readonly history: History; readonly abort: AbortController };
 
 /** The end of a delivery that did not begin. */
 const RELEASED: Carried = { end: { kind: "released" }, status: null, durationMs: 0 };
@@ -133,20 +136,22 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     taken: readonly { jobId: string; delivery: number; kind: string }[],
     nodeId: string,
   ): Promise<void> => {
-    const [jobs, steps] = await Promise.all([
-      loadJobs(db, taken),
-      loadSteps(
-        db,
-        taken.filter((job) => job.kind === "function").map((job) => job.jobId),
-      ),
-    ]);
-    for (const job of jobs) void handle(job, steps.get(job.jobId) ?? [], nodeId);
+    const runs = taken.filter((job) => job.kind === "function").map((job) => job.jobId);
+    const [jobs, histories] = await Promise.all([loadJobs(db, taken), loadHistories(db, runs, roomForHistories())]);
+    for (const job of jobs) void handle(job, histories.get(job.jobId) ?? NO_HISTORY, nodeId);
   };
 
-  const handle = async (first: LoadedJob, firstSteps: readonly StepRow[], nodeId: string): Promise<void> => {
+  /** Bytes of results that this node may take in hand beside those that it has. */
+  const roomForHistories = (): number => {
+    let bytes = 0;
+    for (const { history } of inHand.values()) bytes += history.bytes;
+    return limits.historiesBytes - bytes;
+  };
+
+  const handle = async (first: LoadedJob, firstHistory: History, nodeId: string): Promise<void> => {
     const abort = new AbortController();
     let job = first;
-    let steps = firstSteps;
+    let history = firstHistory;
     try {
       for (;;) {
         // A node that was paused wakes here: its jobs may be others' by now.
@@ -154,8 +159,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
           reconciledAt = Number.NEGATIVE_INFINITY;
           return;
         }
-        inHand.set(job.jobId, { job, abort });
-        const carried = await options.carry(job, steps, abort.signal);
+        inHand.set(job.jobId, { job, history, abort });
+        const carried = await options.carry(job, history, abort.signal);
         const settled = await settle(job, carried, nodeId);
         if (settled === undefined) return;
         options.onSettled(job, settled, carried);
@@ -167,7 +172,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
           await settle(job, RELEASED, nodeId);
           return;
         }
-        steps = (await loadSteps(db, [job.jobId])).get(job.jobId) ?? [];
+        inHand.set(job.jobId, { job, history: NO_HISTORY, abort });
+        history = (await loadHistories(db, [job.jobId], roomForHistories())).get(job.jobId) ?? NO_HISTORY;
       }
     } catch (error) {
       // Still active by the database; reconciliation gives it back.
@@ -256,6 +262,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   return {
     loop,
     inHand: (jobId) => inHand.get(jobId)?.job,
+    stepsInHand(jobId, delivery) {
+      const held = inHand.get(jobId);
+      return held?.job.delivery === delivery ? held.history.count : undefined;
+    },
     abandon() {
       for (const { abort } of inHand.values()) abort.abort();
     },

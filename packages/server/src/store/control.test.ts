@@ -25,8 +25,8 @@ import {
   waitFor,
 } from "../testing-kit/fixtures.js";
 import { approve, cancel, cancelUnfinished, expirePatience, reject, replay, retry } from "./control.js";
+import { loadHistories } from "./history.js";
 import { violations } from "./invariants.js";
-import { loadSteps } from "./load.js";
 
 const DAY = 86_400_000;
 
@@ -224,7 +224,7 @@ test("a replay from a step has the results before it, in their order, and nothin
   for (const key of ["c", "a", "b", "d"]) await checkpointOne(db, run, [ran(key, key)]);
   await checkpointOne(db, run, [waitFor("wait", "ping")]);
   const id = (await replay(db, run.jobId, { fromStep: "b" }))!;
-  const copied = (await loadSteps(db, [id])).get(id)!;
+  const copied = (await loadHistories(db, [id])).get(id)!.steps;
   expect(copied.map((step) => [step.key, step.output])).toEqual([
     ["c", '"c"'],
     ["a", '"a"'],
