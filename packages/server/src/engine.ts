@@ -252,6 +252,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     },
     async checkpoint(item) {
       const { jobId, delivery, reports } = item;
+      dispatcher.heard(jobId);
       const loaded = dispatcher.stepsInHand(jobId, delivery);
       if (reports.length > 0 && !(await stepRoom.fits(jobId, delivery, reports, loaded)))
         return { verdict: "invalid", steps: [], error: TOO_MANY_STEPS };

@@ -13,6 +13,7 @@ import { type LoadedJob, loadJobs } from "../store/load.js";
 import { failQueue, resetQueue, tripQueue } from "../store/queues.js";
 import { heldBy, release } from "../store/rescue.js";
 import type { Settled, Settlement } from "../store/settle.js";
+import { unreachedMs } from "../store/unreached.js";
 import type { Carried } from "./courier.js";
 import type { Lease } from "./lease.js";
 import { createLoop, type Loop } from "./loop.js";
@@ -37,6 +38,8 @@ export type Dispatcher = {
   inHand(jobId: string): LoadedJob | undefined;
   /** How many steps the run had when this delivery of it began here. */
   stepsInHand(jobId: string, delivery: number): number | undefined;
+  /** The app of this run has said something: where it was thought to be away, it is back. */
+  heard(jobId: string): void;
   /** Ends every delivery: they belong to others. */
   abandon(): void;
   /** Claims no more, and waits for what is in hand, at most this long; the rest is given back. */
@@ -224,7 +227,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     }
   };
 
-  /** Keeps the breaker of the job's queue; an app that was away for too long fails its run after all. */
+  /** Keeps the breaker of the job's queue; a run that has waited for its app for too long fails after all. */
   const reached = async (job: LoadedJob, carried: Carried): Promise<Carried["end"]> => {
     const { end } = carried;
     try {
@@ -238,8 +241,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         if (job.queue.trips > 0 && end.kind !== "released") await resetQueue(db, job.queue.id, job.queue.appId);
         return end;
       }
-      const sinceMs = await tripQueue(db, job.queue.id, job.queue.appId);
-      return sinceMs > limits.unreachableMs ? { kind: "failed", final: true, error: end.error } : end;
+      const sinceMs = await tripQueue(db, job.queue.id, job.queue.appId, job.queue.trips);
+      if (sinceMs <= limits.unreachableMs) return end;
+      const waitedMs = Math.max(job.queuedMs ?? 0, await unreachedMs(db, job.jobId));
+      return waitedMs > limits.unreachableMs ? { kind: "failed", final: true, error: end.error } : end;
     } catch (error) {
       // The next delivery keeps the breaker; how this one ended must not be lost over it.
       options.onError(error);
@@ -265,6 +270,14 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     stepsInHand(jobId, delivery) {
       const held = inHand.get(jobId);
       return held?.job.delivery === delivery ? held.history.count : undefined;
+    },
+    heard(jobId) {
+      const held = inHand.get(jobId);
+      if (held === undefined || held.job.queue.trips === 0) return;
+      const { queue } = held.job;
+      // Once: what is said after this finds no trips.
+      inHand.set(jobId, { ...held, job: { ...held.job, queue: { ...queue, trips: 0 } } });
+      resetQueue(db, queue.id, queue.appId).then(() => loop.wake(), options.onError);
     },
     abandon() {
       for (const { abort } of inHand.values()) abort.abort();

@@ -3,6 +3,7 @@ import { limits } from "../core/limits.js";
 import { expirePatience } from "../store/control.js";
 import type { Db } from "../store/db.js";
 import { expireOverdue, rescueDead } from "../store/rescue.js";
+import { expireUnreached } from "../store/unreached.js";
 import type { Lease } from "./lease.js";
 import { createLoop, type Loop } from "./loop.js";
 
@@ -21,7 +22,7 @@ export function createRescuer({ db, lease, held, onRescued, onError }: RescuerOp
       // After an outage of Postgres every lease has run out: who has not lived through one since judges nobody.
       if (held() || !lease.steady()) return limits.renewMs;
       const rescued = await rescueDead(db);
-      const ended = (await expireOverdue(db, Math.random)) + (await expirePatience(db));
+      const ended = (await expireOverdue(db, Math.random)) + (await expirePatience(db)) + (await expireUnreached(db));
       if (rescued !== undefined || ended > 0) onRescued((rescued ?? 0) + ended);
       return rescued === undefined ? limits.renewMs : 0;
     },
