@@ -190,10 +190,7 @@ describe("a checkpoint", () => {
       ["w3", "waiting"],
     ]);
     // A repeated report is told as it is stored, with the result that was stored first.
-    const repeated = await checkpointOne(database.db, run, [ran("a", "another"), ran("b")]);
-    expect(repeated.steps.map(({ key, output }) => [key, output])).toEqual([
-      ["a", null],
-      ["b", undefined],
-    ]);
+    const repeated = await checkpointOne(database.db, run, [ran("a", "another")]);
+    expect(repeated.steps).toMatchObject([{ key: "a", state: "completed", output: null }]);
   });
 });

@@ -40,6 +40,21 @@ const narrow = `job_id as "jobId", key, kind, state, attempt, seq`;
 const dueInMs = `(extract(epoch from due_at - rotor.clock()) * 1000)::float8 as "dueInMs"`;
 
 /**
+ * All steps of these runs, where each run's results weigh at most `$2` bytes and all together `$3`: as nearly always. Where
+ * they do not, no result is fetched, and `whole` says so.
+ */
+const small = sql(
+  "history.small",
+  `select ${narrow}, ${dueInMs}, case when whole and seq is not null then output end as output,
+          case when whole and seq is not null then error end as error, case when seq is null then 0 else ${WEIGHT} end as weight, whole
+     from (select coalesce(max(bytes) <= $2::int and sum(bytes) <= $3::bigint, true) as whole
+             from (select sum(${WEIGHT}) as bytes from rotor.steps where job_id = any($1::uuid[]) and seq is not null group by job_id) run) fit,
+          rotor.steps
+    where job_id = any($1::uuid[]) and state <> 'dropped'
+    order by job_id, seq, key`,
+);
+
+/**
  * Of each run its newest results up to `$2` bytes, and all of its unfinished steps, whose errors are for people to read.
  * Together the results weigh at most `$3` bytes: smaller histories come first, and what is left of a larger one is `$4`.
  * Where a result is the first that does not fit, its row comes without it: it is where the pages begin.
@@ -65,7 +80,9 @@ const histories = sql(
     order by "jobId", seq, key`,
 );
 
-type HistoryRow = StepRow & { readonly weight: number; readonly cut: boolean; readonly count: number | null };
+type Weighed = StepRow & { readonly weight: number };
+type SmallRow = Weighed & { readonly whole: boolean };
+type LargeRow = Weighed & { readonly cut: boolean; readonly count: number | null };
 
 /** The histories of these runs, of those that have one. `all` is what there is room for in this process. */
 export async function loadHistories(
@@ -74,34 +91,47 @@ export async function loadHistories(
   all: number = limits.historiesBytes,
 ): Promise<ReadonlyMap<string, History>> {
   if (jobIds.length === 0) return new Map();
-  const rows = await db.query<HistoryRow>(histories, [
+  const room = Math.max(0, Math.floor(all));
+  const rows = await db.query<SmallRow>(small, [[...jobIds], limits.deliveryBytes, room]);
+  if (rows[0]?.whole !== false)
+    return mapped(rows, (steps) => ({
+      steps: steps.map(plain),
+      more: null,
+      bytes: weightOf(steps),
+      count: steps.length,
+    }));
+  const large = await db.query<LargeRow>(histories, [
     [...jobIds],
     limits.deliveryBytes,
-    Math.max(0, Math.floor(all)),
+    room,
     limits.historyLeastBytes,
   ]);
-  return new Map([...byJob(rows)].map(([jobId, own]) => [jobId, historyOf(own)]));
+  return mapped(large, (steps) => {
+    const cut = steps.find((row) => row.cut);
+    const kept = steps.filter((row) => !row.cut);
+    const finished = steps.find((row) => row.count !== null)?.count ?? 0;
+    return {
+      steps: kept.map(plain),
+      more: cut === undefined ? null : afterSeq(cut.seq!),
+      bytes: weightOf(kept),
+      count: finished + steps.filter((row) => row.seq === null).length,
+    };
+  });
 }
 
-function byJob(rows: readonly HistoryRow[]): ReadonlyMap<string, HistoryRow[]> {
-  const map = new Map<string, HistoryRow[]>();
+const weightOf = (steps: readonly Weighed[]): number => steps.reduce((sum, { weight }) => sum + weight, 0);
+
+function mapped<R extends StepRow>(
+  rows: readonly R[],
+  historyOf: (own: readonly R[]) => History,
+): ReadonlyMap<string, History> {
+  const byJob = new Map<string, R[]>();
   for (const row of rows) {
-    const own = map.get(row.jobId);
-    if (own === undefined) map.set(row.jobId, [row]);
+    const own = byJob.get(row.jobId);
+    if (own === undefined) byJob.set(row.jobId, [row]);
     else own.push(row);
   }
-  return map;
-}
-
-function historyOf(rows: readonly HistoryRow[]): History {
-  const cut = rows.find((row) => row.cut);
-  const kept = rows.filter((row) => !row.cut);
-  return {
-    steps: kept.map(plain),
-    more: cut === undefined ? null : afterSeq(cut.seq!),
-    bytes: kept.reduce((sum, row) => sum + row.weight, 0),
-    count: (rows.find((row) => row.count !== null)?.count ?? 0) + rows.filter((row) => row.seq === null).length,
-  };
+  return new Map([...byJob].map(([jobId, own]) => [jobId, historyOf(own)]));
 }
 
 const plain = ({ jobId, key, kind, state, attempt, seq, dueInMs, output, error }: StepRow): StepRow => ({
