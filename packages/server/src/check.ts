@@ -109,16 +109,18 @@ function named<F>(results: readonly FunctionResult[], pick: (fit: Fit) => F | fa
 
 /** Asks about these runs, a few at a time, until the time is over. */
 async function fitsOf(checker: Checker, asked: Asked, runs: readonly Sampled[], untilMs: number): Promise<Checked[]> {
-  const left = [...runs];
-  const checked: Checked[] = [];
+  const left = [...runs.entries()];
+  const fits = new Map<number, Checked>();
   const worker = async (): Promise<void> => {
-    for (let run = left.shift(); run !== undefined && performance.now() < untilMs; run = left.shift()) {
+    for (let next = left.shift(); next !== undefined && performance.now() < untilMs; next = left.shift()) {
+      const [place, run] = next;
       const fit = await fitOfRun(checker, asked, run.jobId, untilMs - performance.now());
-      if (fit !== undefined) checked.push({ ...run, fit });
+      if (fit !== undefined) fits.set(place, { ...run, fit });
     }
   };
   await Promise.all(Array.from({ length: limits.checkConcurrency }, worker));
-  return checked;
+  // As they were sampled, whichever answered first.
+  return [...runs.keys()].flatMap((place) => fits.get(place) ?? []);
 }
 
 /** Undefined where the run is gone. */
