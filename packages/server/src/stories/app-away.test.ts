@@ -184,7 +184,10 @@ test("an app that is away for ten minutes while a thousand runs are due loses no
         `select job.state, count(*)::int as n from rotor.jobs job join rotor.queues queue on queue.id = job.queue_id where queue.name = 'crowd' group by 1`,
       )
     ).rows;
-  expect(await stats()).toEqual([{ state: "waiting", n: 1_000 }]);
+  const under = (await stats()) as { state: string; n: number }[];
+  // A probe may be on its way.
+  expect(under.every(({ state }) => state === "waiting" || state === "active")).toBe(true);
+  expect(under.reduce((sum, { n }) => sum + n, 0)).toBe(1_000);
   await app.start();
   await forward(60_000);
   await eventually("the end of all", async () => (await stats()).every((row) => row.state === "completed"), 25_000);
