@@ -143,6 +143,7 @@ async function fitOfRun(
       attempt: run.attempt,
       maxAttempts: run.maxAttempts,
       event: run.body.toString(),
+      batched: run.batched,
       checkpoint: { url: `${checker.publicUrl}/v1/checkpoints`, token },
       check: true,
     },

@@ -67,12 +67,15 @@ export type StoredRun = {
   readonly attempt: number;
   readonly maxAttempts: number;
   readonly body: Buffer;
+  /** Of a batch: the events behind the first, as JSON texts with commas between them. */
+  readonly batched: string | null;
   readonly output: string | null;
 };
 
 const one = sql(
   "sample.one",
   `select job.state, greatest(job.attempt, 1) as attempt, coalesce(job.max_attempts, queue.max_attempts) as "maxAttempts", payload.body,
+          (select string_agg(convert_from(body, 'UTF8'), ',' order by place) from rotor.batched where job_id = job.id) as batched,
           case when job.state = 'completed' then (select output from rotor.deliveries where job_id = job.id order by delivery desc limit 1) end as output
      from rotor.jobs job
      join rotor.payloads payload on payload.job_id = job.id
