@@ -3,7 +3,8 @@
 /** One line. `by` names the delivery in which the code ran. */
 export type Note<By> = { readonly token: string; readonly path: string } & (
   | { readonly what: "ran"; readonly by: By }
-  | { readonly what: "saw" | "winner"; readonly value: string | number }
+  | { readonly what: "saw"; readonly by: By; readonly value: number }
+  | { readonly what: "winner"; readonly value: number }
   | { readonly what: "wrong"; readonly why: string }
 );
 
@@ -38,6 +39,6 @@ export function add<By>(notes: Notes<By>, note: Note<By>): void {
   const { path } = note;
   if (note.what === "ran") executed.set(path, [...(executed.get(path) ?? []), note.by]);
   else if (note.what === "wrong") violations.push(`${path}: ${note.why}`);
-  else if (note.what === "winner") once(winners, path, Number(note.value), violations);
+  else if (note.what === "winner") once(winners, path, note.value, violations);
   else once(seen, path, String(note.value), violations);
 }

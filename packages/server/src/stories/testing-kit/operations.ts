@@ -46,7 +46,7 @@ function onSteps<By>(workflow: string, step: Step, token: string, world: World<B
   const wrong = (path: string, why: string) => world.note({ token, path, what: "wrong", why });
   const saw = (path: string, result: Sent): Value => {
     if (result.at !== path) wrong(path, `got the result of ${result.at}`);
-    world.note({ token, path, what: "saw", value: result.nonce });
+    world.note({ token, path, what: "saw", by: world.by(), value: result.nonce });
     return result.at;
   };
   const delivery = (kind: Delivery["kind"], path: string): Delivery => ({
