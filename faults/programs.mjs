@@ -17,11 +17,13 @@ export const nodes = 3;
 export const options = {
   count: { type: "string", default: "20000" },
   /** Programs that run at the same time. */
-  beside: { type: "string", default: "200" },
+  beside: { type: "string", default: "60" },
   /** What has not ended by then has failed. */
   minutes: { type: "string", default: "90" },
   calm: { type: "boolean", default: false },
 };
+/** Milliseconds between two faults: short enough that most programs meet one. */
+const PACE = [100, 1_000];
 const KEPT = join(root, "faults/seeds/regressions.json");
 
 export async function play({ cluster, values }) {
@@ -48,7 +50,7 @@ export async function play({ cluster, values }) {
     await database(shortBackoff(SCHEMA));
     await database(watchResults(SCHEMA));
     if (!values.calm)
-      nemesis = startNemesis({ seed: values.seed, nodes, database, proxy, app, path: file("nemesis.log") });
+      nemesis = startNemesis({ seed: values.seed, nodes, database, proxy, app, path: file("nemesis.log"), pace: PACE });
     const ends = await carryOut({ programs, ask, database, over, values });
     await nemesis?.stop();
     const faults = values.calm ? [] : readLog(file("nemesis.log"));

@@ -17,7 +17,7 @@ import { expected } from "./testing-kit/reference.js";
 
 const PROGRAMS = Number(process.env.ROTOR_PROGRAMS ?? 50);
 const SEED = Number(process.env.ROTOR_SEED ?? Math.floor(Math.random() * 2 ** 31));
-const SIDE_BY_SIDE = 8;
+const SIDE_BY_SIDE = 20;
 
 let server: TestServer;
 type By = Delivered | undefined;
