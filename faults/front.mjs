@@ -2,12 +2,12 @@
 // next one can take over from the one before it, and it can break every connection. Imports nothing of Rotor.
 import { request as ask, createServer } from "node:http";
 
-/** Listens on a free port. Without a target it breaks the connection, as nobody would take it. */
+/** Listens on a free port. Without a target it says so with a 502, as proxies do. */
 export async function startFront() {
   let target;
   const open = new Set();
   const server = createServer((incoming, response) => {
-    if (target === undefined) return void response.destroy();
+    if (target === undefined) return void response.writeHead(502).end();
     open.add(response);
     const { method, headers, url: path } = incoming;
     // A connection of its own for each: nothing is held on to an app that is about to go.
