@@ -15,8 +15,8 @@ export async function makeApp({ script, cluster, hear = () => undefined }) {
   let current;
   /** Pid → when it was killed without a warning. */
   const killed = new Map();
-  /** Processes that ended although nobody ended them. */
-  const died = [];
+  /** Processes that ended although nobody ended them, and what they told in vain. */
+  const problems = [];
   const wanted = new Set();
 
   function spawn() {
@@ -32,12 +32,19 @@ export async function makeApp({ script, cluster, hear = () => undefined }) {
     wanted.add(child);
     const gone = new Promise((resolve) =>
       child.once("exit", (code, signal) => {
-        if (wanted.delete(child)) died.push({ pid: child.pid, code, signal });
+        if (wanted.delete(child)) problems.push({ problem: "the app ended by itself", pid: child.pid, code, signal });
         resolve();
       }),
     );
     const port = new Promise((resolve, reject) => {
-      child.on("message", (message) => (message.port === undefined ? hear(message) : resolve(message.port)));
+      child.on("message", async (message) => {
+        if (message.port !== undefined) return resolve(message.port);
+        try {
+          await hear(message);
+        } catch (error) {
+          problems.push({ problem: "what the app told came to nothing", message, error: error.message });
+        }
+      });
       child.once("exit", () => reject(new Error(`${script} ended before it served`)));
     });
     return { child, gone, port };
@@ -58,7 +65,7 @@ export async function makeApp({ script, cluster, hear = () => undefined }) {
   return {
     front,
     killed,
-    died,
+    problems,
     start,
     count: () => made,
     /** Kill -9: nobody serves until the next `start`. */

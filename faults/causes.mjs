@@ -15,8 +15,8 @@ export function windowsOf(log) {
 const GENTLE = new Set(["restart", "restart app", "hiccup", "kill app"]);
 
 /**
- * `app`: its process was killed between the two executions; else the kind of a fault of a server or of a connection in that
- * time; else undefined.
+ * `kill app`, where its process was killed between the two executions; else the kind of a fault of a server or of a connection
+ * in that time; else undefined.
  */
 export function causeOf(first, second, killed, windows) {
   const killedAt = killed.get(first.pid);

@@ -140,6 +140,8 @@ export function startNemesis({ seed, nodes, database, proxy, path, app, pace = P
   }
 
   const running = run();
+  // Told when it is stopped.
+  running.catch(() => undefined);
   return {
     async stop() {
       stopping = true;

@@ -77,6 +77,7 @@ async function carryOut({ runs, ask, send, database, values }) {
   const byOf = new Map(runs.map((run) => [run.of, run]));
   /** Run → events sent to its waits. */
   const sent = new Map();
+  let told = Date.now();
   for (let left = 0; (todo.length > 0 || left > 0) && Date.now() < until; ) {
     const starting = todo.splice(0, Math.max(0, Number(values.beside) - left));
     if (starting.length > 0)
@@ -100,6 +101,10 @@ async function carryOut({ runs, ask, send, database, values }) {
       (found) => found[0].count,
       () => left,
     );
+    if (Date.now() - told > 20_000) {
+      told = Date.now();
+      console.log(`${runs.length - todo.length - left} of ${runs.length} runs`);
+    }
     await sleep(50);
   }
 }
@@ -124,7 +129,7 @@ const MISSED = `
    where step.key = 'edge' and step.state = 'completed' and step.event_id is null and event.received_at < step.ended_at limit 20`;
 
 async function judge({ runs, database, faults, app, values }) {
-  const problems = app.died.map((death) => ({ problem: "the app ended by itself", ...death }));
+  const problems = [...app.problems];
   const ends = await database(ENDS);
   const byRun = new Map();
   for (const end of ends) byRun.set(end.of, [...(byRun.get(end.of) ?? []), end]);

@@ -96,7 +96,12 @@ async function carryOut({ programs, ask, database, over, values }) {
   while (ends.size < programs.length && Date.now() < until) {
     while (todo.length > 0 && runs.size + starting < Number(values.beside)) {
       starting++;
-      void start(todo.shift()).finally(() => starting--);
+      const next = todo.shift();
+      void start(next)
+        .catch((error) =>
+          ends.set(next.token, { state: "never started", error: JSON.stringify({ name: error.message }) }),
+        )
+        .finally(() => starting--);
     }
     await sleep(100);
     // Postgres may be away just now.
@@ -125,7 +130,7 @@ async function judge({ programs, ends, app, faults }) {
   const { add, newNotes } = await import("./built/notes.js");
   const { expected } = await import("./built/reference.js");
   const windows = windowsOf(faults);
-  const problems = app.died.map((death) => ({ problem: "the app ended by itself", ...death }));
+  const problems = [...app.problems];
   const notes = new Map(programs.map(({ token }) => [token, newNotes()]));
   /** Token and place → when its code was first given its result, and in which delivery. */
   const durable = new Map();

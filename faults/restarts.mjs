@@ -76,7 +76,7 @@ export async function play({ cluster, values }) {
 }
 
 function judge({ runs, ends, failed, app, values }) {
-  const problems = app.died.map((death) => ({ problem: "the app ended by itself", ...death }));
+  const problems = [...app.problems];
   for (const attempt of failed) problems.push({ problem: "a gentle stop cost a run an attempt", ...attempt });
   const found = new Map(ends.map((end) => [end.id, end]));
   for (const run of runs) {

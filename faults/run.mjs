@@ -34,6 +34,9 @@ const { values } = parseArgs({
 });
 const cluster = await startCluster({ seed: values.seed, count: Number(values.nodes) });
 console.log(`${name}, seed ${values.seed}, ${values.nodes} nodes; logs in ${cluster.folder}`);
+// Whoever interrupts it is not left with its servers.
+for (const signal of ["SIGINT", "SIGTERM"])
+  process.once(signal, () => void cluster.stop().finally(() => process.exit(1)));
 const problems = [];
 const begunAt = Date.now();
 let figures = {};
