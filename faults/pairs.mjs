@@ -21,7 +21,7 @@ export const options = {
 const PAIRS_OF_A_RUN = 4;
 /** Of events: each for some of the runs, which meet at its lock. */
 const NAMES = 40;
-const PACE = [200, 1_500];
+const PACE = [1_000, 4_000];
 const MOMENTS = ["before", "during", "after"];
 
 export async function play({ cluster, values }) {
