@@ -5,6 +5,7 @@
 
 import { backoffMs } from "../backoff.js";
 import type { CheckpointResult } from "../checkpoint.js";
+import { currentStepKey } from "../context.js";
 import { RotorInputError } from "../errors.js";
 import type { RotorFunction } from "../function.js";
 import { manifestOf } from "../function.js";
@@ -213,6 +214,8 @@ export class World {
 
   /** Delivers what is due, and what that makes due, until nothing moves but by time or by the test. */
   async settle(): Promise<void> {
+    // Called by a step's own code: what it waited for would wait for it. Whoever began the delivery sees to the rest.
+    if (currentStepKey() !== undefined) return;
     for (;;) {
       for (const event of this.#delayed.filter(({ ts }) => ts <= this.nowMs)) this.#arrive(event);
       this.#delayed = this.#delayed.filter(({ ts }) => ts > this.nowMs);

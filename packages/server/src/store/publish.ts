@@ -196,17 +196,18 @@ export async function publishRest(db: Db): Promise<boolean> {
 
 /** Publishes what a step sends. Ids are made from run and step, so that a repetition is the same event. */
 export async function sendReported(db: Db, workspace: string, jobId: string, report: SendReport): Promise<string> {
-  const published = await publish(
-    db,
-    report.events.map((event, index) => ({
-      workspace,
-      name: event.name,
-      key: event.id ?? `rotor:step:${jobId}/${report.key}/${index}`,
-      data: JSON.stringify(event.data ?? null),
-      tsMs: event.ts,
-    })),
-  );
-  return JSON.stringify({ events: published.map(({ id, runs }) => ({ id, runs: runs.map((run) => run.id) })) });
+  const events = report.events.map((event, index) => ({
+    workspace,
+    name: event.name,
+    key: event.id ?? `rotor:step:${jobId}/${report.key}/${index}`,
+    data: JSON.stringify(event.data ?? null),
+    tsMs: event.ts,
+  }));
+  const published = await publish(db, events);
+  // Known by the id under which the API shows it, which is its sender's.
+  return JSON.stringify({
+    events: published.map(({ runs }, index) => ({ id: events[index]!.key, runs: runs.map((run) => run.id) })),
+  });
 }
 
 /** One run for each function that listens, whose condition holds; once an event, by its key. */
