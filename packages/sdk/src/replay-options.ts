@@ -11,6 +11,8 @@ export type ReplayOptions = {
   readonly handler: RotorFunction["handler"];
   readonly lane: Lane;
   readonly env?: unknown;
+  /** W3C trace context of the delivery's request. */
+  readonly traceparent?: string | undefined;
   /** No step starts later than this many milliseconds from now. */
   readonly startWithinMs?: number;
   /** Aborts when the app shuts down. */

@@ -127,9 +127,10 @@ class Delivery {
   }
 
   #startFunction(): void {
-    const { request, handler, env } = this.#options;
+    const { request, handler, env, traceparent } = this.#options;
     const step = createStep((call) => this.#ask(call), request.run);
-    const context = contextFor(request, step, this.#over.signal, env, () => !this.#ledger.replaying());
+    const speaks = () => !this.#ledger.replaying();
+    const context = contextFor(request, { step, signal: this.#over.signal, traceparent, env, speaks });
     const finish = (end: End) => {
       this.#end = end;
       this.#notify();
@@ -262,14 +263,14 @@ class Delivery {
   }
 
   async #execute(asked: Asked, call: StepCall & { readonly kind: "run" }): Promise<void> {
-    const { request } = this.#options;
+    const { request, traceparent } = this.#options;
     const controller = new AbortController();
     asked.phase = { at: "running", controller };
     asked.attempt += 1;
     this.#running += 1;
     const { key, attempt } = asked;
     const maxAttempts = call.maxAttempts ?? request.max_attempts;
-    const report = await runAttempt({ runId: request.run, key, call, attempt, maxAttempts, controller });
+    const report = await runAttempt({ runId: request.run, key, call, attempt, maxAttempts, controller, traceparent });
     this.#running -= 1;
     if (asked.phase.at === "running" && this.#answered === undefined) {
       asked.phase = { at: "reported", ...(report.outcome === "completed" && { output: report.output }) };

@@ -45,6 +45,9 @@ const SYNC_TIMEOUT_MS = 30_000;
 const UNTOUCHED = JSON.stringify({ error: { code: "draining", message: "This app is shutting down" } });
 const DEFAULT_BASE_URL = "http://127.0.0.1:7686";
 
+/** What a delivery's request brings beside its body. */
+type Around = { readonly env: unknown; readonly traceparent: string | undefined };
+
 type Keys = { readonly dev: boolean; readonly secrets: readonly string[] };
 
 class SetupError extends RotorInputError {
@@ -141,7 +144,8 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
     }
   };
 
-  const execute = async (one: RotorFunction, request: DeliveryRequest, keys: Keys, env: unknown): Promise<string> => {
+  const execute = async (one: RotorFunction, request: DeliveryRequest, keys: Keys, around: Around): Promise<string> => {
+    const { env } = around;
     const url = reachableUrl(request.checkpoint.url, env);
     const steps = [...request.steps, ...(await fetchSteps(url, request.checkpoint.token, request.more))];
     const hold = new AbortController();
@@ -152,7 +156,7 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
       steps,
       handler: one.handler,
       lane: laneTo(url),
-      env,
+      ...around,
       startWithinMs,
       graceMs: timing.graceMs,
       drain: hold.signal,
@@ -166,7 +170,7 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
     return sign(answer, answerContext(request.run, request.delivery), keys.secrets);
   };
 
-  const deliver = async (text: string, keys: Keys, env: unknown): Promise<Response> => {
+  const deliver = async (text: string, keys: Keys, around: Around): Promise<Response> => {
     const request = JSON.parse(text) as DeliveryRequest;
     if (request.version !== PROTOCOL_VERSION) {
       return refusal(500, "unknown_version", `This SDK speaks version ${PROTOCOL_VERSION} of the protocol: update it`);
@@ -175,7 +179,7 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
     const one = functions.get(request.function);
     if (!one) return refusal(404, "no_function", `The app "${app}" has no function "${request.function}"`);
     if (draining) return refusal(503, "draining", "This app is shutting down");
-    const answer = execute(one, request, keys, env);
+    const answer = execute(one, request, keys, around);
     const settled = answer.then(
       () => {},
       () => {},
@@ -198,9 +202,9 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
       if (!verifyRotorSignature(body, request.headers.get(headers.signature), keys.secrets)) {
         return refusal(401, "bad_signature", "The request is not signed with this app's signing key");
       }
-      return request.method === "GET"
-        ? introspect(request, keys)
-        : await deliver(new TextDecoder().decode(body), keys, env);
+      if (request.method === "GET") return introspect(request, keys);
+      const traceparent = request.headers.get("traceparent") ?? undefined;
+      return await deliver(new TextDecoder().decode(body), keys, { env, traceparent });
     } catch (error) {
       const code = error instanceof SetupError ? error.setup : "internal";
       return refusal(500, code, error instanceof Error ? error.message : String(error));

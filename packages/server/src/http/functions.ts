@@ -9,6 +9,7 @@ import { listSchedules, readClock } from "../store/schedules.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint } from "./endpoint.js";
 import type { SyncResult } from "./engine.js";
+import { traceOf } from "./envelope.js";
 import { conflict, invalid, notFound, Refusal } from "./errors.js";
 import type { Listeners } from "./listeners.js";
 import { type Page, pageOf } from "./paging.js";
@@ -256,6 +257,7 @@ export function functions(api: Api, listeners: Listeners): void {
     },
     async ({ c, workspace, params: { id }, body, text }) => {
       const queue = await find(workspace, id);
+      const traceparent = traceOf(c);
       const runId = newId();
       const event = {
         id: body.id ?? runId,
@@ -271,6 +273,7 @@ export function functions(api: Api, listeners: Listeners): void {
         contentType: "application/json",
         delayMs: body.delay,
         tags: body.tags,
+        ...(traceparent !== undefined && { headers: { traceparent } }),
       });
       return c.json(
         { run_id: result.id, function: id, state: result.state, duplicate: result.duplicate },

@@ -138,7 +138,13 @@ async function workflow(
     steps,
     limits.deliveryBytes,
   );
-  const request = workflowRequest({ body: text, secrets, nowSeconds: nowSeconds(), run: job.jobId });
+  const request = workflowRequest({
+    body: text,
+    secrets,
+    nowSeconds: nowSeconds(),
+    run: job.jobId,
+    traceparent: job.headers.traceparent,
+  });
   const result = await deliver(options.pools, {
     url: job.queue.url,
     ...request,

@@ -4,6 +4,7 @@
  */
 import type { EnqueueReport, InvokeReport, Report, WireError } from "@rotorsh/sdk/protocol";
 import { newId } from "../core/ids.js";
+import { spanOf } from "../core/trace.js";
 import { type Queryable, sql } from "./db.js";
 import { enqueue, type NewJob } from "./enqueue.js";
 import type { RunContext } from "./run-context.js";
@@ -91,6 +92,7 @@ function invoked(context: RunContext, report: InvokeReport, queueId: number): Ne
     body: Buffer.from(JSON.stringify(event)),
     contentType: "application/json",
     parentId: context.jobId,
+    headers: inTrace(context),
   };
 }
 
@@ -108,5 +110,9 @@ function handedOver(context: RunContext, report: EnqueueReport, queueId: number)
     maxAttempts: options.max_attempts,
     timeoutMs: options.timeout_ms,
     parentId: context.jobId,
+    headers: inTrace(context),
   };
 }
+
+/** Children are part of their parent's trace. */
+const inTrace = ({ jobId, traceparent }: RunContext) => ({ traceparent: spanOf(traceparent, jobId) });
