@@ -5,14 +5,14 @@ import { send } from "#transport";
 import { FETCH_REMEDY, rawBodyMissing } from "./adapters/fetch.js";
 import type { AnswerTiming } from "./answer.js";
 import { ANSWER_TIMING, refusal, responseTo, signedResponse } from "./answer.js";
-import { fetchSteps, reachableUrl } from "./checkpoint.js";
+import { type FetchSteps, fetchSteps, reachableUrl } from "./checkpoint.js";
 import type { Duration } from "./duration.js";
 import { parseDuration } from "./duration.js";
 import { readVariable } from "./environment.js";
 import { RotorInputError } from "./errors.js";
 import type { RotorFunction } from "./function.js";
 import { manifestOf } from "./function.js";
-import { laneTo } from "./lane.js";
+import { type Lane, laneTo } from "./lane.js";
 import type { Answer, DeliveryRequest, FunctionManifest, Manifest } from "./protocol.js";
 import { answerContext, DEVELOPMENT_SIGNING_KEY, headers, manifestContext, PROTOCOL_VERSION } from "./protocol.js";
 import { replay } from "./replay.js";
@@ -106,8 +106,21 @@ export const workflowHandler = (options: WorkflowOptions): WorkflowHandler => cr
 /** Thresholds of the answer, and of `ReplayOptions.graceMs`. */
 export type HandlerTiming = AnswerTiming & { readonly graceMs: number };
 
-/** `workflowHandler` with its thresholds: for tests, which do not sleep. */
-export function createHandler(options: WorkflowOptions, timing: Partial<HandlerTiming>): WorkflowHandler {
+/** How a delivery speaks with its server. */
+export type Wire = {
+  readonly laneTo: (url: string) => Lane;
+  readonly fetchSteps: FetchSteps;
+  readonly reachableUrl: (url: string, env: unknown) => string;
+};
+
+const HTTP: Wire = { laneTo, fetchSteps, reachableUrl };
+
+/** `workflowHandler` with its thresholds, for tests, which do not sleep, and over another wire than HTTP. */
+export function createHandler(
+  options: WorkflowOptions,
+  timing: Partial<HandlerTiming>,
+  wire: Wire = HTTP,
+): WorkflowHandler {
   const { app = "default", streaming = true } = options;
   const functions = byId(options.functions);
   const manifests: readonly FunctionManifest[] = options.functions.map(manifestOf);
@@ -145,9 +158,8 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
   };
 
   const execute = async (one: RotorFunction, request: DeliveryRequest, keys: Keys, around: Around): Promise<string> => {
-    const { env } = around;
-    const url = reachableUrl(request.checkpoint.url, env);
-    const steps = [...request.steps, ...(await fetchSteps(url, request.checkpoint.token, request.more))];
+    const url = wire.reachableUrl(request.checkpoint.url, around.env);
+    const steps = [...request.steps, ...(await wire.fetchSteps(url, request.checkpoint.token, request.more))];
     const hold = new AbortController();
     if (draining) hold.abort();
     holds.add(hold);
@@ -155,7 +167,7 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
       request,
       steps,
       handler: one.handler,
-      lane: laneTo(url),
+      lane: wire.laneTo(url),
       ...around,
       startWithinMs,
       graceMs: timing.graceMs,
