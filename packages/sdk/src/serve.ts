@@ -3,6 +3,7 @@
 import { sha256Hex } from "#hmac";
 import { send } from "#transport";
 import { FETCH_REMEDY, rawBodyMissing } from "./adapters/fetch.js";
+import { createAdviser } from "./advice.js";
 import type { AnswerTiming } from "./answer.js";
 import { ANSWER_TIMING, refusal, responseTo, signedResponse } from "./answer.js";
 import { type FetchSteps, fetchSteps, reachableUrl } from "./checkpoint.js";
@@ -126,6 +127,7 @@ export function createHandler(
   const manifests: readonly FunctionManifest[] = options.functions.map(manifestOf);
   const hash = sha256Hex(JSON.stringify(manifests));
   const startWithinMs = stepTimeOf(options.maxDuration);
+  const adviser = createAdviser();
   let draining = false;
   /** One signal a delivery: a shared one would collect a listener for each run in hand. */
   const holds = new Set<AbortController>();
@@ -170,6 +172,7 @@ export function createHandler(
       lane: wire.laneTo(url),
       ...around,
       startWithinMs,
+      advice: keys.dev ? adviser(request.function, request.run) : undefined,
       graceMs: timing.graceMs,
       drain: hold.signal,
     }).finally(() => holds.delete(hold));

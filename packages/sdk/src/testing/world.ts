@@ -3,6 +3,7 @@
  * the deliveries of what is due. How a run's code is replayed is `replay.ts`, which is the same that an app uses.
  */
 
+import { createAdviser } from "../advice.js";
 import { backoffMs } from "../backoff.js";
 import type { CheckpointResult } from "../checkpoint.js";
 import { currentStepKey } from "../context.js";
@@ -61,6 +62,7 @@ export class World {
   readonly #functions: ReadonlyMap<string, Served>;
   readonly matches: Matches | undefined;
   readonly #lane = createLane("test", { post: async (_, body) => this.#checkpoint(body) });
+  readonly #adviser = createAdviser();
   readonly #inHand = new Set<Promise<void>>();
   #delayed: WireEvent[] = [];
   #happened = 0;
@@ -291,7 +293,8 @@ export class World {
       more: null,
       checkpoint: { url: "test", token: run.token },
     };
-    const answer = await replay({ request, steps, handler, lane: this.#lane });
+    const advice = this.#adviser(run.fn, run.id);
+    const answer = await replay({ request, steps, handler, lane: this.#lane, advice });
     // Cancelled meanwhile: the answer of a delivery that is over changes nothing.
     if (run.state !== "active" || run.delivery !== delivery) return;
     this.#settleWith(run, copied(answer) as Answer, manifest.max_attempts);
