@@ -149,7 +149,10 @@ export async function startRotor(given: Config | OneProcess, outside: Outside = 
     http.on("request", getRequestListener(app.fetch));
     const beside = own && oneProcessApp(own, { api: app.fetch, publicUrl, signing: keyring.signing });
     if (beside) inProcess.set(beside.url, beside.answer);
-    closers.push(() => stop(DRAIN_MS));
+    closers.push(async () => {
+      await stop(DRAIN_MS);
+      beside?.abandon();
+    });
     await start();
     // Another environment's database is not told of them, until it is adopted and this server started again.
     if (beside && !held) await beside.register(engine);

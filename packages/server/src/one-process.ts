@@ -22,6 +22,8 @@ export type OneProcessApp = {
   readonly answer: InProcessApp;
   /** Tells the server of the functions. */
   readonly register: (engine: Engine) => Promise<void>;
+  /** The server has stopped: what is still at work after its drain begins nothing more, since nobody would record it. */
+  readonly abandon: () => void;
 };
 
 type Server = {
@@ -51,5 +53,6 @@ export function oneProcessApp({ functions, app = "default", move = false }: OneP
       const result = await engine.sync(DEFAULT_WORKSPACE, url, move);
       if (!result.ok) throw new ConfigError(`The functions of this process cannot be served: ${result.message}`);
     },
+    abandon: () => void handler.drain(),
   };
 }

@@ -93,7 +93,7 @@ export function testRotor({ functions, now, matches, mocks = {} }: TestOptions):
     },
     start: async (fn, data, { id } = {}) => {
       if (!world.has(fn.id)) throw new RotorInputError(`testRotor was not given the function "${fn.id}"`);
-      return settled(runView(world, world.start(fn.id, { data: jsonOf(data, "The data") }, { id })));
+      return settled(runView(world, world.start(fn.id, { data: jsonOf(data, "The data") }, { key: id })));
     },
     send: async (given: string | EventToSend, data?: unknown) => {
       const { data: content, ...event } = typeof given === "string" ? { name: given, data } : given;

@@ -59,7 +59,7 @@ function record(world: World, run: StoredRun, report: Report): void {
         fail({ name: "NotFoundError", message: `There is no function named ${report.function}.` });
         return;
       }
-      world.start(report.function, { name: "rotor/run.invoked", data: report.data }, { id, parent: run });
+      world.start(report.function, { name: "rotor/run.invoked", data: report.data }, { id });
       return;
     }
     case "enqueue": {
@@ -68,7 +68,7 @@ function record(world: World, run: StoredRun, report: Report): void {
       const duplicate = options.job_id !== undefined && first !== undefined;
       const id = duplicate ? first.id : uuidv7(world.nowMs);
       store({ ...(wait && !duplicate && { child: id }) });
-      if (!duplicate) world.jobs.push({ id, queue, payload, options, run, step: key, waits: wait });
+      if (!duplicate) world.jobs.push({ id, queue, payload, options, run, step: key });
       if (!wait) complete({ id, duplicate });
       else if (duplicate) {
         const message = `A job with this id exists already (${id}), so its end cannot be waited for. Leave out the id, or the wait.`;

@@ -70,7 +70,8 @@ export class StoredRun {
     readonly event: WireEvent,
     /** When it was created: on the clock, and among all that happened. */
     readonly created: { readonly ms: number; readonly at: number },
-    readonly parent: StoredRun | undefined,
+    /** Of two starts with one key the second does nothing; of an event's run it is the event's. */
+    readonly key: string | undefined,
   ) {
     this.dueMs = created.ms;
     this.consumed.add(event.id);

@@ -182,3 +182,21 @@ test("settings that cannot be are refused with what to write", async () => {
   await expect(rotor.start(outreach, { contactId: "c" })).rejects.toThrow('not given the function "outreach"');
   expect(() => rotor.runOf(outreach)).toThrow('No run of "outreach" was started');
 });
+
+test("of two events, or two starts of a function, with one id the second gives what the first began", async () => {
+  const one = createFunction({ id: "one", trigger: { event: "came" } }, ({ event }) => event.data);
+  const other = createFunction({ id: "other" }, () => "other");
+  const rotor = testRotor({ functions: [one, other] });
+  const [first, again] = [
+    await rotor.send({ name: "came", data: 1, id: "e1" }),
+    await rotor.send({ name: "came", data: 2, id: "e1" }),
+  ];
+  expect([again.id, again.runs.map(({ id }) => id)]).toEqual(["e1", first.runs.map(({ id }) => id)]);
+  const started = [
+    await rotor.start(one, 1, { id: "s1" }),
+    await rotor.start(one, 2, { id: "s1" }),
+    await rotor.start(other, undefined, { id: "s1" }),
+  ];
+  expect(started.map(({ result }) => result)).toEqual([1, 1, "other"]);
+  expect(rotor.runs).toHaveLength(3);
+});

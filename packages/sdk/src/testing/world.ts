@@ -39,7 +39,6 @@ export type StoredJob = {
   /** The step that enqueued it. */
   readonly run: StoredRun;
   readonly step: string;
-  readonly waits: boolean;
 };
 
 type Served = { readonly handler: RotorFunction["handler"]; readonly manifest: FunctionManifest };
@@ -52,6 +51,9 @@ type End = {
 
 /** Of one run, which has at most 1,000 steps: beyond this it moves in a circle, and the test would never end. */
 const MAX_DELIVERIES = 10_000;
+
+/** An event starts a function once. */
+const keyOf = (eventId: string): string => `rotor:event:${eventId}`;
 
 export class World {
   nowMs: number;
@@ -87,18 +89,20 @@ export class World {
     return this.#happened;
   }
 
-  has = (fn: string): boolean => this.#functions.has(fn);
+  has(fn: string): boolean {
+    return this.#functions.has(fn);
+  }
 
+  /** Starts a run. Of two starts of one function with one `key` the second gives the first run. */
   start(
     fn: string,
     event: Partial<WireEvent> & { data: Json },
-    options: { id?: string; parent?: StoredRun } = {},
+    { id = uuidv7(this.nowMs), key }: { id?: string; key?: string | undefined } = {},
   ): StoredRun {
-    const id = options.id ?? uuidv7();
-    const known = this.runs.find((run) => run.id === id);
+    const known = key === undefined ? undefined : this.runs.find((run) => run.fn === fn && run.key === key);
     if (known) return known;
-    const whole = { id, name: "rotor/run.started", ts: this.nowMs, ...copied(event) };
-    const run = new StoredRun(id, fn, whole, { ms: this.nowMs, at: this.moment() }, options.parent);
+    const whole = { id: key ?? id, name: "rotor/run.started", ts: this.nowMs, ...copied(event) };
+    const run = new StoredRun(id, fn, whole, { ms: this.nowMs, at: this.moment() }, key);
     this.runs.push(run);
     return run;
   }
@@ -106,7 +110,9 @@ export class World {
   /** Publishes an event, or keeps it until its time has come. Of two with one id the second does nothing. */
   publish({ name, data, id = uuidv7(), ts }: OutgoingEvent): { id: string; runs: StoredRun[] } {
     const event: WireEvent = { id, name, data: copied(data) ?? null, ts: ts ?? this.nowMs };
-    if (this.events.some((one) => one.id === id) || this.#delayed.some((one) => one.id === id)) return { id, runs: [] };
+    if (this.events.some((one) => one.id === id) || this.#delayed.some((one) => one.id === id)) {
+      return { id, runs: this.runs.filter((run) => run.key === keyOf(id)) };
+    }
     if (event.ts > this.nowMs) {
       this.#delayed.push(event);
       return { id, runs: [] };
@@ -122,7 +128,7 @@ export class World {
       manifest.triggers.some(
         (trigger) => "event" in trigger && trigger.event === event.name && this.#triggers(trigger.if, event),
       )
-        ? [this.start(fn, event)]
+        ? [this.start(fn, event, { key: keyOf(event.id) })]
         : [],
     );
     for (const run of waiting) this.#endWaitWith(run, event, at);

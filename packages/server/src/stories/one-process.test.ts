@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createFunction, nodeHandler, Rotor, type RotorFunction, workflowHandler } from "@rotorsh/sdk";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { type Rotor as Server, startRotor } from "../main.js";
 import { violations } from "../store/invariants.js";
 import { type TestDatabase, testDatabase } from "../testing-kit/database.js";
@@ -163,4 +163,12 @@ test("two functions of one id are refused", async () => {
   database = await testDatabase();
   const one = createFunction({ id: "one" }, () => 1);
   await expect(start([one, one])).rejects.toThrow('Two functions have the id "one"');
+});
+
+test("settings are the environment's unless they are given, and a store must be named as ever", async () => {
+  database = await testDatabase();
+  for (const name of ["DATABASE_URL", "ROTOR_DATA_DIR"]) vi.stubEnv(name, "");
+  const one = createFunction({ id: "one" }, () => 1);
+  await expect(startRotor({ functions: [one] })).rejects.toThrow("Name a store");
+  vi.unstubAllEnvs();
 });
