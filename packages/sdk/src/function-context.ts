@@ -19,11 +19,12 @@ type Surroundings = Pick<FunctionContext<never>, "step" | "signal" | "traceparen
 
 /** The event's data has the type that the function's trigger promises; nobody can check that here. */
 export function contextFor(
-  { event, run, attempt }: DeliveryRequest,
+  { event, events = [event], run, attempt }: DeliveryRequest,
   { step, signal, traceparent, env, speaks }: Surroundings,
 ): FunctionContext<never> {
   return {
     event: { ...event, data: event.data as never },
+    events: events.map((each) => ({ ...each, data: each.data as never })),
     step,
     runId: run,
     attempt,

@@ -13,6 +13,7 @@ import { readVariable } from "./environment.js";
 import { RotorInputError } from "./errors.js";
 import type { RotorFunction } from "./function.js";
 import { manifestOf } from "./function.js";
+import { withFailures } from "./function-failure.js";
 import { type Lane, laneTo } from "./lane.js";
 import type { Answer, DeliveryRequest, FunctionManifest, Manifest } from "./protocol.js";
 import { answerContext, DEVELOPMENT_SIGNING_KEY, headers, manifestContext, PROTOCOL_VERSION } from "./protocol.js";
@@ -123,8 +124,9 @@ export function createHandler(
   wire: Wire = HTTP,
 ): WorkflowHandler {
   const { app = "default", streaming = true } = options;
-  const functions = byId(options.functions);
-  const manifests: readonly FunctionManifest[] = options.functions.map(manifestOf);
+  const served = withFailures(options.functions);
+  const functions = byId(served);
+  const manifests: readonly FunctionManifest[] = served.map(manifestOf);
   const hash = sha256Hex(JSON.stringify(manifests));
   const startWithinMs = stepTimeOf(options.maxDuration);
   const adviser = createAdviser();

@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { isId, newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
+import { gatheredBy } from "../store/gather.js";
 import type { NewEvent, Published } from "../store/publish.js";
 import { type EventView, listEvents, listJobs, listResumed } from "../store/views.js";
 import { rawMember } from "./body.js";
@@ -157,10 +158,11 @@ export function events(api: Api, listeners: Listeners): void {
       const event = byKey ?? (isId(id) ? (await listEvents(db, workspace, { id }, 1))[0] : undefined);
       if (event === undefined) throw notFound("event", id);
       const started = await listJobs(db, workspace, { kind: "function", eventId: event.id }, limits.listPage);
+      const gathered = await gatheredBy(db, event.id, limits.listPage);
       const resumed = await listResumed(db, event.id);
       return c.json({
         ...eventView(event),
-        started: started.map((run) => run.id),
+        started: [...new Set([...started.map((run) => run.id), ...gathered])],
         resumed: [...new Set(resumed.map((wait) => wait.jobId))],
       });
     },

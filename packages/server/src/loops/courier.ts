@@ -133,6 +133,7 @@ async function workflow(
       attempt: job.attempt,
       maxAttempts: job.maxAttempts,
       event: job.body.toString(),
+      batched: job.batched,
       checkpoint: { url: `${options.publicUrl}/v1/checkpoints`, token },
     },
     steps,

@@ -5,14 +5,16 @@
 import type { SendReport } from "@rotorsh/sdk/protocol";
 import { newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
-import { type Match, type MatchedEvent, matches, triggers } from "../core/match.js";
+import { type Match, type MatchedEvent, matches } from "../core/match.js";
 import { spanOf } from "../core/trace.js";
 import { keysOfEvent } from "../core/wait-key.js";
 import { type Db, type Queryable, sql } from "./db.js";
-import { enqueue } from "./enqueue.js";
 import { eventName, lockNames } from "./names.js";
 import { lockJobs, resume } from "./resume.js";
 import type { RunContext } from "./run-context.js";
+import { lookStarts, writeStarts } from "./start.js";
+import { locksOf } from "./start-plan.js";
+import { planTriggers } from "./triggers.js";
 
 /** An event to be. `key` is the sender's id for it. */
 export type NewEvent = {
@@ -50,18 +52,12 @@ const before = sql(
   "publish.before",
   `select event.workspace_id as workspace, event.key, event.id,
           coalesce((select json_agg(json_build_object('id', payload.job_id, 'function', queue.name))
-                      from rotor.payloads payload join rotor.queues queue on queue.id = payload.queue_id
-                     where payload.event_id = event.id and payload.replay_of is null), '[]') as runs
+                      from (select job_id from rotor.payloads where event_id = event.id
+                            union select job_id from rotor.batched where event_id = event.id) run
+                      join rotor.payloads payload on payload.job_id = run.job_id and payload.replay_of is null
+                      join rotor.queues queue on queue.id = payload.queue_id), '[]') as runs
      from unnest($1::text[], $2::text[]) as item (workspace_id, key)
      join rotor.events event on event.workspace_id = item.workspace_id and event.key = item.key`,
-);
-
-const listeners = sql(
-  "publish.triggers",
-  `select trigger.queue_id as "queueId", trigger.condition, queue.name, trigger.workspace_id as workspace, trigger.event_name as event
-     from unnest($1::text[], $2::text[]) as item (workspace_id, name)
-     join rotor.triggers trigger on trigger.workspace_id = item.workspace_id and trigger.event_name = item.name
-     join rotor.queues queue on queue.id = trigger.queue_id`,
 );
 
 /**
@@ -119,20 +115,29 @@ export const publish = async (db: Db, events: readonly NewEvent[]): Promise<Publ
 /** The same in the caller's transaction, which has locked nothing yet that others stand in line for. */
 export async function publishIn(t: Queryable, schema: string, events: readonly NewEvent[]): Promise<Published[]> {
   if (events.length === 0) return [];
-  await lockNames(
-    t,
-    events.map((event) => ({ name: eventName(schema, event.workspace, event.name), exclusive: true })),
-  );
   const ids = events.map(() => newId());
-  const inserted = await t.query<{ id: string; receivedAt: string; ts: number }>(insert, [
+  const { triggered, tsMs } = await planTriggers(
+    t,
+    events.map((event, index) => ({ ...event, id: ids[index]! })),
+  );
+  const locked = lockNames(t, [
+    ...events.map((event) => ({ name: eventName(schema, event.workspace, event.name), exclusive: true })),
+    ...locksOf(
+      schema,
+      triggered.map(({ plan }) => plan),
+    ),
+  ]);
+  // Sent together with its locks, behind them.
+  const inserting = t.query<{ id: string; receivedAt: string; ts: number }>(insert, [
     ids,
     events.map((event) => event.workspace),
     events.map((event) => event.name),
     events.map((event) => event.key),
     events.map((event) => event.data),
-    events.map((event) => event.tsMs ?? null),
+    events.map((event, index) => tsMs.get(ids[index]!) ?? event.tsMs ?? null),
     events.map((event) => event.traceparent ?? null),
   ]);
+  const [inserted] = await Promise.all([inserting, locked]);
   const rows = new Map(inserted.map((row) => [row.id, row]));
   const fresh = events.flatMap((event, index): Stored[] => {
     const row = rows.get(ids[index]!);
@@ -146,17 +151,23 @@ export async function publishIn(t: Queryable, schema: string, events: readonly N
       },
     ];
   });
-  const runs = await startRuns(t, fresh);
+  const starting = triggered.filter(({ eventId }) => rows.has(eventId));
+  const plans = starting.map(({ plan }) => plan);
+  const looked = await lookStarts(t, plans);
   const resumed = new Map<string, string[]>();
   const found = await Promise.all(fresh.map((event) => findWaits(t, event, FIRST, "infinity")));
   // All rows at once, in order of their ids, whichever event they are for.
-  await lockWaiting(
-    t,
-    found.flatMap((each) => each.chosen),
-  );
+  await lockRows(t, [...found.flatMap(runsOf), ...looked.rows]);
   for (const [index, event] of fresh.entries()) {
     resumed.set(event.id, await endWaitsWith(t, event, found[index]!));
     if (found[index]!.cursor !== null) await t.query(leave, [event.id, found[index]!.cursor]);
+  }
+  // Last, since it may take keys.
+  const started = await writeStarts(t, plans, looked);
+  const runs = new Map<string, { id: string; function: string }[]>();
+  for (const [index, { eventId, function: name }] of starting.entries()) {
+    const answer = started[index]!;
+    if (answer.kind !== "skipped") runs.set(eventId, [...(runs.get(eventId) ?? []), { id: answer.id, function: name }]);
   }
   const others = events.filter((_, index) => !rows.has(ids[index]!));
   const first =
@@ -169,7 +180,13 @@ export async function publishIn(t: Queryable, schema: string, events: readonly N
   const known = new Map(first.map((row) => [`${row.workspace}/${row.key}`, row]));
   return events.map((event, index): Published => {
     const id = ids[index]!;
-    if (rows.has(id)) return { id, duplicate: false, runs: runs.get(id) ?? [], resumed: resumed.get(id) ?? [] };
+    if (rows.has(id))
+      return {
+        id,
+        duplicate: false,
+        runs: runs.get(id) ?? [],
+        resumed: resumed.get(id) ?? [],
+      };
     const earlier = known.get(`${event.workspace}/${event.key}`);
     return { id: earlier?.id ?? id, duplicate: true, runs: earlier?.runs ?? [], resumed: [] };
   });
@@ -192,7 +209,7 @@ export async function publishRest(db: Db): Promise<boolean> {
     const event: Stored = { ...row, matched: { id: row.key, name: row.name, data: JSON.parse(row.data), ts: row.ts } };
     await lockNames(t, [{ name: eventName(db.schema, event.workspace, event.name), exclusive: true }]);
     const found = await findWaits(t, event, row.cursor, event.receivedAt);
-    await lockWaiting(t, found.chosen);
+    await lockRows(t, runsOf(found));
     await endWaitsWith(t, event, found);
     await t.query(leave, [event.id, found.cursor]);
     return true;
@@ -220,49 +237,6 @@ export async function sendReported(
   });
 }
 
-/** One run for each function that listens, whose condition holds; once an event, by its key. */
-async function startRuns(
-  t: Queryable,
-  events: readonly Stored[],
-): Promise<Map<string, { id: string; function: string }[]>> {
-  const started = new Map<string, { id: string; function: string }[]>();
-  if (events.length === 0) return started;
-  const names = [...new Map(events.map((event) => [`${event.workspace}/${event.name}`, event])).values()];
-  const found = await t.query<{
-    queueId: number;
-    condition: string | null;
-    name: string;
-    workspace: string;
-    event: string;
-  }>(listeners, [names.map((event) => event.workspace), names.map((event) => event.name)]);
-  const wanted = events.flatMap((event) =>
-    found
-      .filter(
-        (row) =>
-          row.workspace === event.workspace && row.event === event.name && triggers(row.condition, event.matched),
-      )
-      .map((row) => ({ event, row })),
-  );
-  const jobs = await enqueue(
-    t,
-    wanted.map(({ event, row }) => ({
-      id: newId(),
-      queueId: row.queueId,
-      key: `rotor:event:${event.id}`,
-      body: Buffer.from(
-        `{"id":${JSON.stringify(event.key)},"name":${JSON.stringify(event.name)},"data":${event.data},"ts":${event.matched.ts}}`,
-      ),
-      contentType: "application/json",
-      eventId: event.id,
-      ...(event.traceparent !== undefined && { headers: { traceparent: event.traceparent } }),
-    })),
-  );
-  for (const [index, { event, row }] of wanted.entries()) {
-    started.set(event.id, [...(started.get(event.id) ?? []), { id: jobs[index]!.id, function: row.name }]);
-  }
-  return started;
-}
-
 /** `cursor`: the last run that was looked at; null where there are no more. */
 type Found = { readonly chosen: readonly Wait[]; readonly cursor: string | null };
 
@@ -281,8 +255,10 @@ async function findWaits(t: Queryable, event: Stored, cursor: string, until: str
   return { chosen: rows.filter((row) => matches(row.wait, event.matched)), cursor: cursorAfter };
 }
 
-const lockWaiting = async (t: Queryable, found: readonly Wait[]): Promise<void> => {
-  if (found.length > 0) await t.query(lockJobs, [[...new Set(found.map((wait) => wait.jobId))]]);
+const runsOf = (found: Found): string[] => found.chosen.map((wait) => wait.jobId);
+
+const lockRows = async (t: Queryable, ids: readonly string[]): Promise<void> => {
+  if (ids.length > 0) await t.query(lockJobs, [[...new Set(ids)]]);
 };
 
 /**
