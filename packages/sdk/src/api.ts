@@ -7,7 +7,7 @@ import type { Breaker, RateLimit, Retention } from "./api-limits.js";
 import type { Backoff } from "./backoff.js";
 import type { Duration } from "./duration.js";
 import type { Untyped } from "./json.js";
-import type { StepKind, StepState, WireError } from "./protocol.js";
+import type { MatchObject, StepKind, StepState, WireError } from "./protocol.js";
 
 export type * from "./api-limits.js";
 export type * from "./api-why.js";
@@ -218,6 +218,21 @@ export type FunctionView = {
   }[];
   readonly maxAttempts: number;
   readonly concurrency: number | null;
+  readonly concurrencyKeys?: readonly { readonly limit: number; readonly key: string }[];
+  readonly singleton?: { readonly key?: string; readonly mode: "wait" | "skip" | "cancel" };
+  readonly rateLimit?: RateLimit;
+  readonly debounce?: { readonly period: Duration; readonly key?: string; readonly maxWait?: Duration };
+  readonly batch?: { readonly size: number; readonly timeout: Duration; readonly key?: string };
+  readonly priority?: string;
+  readonly idempotencyKey?: string;
+  readonly timeout?: Duration;
+  readonly cancelOn?: readonly {
+    readonly event: string;
+    readonly match?: string | MatchObject;
+    readonly timeout?: Duration;
+  }[];
+  /** Id of the function that is started when a run has failed. */
+  readonly onFailure?: string;
   readonly pausedAt: string | null;
   readonly createdAt: string;
 };

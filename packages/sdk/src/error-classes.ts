@@ -61,6 +61,11 @@ export class WorkflowCancelledError extends RotorError {
   override readonly name = "WorkflowCancelledError";
 }
 
+/** No run was started, since the function's `singleton` lets only one be unfinished and there is one. */
+export class WorkflowSkippedError extends RotorError {
+  override readonly name = "WorkflowSkippedError";
+}
+
 /** The server answered a client's request with an error; the message is the server's and says what to do. */
 export class RotorApiError extends RotorError {
   override readonly name = "RotorApiError";

@@ -76,9 +76,9 @@ test("an id, trigger or option that is not possible is refused with a sentence",
   expect(make({ id: "x", retries: 1, max_attempts: 2 })).toThrow("not both");
   expect(make({ id: "x", retries: -1 })).toThrow("retries is a whole number");
   expect(make({ id: "x", concurrency: 0 })).toThrow("concurrency is a whole number");
-  // @ts-expect-error not in this version; a typo is refused the same way
-  expect(() => createFunction({ id: "x", singleton: { mode: "skip" } }, () => 1)).toThrow(
-    'this version does not know "singleton"',
+  // @ts-expect-error a typo
+  expect(() => createFunction({ id: "x", singelton: { mode: "skip" } }, () => 1)).toThrow(
+    'this version does not know "singelton"',
   );
   expect(() => createFunction({ id: "x" }, undefined as never)).toThrow("its second argument is the code");
 });

@@ -3,6 +3,8 @@
 import { RotorInputError } from "./errors.js";
 import type { EventDefinition, EventName } from "./events.js";
 import { nameOfEvent } from "./events.js";
+import { type FailureContext, failureId } from "./function-failure.js";
+import { type FunctionOptions, isWhole, OPTION_NAMES, readOptions } from "./function-options.js";
 import type { Untyped } from "./json.js";
 import type { FunctionManifest, Trigger } from "./protocol.js";
 import type { Step } from "./step.js";
@@ -24,9 +26,9 @@ export type FunctionConfig<T extends TriggerOption = TriggerOption> = {
   readonly retries?: number;
   /** The same, counted with the first attempt: `retries: 3` is `max_attempts: 4`. Give one of both. */
   readonly max_attempts?: number;
-  /** Runs being executed at one time; those that sleep or wait do not count (default 100). */
-  readonly concurrency?: number;
-};
+  /** Called when a run has failed for good, in a run of its own; that one's failure calls nobody. */
+  readonly onFailure?: (context: FailureContext<DataOf<T>>) => unknown;
+} & FunctionOptions;
 
 /** The type of `event.data`: what the definition says, anything for a bare name or a cron tick. */
 type DataOf<T> = T extends { readonly event: EventDefinition<never, infer Data> } ? Data : Untyped;
@@ -35,10 +37,15 @@ export type Logger = {
   readonly [level in "debug" | "info" | "warn" | "error"]: (...values: unknown[]) => void;
 };
 
+/** An event as a function gets it; `ts` in Unix milliseconds. */
+export type EventOf<Data> = { readonly id: string; readonly name: string; readonly data: Data; readonly ts: number };
+
 /** What a function is given. */
 export type FunctionContext<Data> = {
-  /** What started the run; `ts` in Unix milliseconds. */
-  readonly event: { readonly id: string; readonly name: string; readonly data: Data; readonly ts: number };
+  /** What started the run; of a batch the first. */
+  readonly event: EventOf<Data>;
+  /** Of a batch all of its events, in the order in which they came; else the one. */
+  readonly events: readonly EventOf<Data>[];
   readonly step: Step;
   readonly runId: string;
   /** Counts the deliveries that failed outside a step, from 1. */
@@ -47,6 +54,8 @@ export type FunctionContext<Data> = {
   readonly logger: Logger;
   /** Aborts when this delivery is over, for whatever reason. */
   readonly signal: AbortSignal;
+  /** W3C trace context of this delivery: all deliveries of a run, and of what it starts, are of one trace. */
+  readonly traceparent: string | undefined;
   /** What the platform hands over beside the request (Workers' bindings); undefined elsewhere. */
   readonly env: unknown;
 };
@@ -54,17 +63,14 @@ export type FunctionContext<Data> = {
 /** A durable function. `Data` and `Result` are what `step.invoke` infers from. */
 export type RotorFunction<Data = never, Result = unknown> = {
   readonly id: string;
-  readonly config: FunctionConfig;
+  readonly config: Omit<FunctionConfig, "onFailure">;
   readonly handler: (context: FunctionContext<Data>) => Result | PromiseLike<Result>;
+  readonly onFailure?: (context: FailureContext<Data>) => unknown;
 };
 
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
-const KNOWN = new Set(["id", "trigger", "retries", "max_attempts", "concurrency"]);
+const KNOWN = new Set<string>(["id", "trigger", "retries", "max_attempts", "onFailure", ...OPTION_NAMES]);
 const DEFAULT_MAX_ATTEMPTS = 4;
-const DEFAULT_CONCURRENCY = 100;
-
-const isWhole = (value: unknown, min: number, max: number): boolean =>
-  Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
 
 function checkTrigger(id: string, trigger: TriggerOption): void {
   const given = trigger as Partial<Record<"event" | "cron" | "timezone" | "if", unknown>>;
@@ -77,8 +83,8 @@ function checkTrigger(id: string, trigger: TriggerOption): void {
   }
 }
 
-function checkConfig(config: FunctionConfig): void {
-  const { id, retries, max_attempts, concurrency } = config;
+function checkConfig(config: FunctionConfig<never>): void {
+  const { id, retries, max_attempts, onFailure } = config;
   if (typeof id !== "string" || !ID.test(id)) {
     throw new RotorInputError(
       `Function id ${JSON.stringify(id)}: begin with a letter or digit, then up to 127 letters, digits, ".", "_" or "-"`,
@@ -99,14 +105,21 @@ function checkConfig(config: FunctionConfig): void {
   if (max_attempts !== undefined && !isWhole(max_attempts, 1, 1001)) {
     throw new RotorInputError(`Function "${id}": max_attempts is a whole number from 1 to 1001`);
   }
-  if (concurrency !== undefined && !isWhole(concurrency, 1, 100_000)) {
-    throw new RotorInputError(`Function "${id}": concurrency is a whole number from 1 to 100000`);
+  if (onFailure !== undefined && typeof onFailure !== "function") {
+    throw new RotorInputError(`Function "${id}": onFailure is the code that is run when a run has failed`);
+  }
+  if (onFailure !== undefined && !ID.test(failureId(id))) {
+    throw new RotorInputError(`Function "${id}": with onFailure, its id may have up to 117 characters`);
   }
   for (const trigger of triggersOf(config)) checkTrigger(id, trigger);
+  readOptions(id, config, hasEvent(config));
 }
 
-const triggersOf = ({ trigger }: FunctionConfig): readonly TriggerOption[] =>
+const triggersOf = ({ trigger }: Pick<FunctionConfig, "trigger">): readonly TriggerOption[] =>
   trigger === undefined ? [] : Array.isArray(trigger) ? trigger : [trigger as TriggerOption];
+
+const hasEvent = (config: Pick<FunctionConfig, "trigger">): boolean =>
+  triggersOf(config).some((trigger) => "event" in trigger);
 
 /**
  * Makes a durable function. Serve it with `serveWorkflow` or `workflowHandler`.
@@ -116,14 +129,15 @@ export function createFunction<const T extends TriggerOption = EventTrigger<stri
   config: FunctionConfig<T>,
   handler: (context: FunctionContext<DataOf<T>>) => Result | PromiseLike<Result>,
 ): RotorFunction<DataOf<T>, Result> {
-  checkConfig(config);
+  checkConfig(config as FunctionConfig<never>);
   if (typeof handler !== "function")
     throw new RotorInputError(`Function "${config.id}": its second argument is the code`);
-  return { id: config.id, config, handler };
+  const { onFailure, ...rest } = config;
+  return { id: config.id, config: rest, handler, ...(onFailure !== undefined && { onFailure }) };
 }
 
 /** The function as its app describes it to the server. */
-export function manifestOf({ id, config }: RotorFunction): FunctionManifest {
+export function manifestOf({ id, config, onFailure }: RotorFunction): FunctionManifest {
   const triggers = triggersOf(config).map(
     (trigger): Trigger =>
       "event" in trigger
@@ -132,5 +146,11 @@ export function manifestOf({ id, config }: RotorFunction): FunctionManifest {
   );
   const max_attempts =
     config.max_attempts ?? (config.retries === undefined ? DEFAULT_MAX_ATTEMPTS : config.retries + 1);
-  return { id, triggers, max_attempts, concurrency: config.concurrency ?? DEFAULT_CONCURRENCY };
+  return {
+    id,
+    triggers,
+    max_attempts,
+    ...readOptions(id, config, hasEvent(config)),
+    ...(onFailure !== undefined && { on_failure: failureId(id) }),
+  };
 }

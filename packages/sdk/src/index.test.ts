@@ -16,6 +16,7 @@ test("the package exports these names and no others", () => {
     "StepError",
     "WorkflowCancelledError",
     "WorkflowFailedError",
+    "WorkflowSkippedError",
     "WorkflowTimeoutError",
     "callbackHandler",
     "createFunction",

@@ -29,18 +29,22 @@ export {
   StepError,
   WorkflowCancelledError,
   WorkflowFailedError,
+  WorkflowSkippedError,
   WorkflowTimeoutError,
 } from "./errors.js";
 export { defineEvent, type EventDefinition, type EventName, type EventSchema, type EventToSend } from "./events.js";
 export {
   type CronTrigger,
   createFunction,
+  type EventOf,
   type EventTrigger,
   type FunctionConfig,
   type FunctionContext,
   type Logger,
   type RotorFunction,
 } from "./function.js";
+export type { FailureContext } from "./function-failure.js";
+export type { ConcurrencyOption, FunctionOptions } from "./function-options.js";
 export type { Jsonify } from "./json.js";
 export { type ServableApp, type ServeOptions, serveWorkflow } from "./mount.js";
 export type { Json, MatchObject } from "./protocol.js";

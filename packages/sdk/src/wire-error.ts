@@ -8,6 +8,7 @@ import {
   SignalTimeoutError,
   WorkflowCancelledError,
   WorkflowFailedError,
+  WorkflowSkippedError,
   WorkflowTimeoutError,
 } from "./error-classes.js";
 import { RotorError } from "./input-error.js";
@@ -110,6 +111,7 @@ const CLASSES: Record<string, new (message: string, options: { cause?: unknown }
   SignalTimeoutError,
   WorkflowCancelledError,
   WorkflowFailedError,
+  WorkflowSkippedError,
   WorkflowTimeoutError,
 };
 

@@ -47,28 +47,42 @@ create table rotor.early_signals (
 
 create index early_signals_until on rotor.early_signals (until);
 
+-- The run that a singleton's value belongs to, of the modes that look for it at a start (skip, cancel); written under the
+-- name's lock. It says who was the last to start, not that he is unfinished.
+create table rotor.singles (
+  queue_id int not null references rotor.queues (id) on delete cascade,
+  key      text not null,
+  job_id   uuid not null,
+  primary key (queue_id, key)
+);
+
+create index singles_job on rotor.singles (job_id);
+
 -- Runs that wait for more before they begin: by debounce (the last event counts) or by batch (all of them do). One row
--- for each value of the key, taken under the name's lock; it is of no use once its run has begun.
+-- for each value of the key, written under the name's lock; it is of no use once its run is due.
 create table rotor.gatherings (
   queue_id  int not null references rotor.queues (id) on delete cascade,
   key       text not null,
   job_id    uuid not null,
   opened_at timestamptz not null,
   events    int not null,
-  bytes     int not null,
+  bytes     int not null,   -- of a batch: what its events take in a delivery
   primary key (queue_id, key)
 );
 
--- The events of a batch behind its first, which is the run's payload.
+create index gatherings_job on rotor.gatherings (job_id);
+
+-- The events of a gathered run behind its first, which is in its payload's `event_id`. Of a debounce the last event is the
+-- payload, and the rows only say which others there were.
 create table rotor.batched (
   job_id   uuid not null,
   place    int not null,         -- from 2
-  event_id uuid,
-  body     bytea not null,
+  event_id uuid not null,
+  body     bytea,                -- the event as JSON; null of a debounce
   primary key (job_id, place)
 );
 
-create index batched_event on rotor.batched (event_id) where event_id is not null;
+create index batched_event on rotor.batched (event_id);
 
 -- An event that is still to come has `received_at = 'infinity'`, and `due_at` says when it does.
 alter table rotor.events

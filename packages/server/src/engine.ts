@@ -30,6 +30,8 @@ import { isDisconnect } from "./store/outage.js";
 import { type NewEvent, type Published, publish } from "./store/publish.js";
 import { renewAccepted } from "./store/rescue.js";
 import { type Settled, type Settlement, settle } from "./store/settle.js";
+import { startIn } from "./store/start.js";
+import { planStart } from "./store/start-plan.js";
 import { readHeldJob } from "./store/views.js";
 import { sync } from "./sync.js";
 
@@ -215,6 +217,15 @@ export function createEngine(options: EngineOptions): RunningEngine {
       if (!result.duplicate || result.replaced) wake();
       if (result.blocked) keeper.wake();
       return result;
+    },
+    async start(to, job) {
+      const plan = planStart({ to, job });
+      if (plan.special === undefined) return { kind: "started", ...(await engine.enqueue(plan.job)) };
+      const [started] = await db.transact((t) => startIn(t, db.schema, [{ to, job }]));
+      // Where it was skipped nothing may have become due, nor where it was there; a look costs little.
+      wake();
+      if (started!.kind !== "skipped" && started!.blocked) keeper.wake();
+      return started!;
     },
     async enqueueAll(jobs) {
       const results = await db.transact((t) => enqueue(t, jobs));

@@ -6,6 +6,7 @@ import { storable } from "./core/callback-answer.js";
 import { checkSchedule } from "./core/cron.js";
 import { limits } from "./core/limits.js";
 import { checkExpression } from "./core/match.js";
+import { checkStartOptions } from "./core/start-options.js";
 import { parseManifest } from "./core/workflow-answer.js";
 import { deliver } from "./delivery/deliver.js";
 import type { Pools } from "./delivery/pools.js";
@@ -64,7 +65,11 @@ export async function sync(options: SyncOptions, workspace: string, url: string,
         "The app runs in development mode (ROTOR_DEV=1), whose key is public. Unset ROTOR_DEV and give it ROTOR_SIGNING_KEY.",
     };
   }
-  for (const { id, triggers } of manifest.value.functions) {
+  const ids = new Set(manifest.value.functions.map(({ id }) => id));
+  for (const each of manifest.value.functions) {
+    const { id, triggers } = each;
+    const wrong = checkStartOptions(each, ids);
+    if (wrong !== undefined) return { ok: false, status: 422, message: `The function ${id}: ${wrong}` };
     for (const trigger of triggers) {
       const wrong =
         "cron" in trigger

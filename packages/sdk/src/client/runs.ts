@@ -39,17 +39,21 @@ const MARGIN_MS = 10_000;
 export const runsOf = (call: Call) => {
   const path = (runId: string) => `/v1/runs/${segment(runId)}`;
 
-  /** Starts a run of a function, given itself or by its id, with `data` as its event's. */
+  /**
+   * Starts a run of a function, given itself or by its id, with `data` as its event's. `skipped`: the function's singleton
+   * lets only one be unfinished, so none was started and `runId` is the one that there is.
+   */
   async function start<Data>(
     fn: string | RotorFunction<Data>,
     data?: Data | undefined,
     { id, delay, ...options }: StartOptions = {},
-  ): Promise<{ runId: string }> {
+  ): Promise<{ runId: string; skipped?: true }> {
     const functionId = typeof fn === "string" ? fn : fn.id;
     const body = { id: id ?? nextIdInStep() ?? uuidv7(), data: data === undefined ? null : data, delay };
     const route = `/v1/functions/${segment(functionId)}/runs`;
-    const { runId } = (await call("POST", route, { ...options, body, repeatable: true })) as { runId: string };
-    return { runId };
+    const answer = await call("POST", route, { ...options, body, repeatable: true });
+    const { runId, skipped } = answer as { runId: string; skipped?: true };
+    return { runId, ...(skipped && { skipped }) };
   }
 
   /**

@@ -33,10 +33,14 @@ export const limits = {
   /** A delay, a sleep, a wait: a year. Longer plans belong in a schedule. */
   delayMs: 366 * day,
   priority: 100,
+  /** Concurrency keys of a run, a singleton's among them: its row has room for two, and each is a lock that its claim takes. */
+  functionKeys: 2,
+  /** Events that cancel a run: each start stores a row for each. */
+  cancelOn: 10,
+  /** Events that a batch gathers, as they stand in its delivery, which has a mebibyte. */
+  gatheredBytes: MiB,
   maxAttempts: 1_000,
   concurrency: 100_000,
-  /** Concurrency keys of a run: its row has room for two. */
-  functionKeys: 2,
   /** Of a rate limit: more in a period is no limit that anybody would notice. */
   rate: 1_000_000,
   /** A rate's period: below, its parts are shorter than the time between two claims; above, a quota belongs elsewhere. */

@@ -4,13 +4,13 @@ import {
   type CheckpointRequest,
   type Json,
   type Manifest,
-  type MatchObject,
   PROTOCOL_VERSION,
   type Report,
   type WireError,
 } from "@rotorsh/sdk/protocol";
 import { z } from "zod";
 import { limits } from "./limits.js";
+import { matchObject, startOptions } from "./start-options.js";
 
 const wireError: z.ZodType<WireError> = z.object({
   name: z.string().max(300),
@@ -31,19 +31,6 @@ const key = z.string().min(1).max(300);
 const name = z.string().min(1).max(limits.nameLength);
 const delay = z.number().min(0).max(limits.delayMs);
 const attempt = z.number().int().min(1).max(1_000_000);
-const scalar = z.union([z.string().max(1_000), z.number(), z.boolean(), z.null()]);
-
-/** Taken as it is: a record of zod's would drop `__proto__`, and what is left of such a match would match everything. */
-const matchObject = z.custom<MatchObject>(
-  (value) =>
-    typeof value === "object" &&
-    value !== null &&
-    !Array.isArray(value) &&
-    Object.entries(value).every(
-      ([path, wanted]) => path.length > 0 && path.length <= 200 && scalar.safeParse(wanted).success,
-    ),
-  "must be an expression, or an object of paths and the text, number, true, false or null that each must equal",
-);
 
 const run = { kind: z.literal("run"), key, attempt, duration_ms: z.number().min(0) };
 const report: z.ZodType<Report> = z.union([
@@ -145,6 +132,7 @@ const manifest: z.ZodType<Manifest> = z.object({
           .max(20),
         max_attempts: z.number().int().min(1).max(limits.maxAttempts),
         concurrency: z.number().int().min(1).max(limits.concurrency),
+        ...startOptions,
       }),
     )
     .max(1_000),

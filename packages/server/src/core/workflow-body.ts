@@ -25,6 +25,8 @@ export type BodyRun = {
   readonly maxAttempts: number;
   /** JSON text. */
   readonly event: string;
+  /** Of a batch: the events behind the first, as JSON texts with commas between them. */
+  readonly batched?: string | null;
   readonly checkpoint: { readonly url: string; readonly token: string };
 };
 
@@ -41,7 +43,8 @@ export function stepText(step: BodyStep): string {
  * cursor for the rest. `steps` come in order, the unfinished last.
  */
 export function workflowBody(run: BodyRun, steps: readonly BodyStep[], bytes: number): string {
-  let room = bytes - Buffer.byteLength(run.event) - 1_000;
+  const events = run.batched ? `"events":[${run.event},${run.batched}],` : "";
+  let room = bytes - Buffer.byteLength(run.event) - Buffer.byteLength(events) - 1_000;
   const kept: string[] = [];
   let more: string | null = null;
   for (let index = steps.length - 1; index >= 0; index--) {
@@ -57,7 +60,7 @@ export function workflowBody(run: BodyRun, steps: readonly BodyStep[], bytes: nu
   kept.reverse();
   return (
     `{"version":${PROTOCOL_VERSION},"app":${JSON.stringify(run.app)},"function":${JSON.stringify(run.function)},"run":"${run.run}",` +
-    `"delivery":${run.delivery},"attempt":${run.attempt},"max_attempts":${run.maxAttempts},"event":${run.event},` +
+    `"delivery":${run.delivery},"attempt":${run.attempt},"max_attempts":${run.maxAttempts},"event":${run.event},${events}` +
     `"steps":[${kept.join(",")}],"more":${JSON.stringify(more)},"checkpoint":${JSON.stringify(run.checkpoint)}}`
   );
 }

@@ -6,6 +6,7 @@ import type { Db } from "../store/db.js";
 import type { Enqueued, NewJob } from "../store/enqueue.js";
 import type { Keyring } from "../store/keyring.js";
 import type { NewEvent, Published } from "../store/publish.js";
+import type { Startable, Started } from "../store/start-plan.js";
 
 export type Engine = {
   readonly db: Db;
@@ -26,6 +27,8 @@ export type Engine = {
   readonly keyring: Keyring;
   /** One job; shares a commit with other callers'. */
   enqueue(job: NewJob): Promise<Enqueued>;
+  /** One run, as its function's options say. */
+  start(to: Startable, job: NewJob): Promise<Started>;
   /** All or nothing, in one transaction. */
   enqueueAll(jobs: readonly NewJob[]): Promise<Enqueued[]>;
   publish(events: readonly NewEvent[]): Promise<Published[]>;

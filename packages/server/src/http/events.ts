@@ -3,10 +3,12 @@ import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { isId, newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
+import { gatheredBy } from "../store/gather.js";
 import type { NewEvent, Published } from "../store/publish.js";
 import { type EventView, listEvents, listJobs, listResumed } from "../store/views.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint, readJson } from "./endpoint.js";
+import { traceOf } from "./envelope.js";
 import { notFound, refusalOfSchema } from "./errors.js";
 import { readable } from "./job-views.js";
 import { elements } from "./json-text.js";
@@ -100,8 +102,16 @@ export function events(api: Api, listeners: Listeners): void {
     },
     async ({ c, workspace }) => {
       const { given, raw, many } = await readEvents(c);
+      const traceparent = traceOf(c);
       const wanted = given.map(
-        ({ name, id, ts }, index): NewEvent => ({ workspace, name, key: id ?? newId(), data: raw[index]!, tsMs: ts }),
+        ({ name, id, ts }, index): NewEvent => ({
+          workspace,
+          name,
+          key: id ?? newId(),
+          data: raw[index]!,
+          tsMs: ts,
+          traceparent,
+        }),
       );
       const published = await engine.publish(wanted);
       const sent = await Promise.all(published.map((each, index) => sentView(wanted[index]!, each)));
@@ -148,10 +158,11 @@ export function events(api: Api, listeners: Listeners): void {
       const event = byKey ?? (isId(id) ? (await listEvents(db, workspace, { id }, 1))[0] : undefined);
       if (event === undefined) throw notFound("event", id);
       const started = await listJobs(db, workspace, { kind: "function", eventId: event.id }, limits.listPage);
+      const gathered = await gatheredBy(db, event.id, limits.listPage);
       const resumed = await listResumed(db, event.id);
       return c.json({
         ...eventView(event),
-        started: started.map((run) => run.id),
+        started: [...new Set([...started.map((run) => run.id), ...gathered])],
         resumed: [...new Set(resumed.map((wait) => wait.jobId))],
       });
     },

@@ -6,14 +6,17 @@ import { checkUrl } from "../delivery/guard.js";
 import { type App, listApps, listTriggers } from "../store/apps.js";
 import { deleteQueue, getQueue, listQueues, pauseQueue, type Queue, scheduleInto } from "../store/queues.js";
 import { listSchedules, readClock } from "../store/schedules.js";
+import { listJobs } from "../store/views.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint } from "./endpoint.js";
 import type { SyncResult } from "./engine.js";
+import { traceOf } from "./envelope.js";
 import { conflict, invalid, notFound, Refusal } from "./errors.js";
 import type { Listeners } from "./listeners.js";
 import { type Page, pageOf } from "./paging.js";
 import { eventBody } from "./runs.js";
 import { delay, json, key, listOf, name, page, tags, time } from "./schemas.js";
+import { startable, startingJson, startingView } from "./starting.js";
 
 const triggerJson = z.union([
   z.object({ event: z.string(), if: z.string().optional() }),
@@ -31,6 +34,7 @@ const functionJson = z
     triggers: z.array(triggerJson),
     max_attempts: z.number().int(),
     concurrency: z.number().int().nullable(),
+    ...startingJson,
     paused_at: time.nullable(),
     created_at: time,
   })
@@ -48,7 +52,15 @@ const syncedJson = z
   .openapi("Synced");
 
 const started = z
-  .object({ run_id: z.string(), function: z.string(), state: z.string(), duplicate: z.boolean() })
+  .object({
+    run_id: z.string(),
+    function: z.string(),
+    state: z.string(),
+    duplicate: z.boolean(),
+    skipped: z.literal(true).optional().openapi({
+      description: "The function's singleton lets one run be unfinished: none was started, and this is the one.",
+    }),
+  })
   .openapi("Started");
 
 const tag = "functions";
@@ -86,6 +98,7 @@ export function functions(api: Api, listeners: Listeners): void {
       ],
       max_attempts: queue.maxAttempts,
       concurrency: queue.concurrency,
+      ...startingView(queue),
       paused_at: queue.pausedAt?.toISOString() ?? null,
       created_at: queue.createdAt.toISOString(),
     }));
@@ -252,10 +265,14 @@ export function functions(api: Api, listeners: Listeners): void {
           tags: tags.optional(),
         })
         .openapi("NewRun"),
-      answers: { 201: ["It is durable.", started], 200: ["A run of this id was there already.", started] },
+      answers: {
+        201: ["It is durable.", started],
+        200: ["A run of this id was there already, or is unfinished.", started],
+      },
     },
     async ({ c, workspace, params: { id }, body, text }) => {
       const queue = await find(workspace, id);
+      const traceparent = traceOf(c);
       const runId = newId();
       const event = {
         id: body.id ?? runId,
@@ -263,7 +280,7 @@ export function functions(api: Api, listeners: Listeners): void {
         data: rawMember(text, "data") ?? "null",
         ts: (await readClock(db)).getTime(),
       };
-      const result = await engine.enqueue({
+      const result = await engine.start(startable(queue), {
         id: runId,
         queueId: queue.id,
         key: body.id ?? null,
@@ -271,7 +288,13 @@ export function functions(api: Api, listeners: Listeners): void {
         contentType: "application/json",
         delayMs: body.delay,
         tags: body.tags,
+        ...(traceparent !== undefined && { headers: { traceparent } }),
       });
+      if (result.kind === "skipped") {
+        const [run] = await listJobs(db, workspace, { id: result.by }, 1);
+        const state = run?.state ?? "cancelled";
+        return c.json({ run_id: result.by, function: id, state, duplicate: false, skipped: true as const }, 200);
+      }
       return c.json(
         { run_id: result.id, function: id, state: result.state, duplicate: result.duplicate },
         result.duplicate ? 200 : 201,

@@ -17,16 +17,19 @@ import {
   type ScheduleSettings,
 } from "../store/schedules.js";
 import { scheduledJob } from "../store/ticks.js";
+import { listJobs } from "../store/views.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint } from "./endpoint.js";
 import { conflict, invalid, notFound, type Refusal } from "./errors.js";
 import { type Page, pageOf } from "./paging.js";
 import { changes, creation, ONE_TARGET, type Sent, scheduleJson, settings, viewOf } from "./schedule-settings.js";
 import { listOf, name, page } from "./schemas.js";
+import { startable } from "./starting.js";
 
 const tag = "schedules";
 const params = z.object({ name: z.string() });
 const one = { 200: ["The schedule.", scheduleJson] } as const;
+const fired = z.object({ id: z.string(), state: z.string() });
 
 /** Hangs the routes of schedules. */
 export function schedules(api: Api): void {
@@ -219,17 +222,25 @@ export function schedules(api: Api): void {
       summary: "Fire it now, beside its times",
       tag,
       params,
-      answers: { 201: ["The job, or run.", z.object({ id: z.string(), state: z.string() })] },
+      answers: {
+        201: ["The job, or run.", fired],
+        200: ["Its function's singleton lets one run be unfinished: none was started, and this is the one.", fired],
+      },
     },
     async ({ c, workspace, params: { name: scheduleName } }) => {
       const schedule = await find(workspace, scheduleName);
-      const { id, state } = await engine.enqueue({
+      const job = {
         id: newId(),
         queueId: schedule.queueId,
         key: null,
         ...scheduledJob(schedule, await readClock(db)),
-      });
-      return c.json({ id, state }, 201);
+      };
+      const queue = await getQueue(db, workspace, schedule.kind, schedule.queue);
+      if (queue === undefined) throw notFound("queue", schedule.queue);
+      const answer = await engine.start(startable(queue), job);
+      if (answer.kind !== "skipped") return c.json({ id: answer.id, state: answer.state }, 201);
+      const [run] = await listJobs(db, workspace, { id: answer.by }, 1);
+      return c.json({ id: answer.by, state: run?.state ?? "cancelled" }, 200);
     },
   );
 

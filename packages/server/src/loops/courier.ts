@@ -133,12 +133,19 @@ async function workflow(
       attempt: job.attempt,
       maxAttempts: job.maxAttempts,
       event: job.body.toString(),
+      batched: job.batched,
       checkpoint: { url: `${options.publicUrl}/v1/checkpoints`, token },
     },
     steps,
     limits.deliveryBytes,
   );
-  const request = workflowRequest({ body: text, secrets, nowSeconds: nowSeconds(), run: job.jobId });
+  const request = workflowRequest({
+    body: text,
+    secrets,
+    nowSeconds: nowSeconds(),
+    run: job.jobId,
+    traceparent: job.headers.traceparent,
+  });
   const result = await deliver(options.pools, {
     url: job.queue.url,
     ...request,

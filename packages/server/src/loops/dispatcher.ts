@@ -190,12 +190,13 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       random(),
     );
     if (outcome === undefined) return undefined;
-    const { jobId, delivery, attempt, parentId } = job;
+    const { jobId, delivery, attempt, parentId, shared } = job;
     const settlement: Settlement = {
       jobId,
       delivery,
       attempt,
       parentId,
+      shared,
       outcome,
       policy,
       status: carried.status,

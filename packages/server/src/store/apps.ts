@@ -1,7 +1,8 @@
 /** Apps and the functions that they serve. A sync makes the stored functions equal to the manifest, in one transaction. */
-import type { Manifest } from "@rotorsh/sdk/protocol";
+import type { FunctionManifest, Manifest, StartOptions } from "@rotorsh/sdk/protocol";
 import { DEFAULT_BACKOFF } from "../core/backoff.js";
 import { limits } from "../core/limits.js";
+import { ONE_FOR_ALL } from "../core/rate-key.js";
 import { type Db, type Queryable, sql, type Transaction } from "./db.js";
 import { applyFunctionRates, updateFunctionLimits } from "./function-keys.js";
 import { putTrigger } from "./schedules.js";
@@ -48,12 +49,16 @@ const owners = sql(
 
 const upsertFunctions = sql(
   "apps.functions",
-  `insert into rotor.queues as queue (workspace_id, app_id, name, kind, url, concurrency, timeout_ms, async_timeout_ms, max_attempts, backoff, approval_timeout_ms)
-   select $1, $2, item.name, 'function', $3, item.concurrency, $4, $4, item.max_attempts, $5::jsonb, $6
-     from unnest($7::text[], $8::int[], $9::int[]) as item (name, concurrency, max_attempts)
+  `insert into rotor.queues as queue (workspace_id, app_id, name, kind, url, concurrency, timeout_ms, async_timeout_ms, max_attempts, backoff, approval_timeout_ms,
+                                      starting, rate_limit, rate_period_ms, rate_key, keyed)
+   select $1, $2, item.name, 'function', $3, item.concurrency, $4, $4, item.max_attempts, $5::jsonb, $6,
+          item.starting::jsonb, item.rate_limit, item.rate_period_ms, item.rate_key, item.rate_key is not null
+     from unnest($7::text[], $8::int[], $9::int[], $10::text[], $11::int[], $12::bigint[], $13::text[])
+       as item (name, concurrency, max_attempts, starting, rate_limit, rate_period_ms, rate_key)
    on conflict (workspace_id, kind, name) do update
       set app_id = excluded.app_id, url = excluded.url, concurrency = excluded.concurrency, max_attempts = excluded.max_attempts,
-          trips = 0, open_at = '-infinity'
+          starting = excluded.starting, rate_limit = excluded.rate_limit, rate_period_ms = excluded.rate_period_ms,
+          rate_key = excluded.rate_key, keyed = queue.keyed or excluded.keyed, trips = 0, open_at = '-infinity'
    returning queue.id, queue.name, (xmax = 0) as added`,
 );
 
@@ -73,6 +78,12 @@ const clearSchedules = sql(
   "apps.clear-schedules",
   "delete from rotor.schedules where queue_id = any($1::int[]) and owned and not (name = any($2::text[]))",
 );
+
+/** What is kept in `queues.starting`; the rate has columns of its own. */
+function startingOf({ id: _, triggers: __, max_attempts: ___, concurrency: ____, ...options }: FunctionManifest) {
+  const { rate_limit: _____, ...starting }: StartOptions = options;
+  return starting;
+}
 
 /** Stores what the app at `url` says of itself. `move` agrees to a new URL and to taking functions over. */
 export async function syncApp(
@@ -119,6 +130,10 @@ export async function syncApp(
       names,
       manifest.functions.map((each) => each.concurrency),
       manifest.functions.map((each) => each.max_attempts),
+      manifest.functions.map((each) => JSON.stringify(startingOf(each))),
+      manifest.functions.map((each) => each.rate_limit?.limit ?? null),
+      manifest.functions.map((each) => each.rate_limit?.period_ms ?? null),
+      manifest.functions.map((each) => (each.rate_limit ? (each.rate_limit.key ?? ONE_FOR_ALL) : null)),
     ]);
     const gone = await t.query<{ id: number; name: string }>(orphanedFunctions, [app.id, names]);
     await writeTriggers(

@@ -5,6 +5,7 @@
 import type { Report, Verdict, WireStep } from "@rotorsh/sdk/protocol";
 import { limits } from "../core/limits.js";
 import { AGAIN, firstOfEach } from "./batch.js";
+import { type LookedChildren, lookChildren } from "./children.js";
 import { type Db, sql } from "./db.js";
 import { loadStepsSince, wireStep } from "./load.js";
 import { lockNames } from "./names.js";
@@ -62,6 +63,21 @@ const renew = sql(
       and (job.woken or item.ended or (item.progress and (job.attempt > 1 or job.rescues > 0)) or job.due_at < clock.now + $3::int / 2 * interval '1 millisecond')`,
 );
 
+/**
+ * Of these runs, those that go into the next batch: their row, or that of a job which one of their children concerns, is in
+ * other hands. So is a run of this very batch: what is written for one must not end another that is being written for.
+ */
+export function putOffs(
+  looked: LookedChildren,
+  items: readonly { readonly jobId: string }[],
+  busy: ReadonlySet<string>,
+): ReadonlySet<string> {
+  const own = new Set(items.map((item) => item.jobId));
+  const isLater = (jobId: string): boolean =>
+    busy.has(jobId) || (looked.rowsOf.get(jobId) ?? []).some((id) => busy.has(id) || own.has(id));
+  return new Set([...own].filter(isLater));
+}
+
 /** Writes checkpoints; for a batch writer. `yields` says of a node whether its deliveries shall come to an end. */
 export async function checkpoint(
   db: Db,
@@ -87,22 +103,24 @@ async function wholeCheckpoint(
 ): Promise<(Checkpointed | typeof AGAIN)[]> {
   const items = firstOfEach(all, (item) => item.jobId);
   const prepared = await prepare(db, items);
-  const { held, busy, live, written } = await db.transact(async (t) => {
+  const { held, later, live, written } = await db.transact(async (t) => {
     if (prepared.locks.length > 0) await lockNames(t, prepared.locks);
-    const held = new Map(
-      (await t.query<Held>(lockFree, [items.map((item) => item.jobId)])).map((row) => [row.id, row]),
-    );
-    const missing = items.filter((item) => !held.has(item.jobId));
+    const looked = await lookChildren(t, prepared.children);
+    const wanted = [...new Set([...items.map((item) => item.jobId), ...looked.rows])];
+    const held = new Map((await t.query<Held>(lockFree, [wanted])).map((row) => [row.id, row]));
+    const missing = wanted.filter((id) => !held.has(id));
     const busy = new Set(
-      missing.length === 0
-        ? []
-        : (await t.query<{ id: string }>(exist, [missing.map((item) => item.jobId)])).map((row) => row.id),
+      missing.length === 0 ? [] : (await t.query<{ id: string }>(exist, [missing])).map((row) => row.id),
     );
+    const later = putOffs(looked, items, busy);
     const live = items.filter(
-      (item) => held.get(item.jobId)?.state === "active" && held.get(item.jobId)?.delivery === item.delivery,
+      (item) =>
+        !later.has(item.jobId) &&
+        held.get(item.jobId)?.state === "active" &&
+        held.get(item.jobId)?.delivery === item.delivery,
     );
     const ids = live.map((item) => item.jobId);
-    const recording = record(t, prepared, ids);
+    const recording = record(t, prepared, looked, ids);
     // Results and sleeps are one statement, which then leaves together with those below and the commit.
     const recorded = live.every((item) => item.reports.every(isPlain)) ? undefined : await recording;
     // A sign of life asks what time has done; a report does not need to know.
@@ -126,15 +144,16 @@ async function wholeCheckpoint(
     const written = Promise.all([recording, ended, renewed]);
     // Should one of them fail, the commit says so.
     written.catch(() => undefined);
-    return { held, busy, live, written: () => written };
+    return { held, later, live, written: () => written };
   });
   const [recorded] = await written();
   const steps = new Map(await Promise.all(live.map(async (item) => [item.jobId, await tell(item)] as const)));
   const turns = new Set(items);
   return all.map((item) => {
     if (!turns.has(item)) return AGAIN;
+    if (later.has(item.jobId)) return AGAIN;
     const job = held.get(item.jobId);
-    if (job === undefined) return busy.has(item.jobId) ? AGAIN : { verdict: "stale", steps: [] };
+    if (job === undefined) return { verdict: "stale", steps: [] };
     if (job.state === "cancelled") return { verdict: "cancelled", steps: [] };
     if (job.state !== "active" || job.delivery !== item.delivery) return { verdict: "stale", steps: [] };
     return { verdict: yields(job.nodeId) ? "yield" : "go", steps: steps.get(item.jobId) ?? [] };

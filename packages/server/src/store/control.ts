@@ -7,7 +7,7 @@ import type { OutcomeName, State } from "../core/job.js";
 import { limits } from "../core/limits.js";
 import { askedAgain, noteApproved } from "./approvals.js";
 import { type Db, type Queryable, sql } from "./db.js";
-import { logEnds } from "./finish.js";
+import { logEnds, sharedAmong } from "./finish.js";
 import { grantTurns, type HasKeys, KEYS_OF } from "./keys.js";
 import { lockJobs } from "./resume.js";
 import { linger } from "./slots.js";
@@ -117,15 +117,17 @@ const cancelAll = sql(
 );
 
 /** cancel: any unfinished state → cancelled; where `active` is false, those that are being delivered go on. */
-export async function cancel(db: Db, jobIds: readonly string[], { active = true } = {}): Promise<string[]> {
-  return db.transact(async (t) => {
-    await lockFamily(t, jobIds);
-    if (active) void t.query(linger, [[...jobIds], limits.expiryGraceMs]);
-    const moved = await t.query<Moved>(cancelAll, [[...jobIds], active]);
-    const ids = await ended(t, moved, "cancelled", null);
-    await grantTurns(t, moved);
-    return ids;
-  });
+export const cancel = (db: Db, jobIds: readonly string[], { active = true } = {}): Promise<string[]> =>
+  db.transact((t) => cancelIn(t, jobIds, { active }));
+
+/** The same in the caller's transaction; who has locked rows of jobs before has locked these and their parents with them. */
+export async function cancelIn(t: Queryable, jobIds: readonly string[], { active = true } = {}): Promise<string[]> {
+  await lockFamily(t, jobIds);
+  if (active) void t.query(linger, [[...jobIds], limits.expiryGraceMs]);
+  const moved = await t.query<Moved>(cancelAll, [[...jobIds], active]);
+  const ids = await ended(t, moved, "cancelled", null);
+  await grantTurns(t, moved);
+  return ids;
 }
 
 /** Logs ends that no delivery made, with all that follows from an end. */
@@ -136,9 +138,21 @@ async function ended(
   error: { name: string; message: string } | null,
 ): Promise<string[]> {
   const text = error === null ? null : JSON.stringify(error);
+  const shared = await sharedAmong(
+    t,
+    moved.map((job) => job.jobId),
+  );
   await logEnds(
     t,
-    moved.map((job) => ({ ...job, outcome, status: null, durationMs: 0, output: null, error: text })),
+    moved.map((job) => ({
+      ...job,
+      outcome,
+      status: null,
+      durationMs: 0,
+      output: null,
+      error: text,
+      shared: shared.has(job.jobId),
+    })),
     new Map(moved.flatMap((job) => (job.parentId === null ? [] : [[job.jobId, job.parentId] as const]))),
   );
   return moved.map((job) => job.jobId);
@@ -240,9 +254,16 @@ const copySteps = sql(
             where job_id = $1 and seq < (select seq from rotor.steps where job_id = $1 and key = $3) order by seq) old`,
 );
 
+/** The events that a run had gathered, for its copy. */
+const copyBatched = sql(
+  "control.copy-batched",
+  `insert into rotor.batched (job_id, place, event_id, body)
+   select $2, place, event_id, body from rotor.batched where job_id = $1 and body is not null`,
+);
+
 /**
  * replay: a new run of the same function, from the start or from a step of the old one with the results before it
- * copied. `body` replaces the input. Answers the new id; undefined if there is no such run or finished step.
+ * copied. `body` replaces the input, all the events of a batch. Answers the new id; undefined if there is no such run or finished step.
  */
 export async function replay(
   db: Db,
@@ -255,6 +276,7 @@ export async function replay(
     if (options.fromStep !== undefined && (await t.query(finishedStep, [jobId, options.fromStep])).length === 0)
       return undefined;
     const [row] = await t.query<HasKeys & { id: string }>(copyRun, [jobId, newId(), options.body ?? null]);
+    if (row !== undefined && options.body === undefined) await t.query(copyBatched, [jobId, row.id]);
     if (row !== undefined && options.fromStep !== undefined)
       await t.query(copySteps, [jobId, row.id, options.fromStep]);
     await grantTurns(t, row === undefined ? [] : [row]);

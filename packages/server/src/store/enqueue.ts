@@ -33,10 +33,12 @@ export type NewJob = {
   readonly keyOrder?: "started" | "strict";
   /**
    * Of a run, in place of a `concurrencyKey`: values of its function's keys, at most two, in the order of the function's list,
-   * by which those are told apart that are not strict. `limit` runs of one value may be active at a time. `strict`, of one of them at most: a run keeps its turn from its
-   * first delivery to its end, asleep too.
+   * by which those are told apart that are not strict. `limit` runs of one value may be active at a time. `strict`, of one of
+   * them at most: a run keeps its turn from its first delivery to its end, asleep too.
    */
   readonly functionKeys?: readonly { readonly key: string; readonly limit: number; readonly strict?: boolean }[];
+  /** Of a run: it fails if it has not ended this long after it was due first. */
+  readonly deadlineMs?: number;
   /** A job under the same key that waits takes this one's place: its payload, its due time, its options. */
   readonly replaces?: boolean;
   /** The run that started it. */

@@ -5,7 +5,8 @@
 import type { OutcomeName, State } from "../core/job.js";
 import { childKey } from "../core/wait-key.js";
 import { type Queryable, sql } from "./db.js";
-import { resume, type WaitEnd } from "./resume.js";
+import { lockJobs, resume, type WaitEnd } from "./resume.js";
+import { ONCE } from "./start-plan.js";
 import { tellEnds } from "./tell.js";
 
 /** One line of the log: a delivery that ended, or an end without a delivery. */
@@ -20,6 +21,8 @@ export type LogEntry = {
   readonly output: string | null;
   /** JSON text. */
   readonly error: string | null;
+  /** Its key stands for a value of its function's `idempotency_key`: others than its parent may wait for it. */
+  readonly shared?: boolean;
   /** JSON text: what of the call itself is kept, for who inspects the attempt; see `core/detail.ts`. */
   readonly detail?: string | null;
 };
@@ -77,20 +80,51 @@ export async function logEnds(
   );
   if (finished.length === 0) return [];
   void t.query(drop, [finished.map((entry) => entry.jobId)]);
-  const children = finished.filter((entry) => parents.has(entry.jobId));
+  const children = finished.filter((entry) => parents.has(entry.jobId) || entry.shared);
   if (children.length === 0) return [];
   const byKey = new Map(children.map((entry) => [childKey(entry.jobId), entry]));
   const found = await t.query<{ jobId: string; key: string; kind: string; waitKey: string }>(waiters, [
     [...byKey.keys()],
   ]);
+  // Not in the order of all locks: who waits for a run that was there is known only now. A deadlock is tried again.
+  const others = found.filter((step) => byKey.get(step.waitKey)!.shared).map((step) => step.jobId);
+  if (others.length > 0) await t.query(lockJobs, [others]);
   return resume(
     t,
     found.map((step) => childEnd(step, byKey.get(step.waitKey)!)),
   );
 }
 
+/** How a job ended. */
+export type ChildEnd = Pick<LogEntry, "jobId" | "state" | "outcome" | "output" | "error">;
+
+const already = sql(
+  "finish.already",
+  `select job.id as "jobId", job.state, last.outcome, last.output, last.error
+     from rotor.jobs job join rotor.deliveries last on last.job_id = job.id and last.delivery = job.delivery
+    where job.id = any($1::uuid[]) and job.due_at is null`,
+);
+
+/** Of these jobs, whose rows are locked, those that have ended. */
+export async function endsAlready(t: Queryable, jobIds: readonly string[]): Promise<Map<string, ChildEnd>> {
+  if (jobIds.length === 0) return new Map();
+  const rows = await t.query<ChildEnd>(already, [[...jobIds]]);
+  return new Map(rows.map((row) => [row.jobId, row]));
+}
+
+const ofKey = sql(
+  "finish.shared",
+  `select job_id as id from rotor.payloads where job_id = any($1::uuid[]) and starts_with(key, $2)`,
+);
+
+/** Of these jobs, those that others than their parents may wait for; for ends that no delivery made. */
+export const sharedAmong = async (t: Queryable, jobIds: readonly string[]): Promise<ReadonlySet<string>> =>
+  jobIds.length === 0
+    ? new Set()
+    : new Set((await t.query<{ id: string }>(ofKey, [[...jobIds], ONCE])).map((row) => row.id));
+
 /** What a parent's step gets to know of its child's end. */
-function childEnd(step: { jobId: string; key: string; kind: string }, child: LogEntry): WaitEnd {
+export function childEnd(step: { jobId: string; key: string; kind: string }, child: ChildEnd): WaitEnd {
   const where = { jobId: step.jobId, key: step.key };
   if (child.state === "completed") {
     const result = child.output === null ? "null" : asJson(child.output);

@@ -4,6 +4,7 @@ import type { StepKind, StepState, WireError, WireStep } from "@rotorsh/sdk/prot
 import type { Backoff } from "../core/backoff.js";
 import type { Breaker } from "../core/breaker.js";
 import { type Queryable, sql } from "./db.js";
+import { ONCE } from "./start-plan.js";
 
 /** Everything that a delivery needs to know of its job. */
 export type LoadedJob = {
@@ -21,6 +22,10 @@ export type LoadedJob = {
   readonly headers: Readonly<Record<string, string>>;
   readonly eventId: string | null;
   readonly parentId: string | null;
+  /** Others than its parent may wait for it: see `LogEntry`. */
+  readonly shared: boolean;
+  /** Of a run that gathered events by batch: those behind its first, as JSON texts with commas between them. */
+  readonly batched: string | null;
   readonly queue: {
     readonly id: number;
     readonly workspace: string;
@@ -57,7 +62,9 @@ const jobs = sql(
   `select job.id as "jobId", job.delivery, job.attempt, coalesce(job.max_attempts, queue.max_attempts) as "maxAttempts",
           coalesce(job.timeout_ms, queue.timeout_ms) as "timeoutMs", payload.body, payload.content_type as "contentType",
           payload.run_at as "runAt", queue.headers as "queueHeaders", coalesce(payload.headers, '{}') as headers, payload.event_id as "eventId",
-          job.parent_id as "parentId",
+          job.parent_id as "parentId", coalesce(starts_with(payload.key, $4), false) as shared,
+          case when queue.kind = 'function' then
+            (select string_agg(convert_from(body, 'UTF8'), ',' order by place) from rotor.batched where job_id = job.id) end as batched,
           (extract(epoch from rotor.clock() - case when item.due_at is not null then greatest(item.due_at, payload.run_at) end) * 1000)::float8 as "queuedMs",
           queue.id as "queueId", queue.workspace_id as workspace, queue.name, queue.kind, queue.url, app.name as app, app.id as "appId",
           app.hash as "appHash", queue.async_timeout_ms as "asyncTimeoutMs", queue.backoff,
@@ -79,13 +86,14 @@ export async function loadJobs(
     taken.map((job) => job.jobId),
     taken.map((job) => job.delivery),
     taken.map((job) => job.dueAt?.toISOString() ?? null),
+    ONCE,
   ]);
   return rows.map((row) => {
     const { jobId, delivery, attempt, maxAttempts, timeoutMs, body, contentType, runAt, queuedMs, headers, ...rest } =
       row;
-    const { eventId, parentId, queueId, queueHeaders, ...queue } = rest;
+    const { eventId, parentId, shared, batched, queueId, queueHeaders, ...queue } = rest;
     const job = { jobId, delivery, attempt, maxAttempts, timeoutMs, body, contentType, runAt, queuedMs, headers };
-    return { ...job, eventId, parentId, queue: { ...queue, id: queueId, headers: queueHeaders } };
+    return { ...job, eventId, parentId, shared, batched, queue: { ...queue, id: queueId, headers: queueHeaders } };
   });
 }
 

@@ -11,8 +11,8 @@ import type { RunContext } from "./run-context.js";
 
 /**
  * Events of this name, oldest first, that this run has not consumed, received since the step named `after` ended, or, if
- * that was earlier, since the event came that ended the wait before this one, or since the run was created. The event that
- * started the run never counts.
+ * that was earlier, since the event came that ended the wait before this one, or since the run was created. An event that
+ * started the run, or was gathered for it, never counts.
  */
 const past = sql(
   "look-back.events",
@@ -24,6 +24,7 @@ const past = sql(
             else rotor.clock() - $5 * interval '1 millisecond' end
       and event.id is distinct from $7::uuid
       and not exists (select 1 from rotor.steps used where used.job_id = $3 and used.event_id = event.id)
+      and not exists (select 1 from rotor.batched where batched.job_id = $3 and batched.event_id = event.id)
     order by event.received_at, event.id
     limit $8`,
 );

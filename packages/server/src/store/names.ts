@@ -1,5 +1,5 @@
 /**
- * Locks on names that have no row: of events and signals. Storing a wait and storing an event must not slip past each
+ * Locks on names that have no row: of events, signals and starts. Storing a wait and storing an event must not slip past each
  * other: whoever publishes holds the event's name alone, whoever stores a wait shares it. Taken first in a transaction.
  *
  * Lock order, everywhere: names (sorted), queue rows by id, job rows by id (parents and children among them), steps.
@@ -16,6 +16,9 @@ export const eventName = (schema: string, workspace: string, event: string): str
   `${schema}/event/${workspace}/${event}`;
 export const signalName = (schema: string, workspace: string, signal: string): string =>
   `${schema}/signal/${workspace}/${signal}`;
+/** Of starts of a function that must not slip past each other: `what` is a singleton, a gathering or a key. */
+export const startName = (schema: string, queueId: number, what: string, value: string): string =>
+  `${schema}/start/${queueId}/${what}/${value}`;
 
 /** Takes the locks in sorted order; an exclusive wish for a name wins over a shared one. */
 export async function lockNames(t: Queryable, locks: readonly NameLock[]): Promise<void> {

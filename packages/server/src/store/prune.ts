@@ -51,6 +51,9 @@ const deleteJobs = sql("prune.jobs", "delete from rotor.jobs where id = any($1::
 const deletePayloads = sql("prune.payloads", "delete from rotor.payloads where job_id = any($1::uuid[])");
 const deleteDeliveries = sql("prune.deliveries", "delete from rotor.deliveries where job_id = any($1::uuid[])");
 const deleteSteps = sql("prune.steps", "delete from rotor.steps where job_id = any($1::uuid[])");
+const deleteBatched = sql("prune.batched", "delete from rotor.batched where job_id = any($1::uuid[])");
+const deleteSingles = sql("prune.singles", "delete from rotor.singles where job_id = any($1::uuid[])");
+const deleteGatherings = sql("prune.gatherings", "delete from rotor.gatherings where job_id = any($1::uuid[])");
 const deletePastSteps = sql("prune.past-steps", "delete from rotor.past_steps where job_id = any($1::uuid[])");
 
 /** A job as it was when it was found to be one that may go. */
@@ -69,6 +72,7 @@ export async function removeJobs(t: Queryable, jobs: readonly Doomed[], evenUnfi
     .map((row) => row.id);
   if (ids.length === 0) return 0;
   const all = [deleteJobs, deletePayloads, deleteDeliveries, deleteSteps, deletePastSteps];
+  all.push(deleteBatched, deleteSingles, deleteGatherings);
   await Promise.all(all.map((statement) => t.query(statement, [ids])));
   return ids.length;
 }

@@ -5,12 +5,16 @@
 import type { SendReport } from "@rotorsh/sdk/protocol";
 import { newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
-import { type Match, type MatchedEvent, matches, triggers } from "../core/match.js";
+import { type Match, type MatchedEvent, matches } from "../core/match.js";
+import { spanOf } from "../core/trace.js";
 import { keysOfEvent } from "../core/wait-key.js";
 import { type Db, type Queryable, sql } from "./db.js";
-import { enqueue } from "./enqueue.js";
 import { eventName, lockNames } from "./names.js";
 import { lockJobs, resume } from "./resume.js";
+import type { RunContext } from "./run-context.js";
+import { lookStarts, writeStarts } from "./start.js";
+import { locksOf } from "./start-plan.js";
+import { planTriggers } from "./triggers.js";
 
 /** An event to be. `key` is the sender's id for it. */
 export type NewEvent = {
@@ -19,6 +23,8 @@ export type NewEvent = {
   readonly key: string;
   readonly data: string;
   readonly tsMs?: number;
+  /** W3C trace context of whoever sent it: the runs that it starts are part of that trace. */
+  readonly traceparent?: string | undefined;
 };
 
 /** What became of it. `runs` are those that it started, in this commit. */
@@ -32,10 +38,10 @@ export type Published = {
 /** Stores events that are new to their workspace. The clock is read under the names' locks. */
 const insert = sql(
   "publish.insert",
-  `insert into rotor.events (id, workspace_id, name, key, data, ts, received_at)
-   select item.id, item.workspace_id, item.name, item.key, item.data, coalesce(to_timestamp(item.ts / 1000), rotor.clock()), rotor.clock()
-     from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::float8[]) with ordinality
-       as item (id, workspace_id, name, key, data, ts, place)
+  `insert into rotor.events (id, workspace_id, name, key, data, ts, received_at, traceparent)
+   select item.id, item.workspace_id, item.name, item.key, item.data, coalesce(to_timestamp(item.ts / 1000), rotor.clock()), rotor.clock(), item.traceparent
+     from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::text[]) with ordinality
+       as item (id, workspace_id, name, key, data, ts, traceparent, place)
     order by item.place
    on conflict (workspace_id, key) do nothing
    returning id, received_at::text as "receivedAt", floor(extract(epoch from ts) * 1000)::float8 as ts`,
@@ -46,18 +52,12 @@ const before = sql(
   "publish.before",
   `select event.workspace_id as workspace, event.key, event.id,
           coalesce((select json_agg(json_build_object('id', payload.job_id, 'function', queue.name))
-                      from rotor.payloads payload join rotor.queues queue on queue.id = payload.queue_id
-                     where payload.event_id = event.id and payload.replay_of is null), '[]') as runs
+                      from (select job_id from rotor.payloads where event_id = event.id
+                            union select job_id from rotor.batched where event_id = event.id) run
+                      join rotor.payloads payload on payload.job_id = run.job_id and payload.replay_of is null
+                      join rotor.queues queue on queue.id = payload.queue_id), '[]') as runs
      from unnest($1::text[], $2::text[]) as item (workspace_id, key)
      join rotor.events event on event.workspace_id = item.workspace_id and event.key = item.key`,
-);
-
-const listeners = sql(
-  "publish.triggers",
-  `select trigger.queue_id as "queueId", trigger.condition, queue.name, trigger.workspace_id as workspace, trigger.event_name as event
-     from unnest($1::text[], $2::text[]) as item (workspace_id, name)
-     join rotor.triggers trigger on trigger.workspace_id = item.workspace_id and trigger.event_name = item.name
-     join rotor.queues queue on queue.id = trigger.queue_id`,
 );
 
 /**
@@ -115,19 +115,29 @@ export const publish = async (db: Db, events: readonly NewEvent[]): Promise<Publ
 /** The same in the caller's transaction, which has locked nothing yet that others stand in line for. */
 export async function publishIn(t: Queryable, schema: string, events: readonly NewEvent[]): Promise<Published[]> {
   if (events.length === 0) return [];
-  await lockNames(
-    t,
-    events.map((event) => ({ name: eventName(schema, event.workspace, event.name), exclusive: true })),
-  );
   const ids = events.map(() => newId());
-  const inserted = await t.query<{ id: string; receivedAt: string; ts: number }>(insert, [
+  const { triggered, tsMs } = await planTriggers(
+    t,
+    events.map((event, index) => ({ ...event, id: ids[index]! })),
+  );
+  const locked = lockNames(t, [
+    ...events.map((event) => ({ name: eventName(schema, event.workspace, event.name), exclusive: true })),
+    ...locksOf(
+      schema,
+      triggered.map(({ plan }) => plan),
+    ),
+  ]);
+  // Sent together with its locks, behind them.
+  const inserting = t.query<{ id: string; receivedAt: string; ts: number }>(insert, [
     ids,
     events.map((event) => event.workspace),
     events.map((event) => event.name),
     events.map((event) => event.key),
     events.map((event) => event.data),
-    events.map((event) => event.tsMs ?? null),
+    events.map((event, index) => tsMs.get(ids[index]!) ?? event.tsMs ?? null),
+    events.map((event) => event.traceparent ?? null),
   ]);
+  const [inserted] = await Promise.all([inserting, locked]);
   const rows = new Map(inserted.map((row) => [row.id, row]));
   const fresh = events.flatMap((event, index): Stored[] => {
     const row = rows.get(ids[index]!);
@@ -141,17 +151,23 @@ export async function publishIn(t: Queryable, schema: string, events: readonly N
       },
     ];
   });
-  const runs = await startRuns(t, fresh);
+  const starting = triggered.filter(({ eventId }) => rows.has(eventId));
+  const plans = starting.map(({ plan }) => plan);
+  const looked = await lookStarts(t, plans);
   const resumed = new Map<string, string[]>();
   const found = await Promise.all(fresh.map((event) => findWaits(t, event, FIRST, "infinity")));
   // All rows at once, in order of their ids, whichever event they are for.
-  await lockWaiting(
-    t,
-    found.flatMap((each) => each.chosen),
-  );
+  await lockRows(t, [...found.flatMap(runsOf), ...looked.rows]);
   for (const [index, event] of fresh.entries()) {
     resumed.set(event.id, await endWaitsWith(t, event, found[index]!));
     if (found[index]!.cursor !== null) await t.query(leave, [event.id, found[index]!.cursor]);
+  }
+  // Last, since it may take keys.
+  const started = await writeStarts(t, plans, looked);
+  const runs = new Map<string, { id: string; function: string }[]>();
+  for (const [index, { eventId, function: name }] of starting.entries()) {
+    const answer = started[index]!;
+    if (answer.kind !== "skipped") runs.set(eventId, [...(runs.get(eventId) ?? []), { id: answer.id, function: name }]);
   }
   const others = events.filter((_, index) => !rows.has(ids[index]!));
   const first =
@@ -164,7 +180,13 @@ export async function publishIn(t: Queryable, schema: string, events: readonly N
   const known = new Map(first.map((row) => [`${row.workspace}/${row.key}`, row]));
   return events.map((event, index): Published => {
     const id = ids[index]!;
-    if (rows.has(id)) return { id, duplicate: false, runs: runs.get(id) ?? [], resumed: resumed.get(id) ?? [] };
+    if (rows.has(id))
+      return {
+        id,
+        duplicate: false,
+        runs: runs.get(id) ?? [],
+        resumed: resumed.get(id) ?? [],
+      };
     const earlier = known.get(`${event.workspace}/${event.key}`);
     return { id: earlier?.id ?? id, duplicate: true, runs: earlier?.runs ?? [], resumed: [] };
   });
@@ -187,7 +209,7 @@ export async function publishRest(db: Db): Promise<boolean> {
     const event: Stored = { ...row, matched: { id: row.key, name: row.name, data: JSON.parse(row.data), ts: row.ts } };
     await lockNames(t, [{ name: eventName(db.schema, event.workspace, event.name), exclusive: true }]);
     const found = await findWaits(t, event, row.cursor, event.receivedAt);
-    await lockWaiting(t, found.chosen);
+    await lockRows(t, runsOf(found));
     await endWaitsWith(t, event, found);
     await t.query(leave, [event.id, found.cursor]);
     return true;
@@ -195,60 +217,24 @@ export async function publishRest(db: Db): Promise<boolean> {
 }
 
 /** Publishes what a step sends. Ids are made from run and step, so that a repetition is the same event. */
-export async function sendReported(db: Db, workspace: string, jobId: string, report: SendReport): Promise<string> {
-  const published = await publish(
-    db,
-    report.events.map((event, index) => ({
-      workspace,
-      name: event.name,
-      key: event.id ?? `rotor:step:${jobId}/${report.key}/${index}`,
-      data: JSON.stringify(event.data ?? null),
-      tsMs: event.ts,
-    })),
-  );
-  return JSON.stringify({ events: published.map(({ id, runs }) => ({ id, runs: runs.map((run) => run.id) })) });
-}
-
-/** One run for each function that listens, whose condition holds; once an event, by its key. */
-async function startRuns(
-  t: Queryable,
-  events: readonly Stored[],
-): Promise<Map<string, { id: string; function: string }[]>> {
-  const started = new Map<string, { id: string; function: string }[]>();
-  if (events.length === 0) return started;
-  const names = [...new Map(events.map((event) => [`${event.workspace}/${event.name}`, event])).values()];
-  const found = await t.query<{
-    queueId: number;
-    condition: string | null;
-    name: string;
-    workspace: string;
-    event: string;
-  }>(listeners, [names.map((event) => event.workspace), names.map((event) => event.name)]);
-  const wanted = events.flatMap((event) =>
-    found
-      .filter(
-        (row) =>
-          row.workspace === event.workspace && row.event === event.name && triggers(row.condition, event.matched),
-      )
-      .map((row) => ({ event, row })),
-  );
-  const jobs = await enqueue(
-    t,
-    wanted.map(({ event, row }) => ({
-      id: newId(),
-      queueId: row.queueId,
-      key: `rotor:event:${event.id}`,
-      body: Buffer.from(
-        `{"id":${JSON.stringify(event.key)},"name":${JSON.stringify(event.name)},"data":${event.data},"ts":${event.matched.ts}}`,
-      ),
-      contentType: "application/json",
-      eventId: event.id,
-    })),
-  );
-  for (const [index, { event, row }] of wanted.entries()) {
-    started.set(event.id, [...(started.get(event.id) ?? []), { id: jobs[index]!.id, function: row.name }]);
-  }
-  return started;
+export async function sendReported(
+  db: Db,
+  { workspace, jobId, traceparent }: RunContext,
+  report: SendReport,
+): Promise<string> {
+  const events = report.events.map((event, index) => ({
+    workspace,
+    name: event.name,
+    key: event.id ?? `rotor:step:${jobId}/${report.key}/${index}`,
+    data: JSON.stringify(event.data ?? null),
+    tsMs: event.ts,
+    traceparent: spanOf(traceparent, jobId),
+  }));
+  const published = await publish(db, events);
+  // Known by the id under which the API shows it, which is its sender's.
+  return JSON.stringify({
+    events: published.map(({ runs }, index) => ({ id: events[index]!.key, runs: runs.map((run) => run.id) })),
+  });
 }
 
 /** `cursor`: the last run that was looked at; null where there are no more. */
@@ -269,8 +255,10 @@ async function findWaits(t: Queryable, event: Stored, cursor: string, until: str
   return { chosen: rows.filter((row) => matches(row.wait, event.matched)), cursor: cursorAfter };
 }
 
-const lockWaiting = async (t: Queryable, found: readonly Wait[]): Promise<void> => {
-  if (found.length > 0) await t.query(lockJobs, [[...new Set(found.map((wait) => wait.jobId))]]);
+const runsOf = (found: Found): string[] => found.chosen.map((wait) => wait.jobId);
+
+const lockRows = async (t: Queryable, ids: readonly string[]): Promise<void> => {
+  if (ids.length > 0) await t.query(lockJobs, [[...new Set(ids)]]);
 };
 
 /**

@@ -1,4 +1,5 @@
 /** Queues: where jobs go, how many at a time, what a failure means. */
+import type { StartOptions } from "@rotorsh/sdk/protocol";
 import { type Backoff, DEFAULT_BACKOFF } from "../core/backoff.js";
 import type { Breaker } from "../core/breaker.js";
 import { limits } from "../core/limits.js";
@@ -55,12 +56,14 @@ export type Queue = QueueSettings & {
   readonly createdAt: Date;
   /** It has a signing secret of its own. */
   readonly hasSecret: boolean;
+  /** Of a function: how its runs are started and ended, but for its rate. */
+  readonly starting: StartOptions;
 };
 
 const columns = `id, workspace_id as workspace, name, kind, app_id as "appId", url, headers, concurrency, timeout_ms as "timeoutMs",
   async_timeout_ms as "asyncTimeoutMs", max_attempts as "maxAttempts", backoff, approval_required as "approvalRequired",
   approval_timeout_ms::float8 as "approvalTimeoutMs", standard_webhooks as "standardWebhooks",
-  strict_concurrency as "strictConcurrency", breaker, retention,
+  strict_concurrency as "strictConcurrency", breaker, retention, starting,
   case when rate_limit is not null then jsonb_build_object('limit', rate_limit, 'periodMs', rate_period_ms, 'key', rate_key) end as rate,
   nullif(open_at, '-infinity') as "openAt", paused_at as "pausedAt", created_at as "createdAt",
   exists (select 1 from rotor.signing_keys own where own.queue_id = queues.id and own.expires_at is null) as "hasSecret"`;

@@ -6,12 +6,15 @@ import type { Report, WireError } from "@rotorsh/sdk/protocol";
 import { limits } from "../core/limits.js";
 import { compile } from "../core/match.js";
 import { childKey, eventKey, signalKey } from "../core/wait-key.js";
-import { startChildren } from "./children.js";
+import { type Child, type LookedChildren, type PlannedChildren, planChildren, startChildren } from "./children.js";
 import { type Db, type Queryable, sql } from "./db.js";
+import { childEnd, endsAlready } from "./finish.js";
 import { lookBack } from "./look-back.js";
 import { eventName, type NameLock, signalName } from "./names.js";
 import { sendReported } from "./publish.js";
+import type { WaitEnd } from "./resume.js";
 import { type RunContext, readContexts } from "./run-context.js";
+import { locksOf } from "./start-plan.js";
 
 /** A run and what its app says of it. */
 export type Reported = { readonly jobId: string; readonly delivery: number; readonly reports: readonly Report[] };
@@ -22,6 +25,7 @@ export type Prepared = {
   readonly contexts: ReadonlyMap<string, RunContext>;
   /** `<run>/<key>` of a `send` → its output. */
   readonly sent: ReadonlyMap<string, string>;
+  readonly children: PlannedChildren;
   readonly locks: readonly NameLock[];
 };
 
@@ -61,9 +65,13 @@ export async function prepare(db: Db, reported: readonly Reported[]): Promise<Pr
   const special = reported.filter((run) => run.reports.some((report) => !isPlain(report)));
   const known = new Map<string, RunContext>();
   const sent = new Map<string, string>();
-  if (special.length === 0) return { runs, contexts: known, sent, locks: [] };
+  if (special.length === 0) return { runs, contexts: known, sent, children: new Map(), locks: [] };
   for (const context of await readContexts(db, special)) known.set(context.jobId, context);
-  const locks: NameLock[] = [];
+  const children = await planChildren(db, known, special);
+  const locks: NameLock[] = locksOf(
+    db.schema,
+    [...children.values()].flatMap((child) => ("plan" in child ? [child.plan] : [])),
+  );
   for (const run of special) {
     const context = known.get(run.jobId);
     if (context === undefined) continue;
@@ -72,11 +80,10 @@ export async function prepare(db: Db, reported: readonly Reported[]): Promise<Pr
         locks.push({ name: eventName(db.schema, context.workspace, report.event), exclusive: false });
       if (report.kind === "signal")
         locks.push({ name: signalName(db.schema, context.workspace, report.signal), exclusive: true });
-      if (report.kind === "send")
-        sent.set(`${run.jobId}/${report.key}`, await sendReported(db, context.workspace, run.jobId, report));
+      if (report.kind === "send") sent.set(`${run.jobId}/${report.key}`, await sendReported(db, context, report));
     }
   }
-  return { runs, contexts: known, sent, locks };
+  return { runs, contexts: known, sent, children, locks };
 }
 
 /** Needs nothing read before it is written: one statement does any number of them. */
@@ -131,12 +138,19 @@ const signalHeld = sql(
   `select wait_key as "waitKey" from rotor.steps where wait_key = any($1::uuid[]) and kind = 'signal'`,
 );
 
-/** Records the reports of these runs, which the caller holds locked. Answers what is newly stored. */
-export async function record(t: Queryable, prepared: Prepared, jobIds: readonly string[]): Promise<Recorded[]> {
+/** Records the reports of these runs, which the caller holds locked, as well as what was looked up. Answers what is newly stored. */
+export async function record(
+  t: Queryable,
+  prepared: Prepared,
+  looked: LookedChildren,
+  jobIds: readonly string[],
+): Promise<Recorded[]> {
   const all = jobIds.flatMap((jobId) => (prepared.runs.get(jobId) ?? []).map((report) => ({ jobId, report })));
   if (all.length === 0) return [];
   const plain = all.every(({ report }) => isPlain(report));
-  const rows = plain ? all.map(({ jobId, report }) => simpleRow(jobId, report)) : await specialRows(t, prepared, all);
+  const rows = plain
+    ? all.map(({ jobId, report }) => simpleRow(jobId, report))
+    : await specialRows(t, prepared, looked, all);
   if (rows.length === 0) return [];
   const recorded = await t.query<Recorded>(write, [
     rows.map((row) => row.jobId),
@@ -197,6 +211,7 @@ function simpleRow(jobId: string, report: Report): Row {
 async function specialRows(
   t: Queryable,
   prepared: Prepared,
+  looked: LookedChildren,
   all: readonly { jobId: string; report: Report }[],
 ): Promise<Row[]> {
   const others = all.filter(({ report }) => report.kind !== "run");
@@ -210,7 +225,8 @@ async function specialRows(
   );
   const fresh = all.filter(({ jobId, report }) => report.kind === "run" || !before.has(`${jobId}/${report.key}`));
   const signals = await takenSignals(t, prepared, fresh);
-  const children = await startChildren(t, prepared.contexts, fresh);
+  const children = await startChildren(t, prepared.children, looked, fresh);
+  const over = await endsOf(t, fresh, children);
   const rowOf = ({ jobId, report }: (typeof fresh)[number]): Row => {
     const base = { ...blank, jobId, key: report.key, kind: report.kind };
     const context = prepared.contexts.get(jobId);
@@ -258,6 +274,8 @@ async function specialRows(
         if (report.kind === "enqueue" && !report.wait) {
           return { ...base, state: "completed", output: JSON.stringify({ id: child.id, duplicate: child.duplicate }) };
         }
+        const end = over.get(`${jobId}/${report.key}`);
+        if (end !== undefined) return { ...base, state: end.state, output: end.output, error: end.error };
         const delayMs = report.timeout_ms ?? limits.delayMs;
         return {
           ...base,
@@ -275,6 +293,28 @@ async function specialRows(
 type Base = typeof blank & { readonly jobId: string; readonly key: string; readonly kind: Report["kind"] };
 
 const failed = (base: Base, error: WireError): Row => ({ ...base, state: "failed", error: JSON.stringify(error) });
+
+/** Of children that had been started before and have ended already: what their parent's step gets to know of it. */
+async function endsOf(
+  t: Queryable,
+  fresh: readonly { jobId: string; report: Report }[],
+  children: ReadonlyMap<string, Child>,
+): Promise<Map<string, WaitEnd>> {
+  const steps = fresh.flatMap(({ jobId, report: { key, kind } }) => {
+    const child = children.get(`${jobId}/${key}`);
+    return child !== undefined && "id" in child && child.exists ? [{ jobId, key, kind, child: child.id }] : [];
+  });
+  const ends = await endsAlready(
+    t,
+    steps.map((step) => step.child),
+  );
+  return new Map(
+    steps.flatMap((step) => {
+      const end = ends.get(step.child);
+      return end === undefined ? [] : [[`${step.jobId}/${step.key}`, childEnd(step, end)] as const];
+    }),
+  );
+}
 
 /** Signals of these reports that somebody waits for already. Their names are locked: nobody can come in between. */
 async function takenSignals(

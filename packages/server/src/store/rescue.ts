@@ -8,7 +8,7 @@ import { type Policy, retryOrFail } from "../core/job.js";
 import { limits } from "../core/limits.js";
 import { exist, lockFree } from "./checkpoint.js";
 import { type Db, type Queryable, sql } from "./db.js";
-import { type LogEntry, logEnds } from "./finish.js";
+import { type LogEntry, logEnds, sharedAmong } from "./finish.js";
 import { grantTurns, type HasKeys, KEYS_OF } from "./keys.js";
 import { linger } from "./slots.js";
 
@@ -93,13 +93,15 @@ async function lock<Row extends { id: string; parentId: string | null }>(
   return rows.filter((row) => !busy.has(row.id) && (row.parentId === null || !busy.has(row.parentId)));
 }
 
-const logMoved = (
+async function logMoved(
   t: Queryable,
   moved: readonly Moved[],
   outcome: "orphaned" | "expired",
   error: (job: Moved) => string,
-): Promise<unknown> =>
-  logEnds(
+): Promise<void> {
+  const failed = moved.filter((job) => job.state === "failed").map((job) => job.jobId);
+  const shared = await sharedAmong(t, failed);
+  await logEnds(
     t,
     moved.map(
       (job): LogEntry => ({
@@ -112,10 +114,12 @@ const logMoved = (
         durationMs: 0,
         output: null,
         error: error(job),
+        shared: shared.has(job.jobId),
       }),
     ),
     new Map(moved.flatMap((job) => (job.parentId === null ? [] : [[job.jobId, job.parentId] as const]))),
   );
+}
 
 const overdue = sql(
   "rescue.overdue",

@@ -5,7 +5,8 @@
 import { type Claimed, type Outcome, type Policy, retryOrFail } from "../core/job.js";
 import { limits } from "../core/limits.js";
 import { AGAIN, firstOfEach } from "./batch.js";
-import { exist, lockFree } from "./checkpoint.js";
+import { exist, lockFree, putOffs } from "./checkpoint.js";
+import { type LookedChildren, lookChildren } from "./children.js";
 import { type Db, type Queryable, sql } from "./db.js";
 import { type LogEntry, logEnds } from "./finish.js";
 import { grantTurns, type HasKeys, KEYS_OF } from "./keys.js";
@@ -19,6 +20,8 @@ export type Settlement = Pick<Claimed, "jobId" | "delivery" | "attempt"> & {
   readonly outcome: Outcome;
   readonly policy: Policy;
   readonly parentId: string | null;
+  /** See `LogEntry`. */
+  readonly shared?: boolean;
   readonly status: number | null;
   readonly durationMs: number;
   /** See `LogEntry`. */
@@ -128,19 +131,21 @@ export async function settle(db: Db, all: readonly Settlement[]): Promise<(Settl
     const parents = new Map(
       items.flatMap((item) => (item.parentId === null ? [] : [[item.jobId, item.parentId] as const])),
     );
-    const wanted = [...new Set([...items.map((item) => item.jobId), ...parents.values()])];
+    const looked = await lookChildren(t, prepared.children);
+    const wanted = [...new Set([...items.map((item) => item.jobId), ...parents.values(), ...looked.rows])];
     const held = new Map((await t.query<Held>(lockFree, [wanted])).map((row) => [row.id, row]));
     const missing = wanted.filter((id) => !held.has(id));
     const busy = new Set(
       missing.length === 0 ? [] : (await t.query<{ id: string }>(exist, [missing])).map((row) => row.id),
     );
+    const later = putOffs(looked, items, busy);
     const putOff = (item: Settlement): boolean =>
-      busy.has(item.jobId) || (item.parentId !== null && busy.has(item.parentId));
+      later.has(item.jobId) || (item.parentId !== null && busy.has(item.parentId));
     const live = items.filter((item) => {
       const job = held.get(item.jobId);
       return !putOff(item) && job?.state === "active" && job.delivery === item.delivery;
     });
-    const moves = await plan(t, live, prepared, held);
+    const moves = await plan(t, live, prepared, looked, held);
     const lingering = live.filter((item) => item.lingers).map((item) => item.jobId);
     if (lingering.length > 0) void t.query(linger, [lingering, limits.expiryGraceMs]);
     const rows = await t.query<HasKeys & { id: string; delivery: number; state: string }>(move, columns(moves));
@@ -195,11 +200,13 @@ async function plan(
   t: Queryable,
   live: readonly Settlement[],
   prepared: Prepared,
+  looked: LookedChildren,
   held: ReadonlyMap<string, Held>,
 ): Promise<Move[]> {
   const recorded = await record(
     t,
     prepared,
+    looked,
     live.map((item) => item.jobId),
   );
   // What the answer itself brought to an end, or a look-back did: the code has not seen it yet.
@@ -295,4 +302,5 @@ const entry = ({ item, outcome }: Move): LogEntry => ({
   output: outcome.output,
   error: outcome.error === null ? null : JSON.stringify(outcome.error),
   detail: item.detail ?? null,
+  shared: item.shared,
 });

@@ -3,13 +3,16 @@
  * one commit. Which of the due ticks are made is decided in `core/schedule.ts`.
  */
 
+import type { StartOptions } from "@rotorsh/sdk/protocol";
 import { newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
 import { decideTicks, type Ticking } from "../core/schedule.js";
 import { isZone } from "../core/schedule-clock.js";
 import { type Db, type Queryable, sql, type Transaction } from "./db.js";
-import { enqueue, type NewJob } from "./enqueue.js";
+import type { NewJob } from "./enqueue.js";
 import { readClock, type Schedule, scheduleColumns } from "./schedules.js";
+import { startIn } from "./start.js";
+import type { Start } from "./start-plan.js";
 
 /** What is due, locked; what another node or a change has in hand is left to it. A zone that this node does not know is, too. */
 const due = sql(
@@ -22,7 +25,7 @@ const due = sql(
 /** Locked before: nothing of this changes any more, but for the jobs, each of which has been finished or not. */
 const load = sql(
   "ticks.load",
-  `select ${scheduleColumns},
+  `select ${scheduleColumns}, queue.starting,
           exists (select from rotor.jobs job where job.id = schedule.last_job_id and job.due_at is not null) as busy
      from rotor.schedules schedule join rotor.queues queue on queue.id = schedule.queue_id
     where schedule.id = any($1::int[]) and schedule.paused_at is null and schedule.next_at <= rotor.clock()
@@ -69,14 +72,15 @@ export type Ticked = Pick<Ticking, "skipped" | "missed"> & {
   readonly jobIds: readonly string[];
 };
 
-type Decided = { readonly schedule: Schedule; readonly ticking: Ticking };
+type Due = Schedule & { readonly busy: boolean; readonly starting: StartOptions };
+type Decided = { readonly schedule: Due; readonly ticking: Ticking };
 
 /** Makes ticks that are due; what there was no room for is due still. */
 export const tick = (db: Db): Promise<Ticked[]> =>
   db.transact(async (t) => {
     const rows = await t.query<{ id: number; bytes: number }>(due, [[...unknownZones], limits.ticks]);
     if (rows.length === 0) return [];
-    const loaded = await t.query<Schedule & { busy: boolean }>(load, [firstOf(rows)]);
+    const loaded = await t.query<Due>(load, [firstOf(rows)]);
     const now = await readClock(t);
     let bytes: number = limits.tickBytes;
     const decided: Decided[] = [];
@@ -90,7 +94,7 @@ export const tick = (db: Db): Promise<Ticked[]> =>
       bytes -= ticking.made.length * each;
       decided.push({ schedule, ticking });
     }
-    return write(t, decided);
+    return write(t, db.schema, decided);
   });
 
 /** Of jobs with little payload, too, one transaction shall enqueue no more than a batch. */
@@ -108,7 +112,7 @@ function firstOf(rows: readonly { id: number; bytes: number }[]): number[] {
   return ids;
 }
 
-async function write(t: Transaction, decided: readonly Decided[]): Promise<Ticked[]> {
+async function write(t: Transaction, schema: string, decided: readonly Decided[]): Promise<Ticked[]> {
   const moved = await t.query<{ id: number }>(advance, [
     decided.map(({ schedule }) => schedule.id),
     decided.map(({ schedule }) => schedule.nextAt.toISOString()),
@@ -121,20 +125,30 @@ async function write(t: Transaction, decided: readonly Decided[]): Promise<Ticke
   ]);
   const ids = new Set(moved.map(({ id }) => id));
   const ready = decided.filter(({ schedule }) => ids.has(schedule.id));
-  const jobs = ready.flatMap(({ schedule, ticking }) => ticking.made.map((at) => jobOf(schedule, at)));
-  const enqueued = (await enqueue(t, jobs)).values();
+  const starts = ready.flatMap(({ schedule, ticking }) => ticking.made.map((at) => startOf(schedule, at)));
+  const started = (await startIn(t, schema, starts)).values();
   const ticked = ready.map(({ schedule, ticking: { made, skipped, missed } }) => ({
     id: schedule.id,
     workspace: schedule.workspace,
     schedule: schedule.name,
     skipped,
     missed,
-    jobIds: made.map(() => enqueued.next().value!.id),
+    // A tick that its function's singleton does not let start is made, and starts nothing.
+    jobIds: made.flatMap(() => {
+      const answer = started.next().value!;
+      return answer.kind === "skipped" ? [] : [answer.id];
+    }),
   }));
   const last = ticked.filter(({ jobIds }) => jobIds.length > 0);
   if (last.length > 0) await t.query(note, [last.map(({ id }) => id), last.map(({ jobIds }) => jobIds.at(-1)!)]);
   return ticked.map(({ id: _, ...each }) => each);
 }
+
+const startOf = (schedule: Due, at: Date): Start => {
+  const { queueId, workspace, starting } = schedule;
+  const job = jobOf(schedule, at);
+  return schedule.kind === "function" ? { to: { queueId, workspace, starting }, job } : { job };
+};
 
 /** The job of a tick. Its key names the tick, so that even a clock set back enqueues it once. */
 const jobOf = (schedule: Schedule, at: Date): NewJob => ({

@@ -1,5 +1,5 @@
 /** Queues, jobs and runs in a line each, for tests of the store and of what stands on it. No test of its own. */
-import type { EventReport, Report, RunReport, Trigger } from "@rotorsh/sdk/protocol";
+import type { EventReport, Report, RunReport, StartOptions, Trigger } from "@rotorsh/sdk/protocol";
 import { PROTOCOL_VERSION } from "@rotorsh/sdk/protocol";
 import { newId } from "../core/ids.js";
 import { decide, type End, type Policy, type QueueKind } from "../core/job.js";
@@ -41,7 +41,12 @@ export async function callbackQueue(db: Db, name = "queue", settings: Partial<Qu
 export async function functionQueue(
   db: Db,
   name = "function",
-  options: { triggers?: readonly Trigger[]; concurrency?: number; workspace?: string } = {},
+  options: {
+    triggers?: readonly Trigger[];
+    concurrency?: number;
+    workspace?: string;
+    starting?: StartOptions;
+  } = {},
 ): Promise<number> {
   const workspace = options.workspace ?? WORKSPACE;
   await createWorkspace(db, workspace, workspace);
@@ -57,6 +62,7 @@ export async function functionQueue(
         triggers: options.triggers ?? [],
         max_attempts: POLICY.maxAttempts,
         concurrency: options.concurrency ?? 1_000,
+        ...options.starting,
       },
     ],
   };
@@ -281,6 +287,7 @@ export const readSteps = async (db: Db, jobId: string): Promise<Record<string, S
 export const clearJobs = async (db: Db): Promise<void> => {
   await db.script(
     `delete from rotor.jobs; delete from rotor.steps; delete from rotor.past_steps; delete from rotor.deliveries;
-     delete from rotor.payloads; delete from rotor.events; delete from rotor.nodes`,
+     delete from rotor.payloads; delete from rotor.events; delete from rotor.nodes;
+     delete from rotor.singles; delete from rotor.gatherings; delete from rotor.batched; delete from rotor.watches`,
   );
 };

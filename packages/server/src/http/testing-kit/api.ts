@@ -12,6 +12,7 @@ import { createKeyring } from "../../store/keyring.js";
 import { publish } from "../../store/publish.js";
 import { renewAccepted } from "../../store/rescue.js";
 import { settle } from "../../store/settle.js";
+import { startIn } from "../../store/start.js";
 import { readHeldJob } from "../../store/views.js";
 import { createWorkspace, type Scope } from "../../store/workspaces.js";
 import { type TestDatabase, testDatabase } from "../../testing-kit/database.js";
@@ -76,6 +77,7 @@ export async function testApi(config: Partial<Engine["config"]> = {}): Promise<T
     tokenSecret: TOKEN_SECRET,
     keyring: createKeyring(db, parseKeys(Buffer.alloc(32, 7).toString("base64"))),
     enqueue: async (job) => (await db.transact((t) => enqueue(t, [job])))[0]!,
+    start: async (to, job) => (await db.transact((t) => startIn(t, db.schema, [{ to, job }])))[0]!,
     enqueueAll: (all) => db.transact((t) => enqueue(t, all)),
     publish: (events) => publish(db, events),
     async checkpoint(item) {
