@@ -14,6 +14,8 @@ export type Attempt = {
   /** From 1. */
   readonly attempt: number;
   readonly maxAttempts: number;
+  /** Trace context of the delivery. */
+  readonly traceparent: string | undefined;
   /** Ends the attempt early; what it then reports is of no interest to anybody. */
   readonly controller: AbortController;
 };
@@ -35,12 +37,13 @@ function timeLimit(ms: number, controller: AbortController): { passed: Promise<n
   return { passed, clear };
 }
 
-async function execute({ runId, key, call, attempt, controller }: Attempt): Promise<Json> {
+async function execute({ runId, key, call, attempt, controller, traceparent }: Attempt): Promise<Json> {
   const limit = timeLimit(call.timeoutMs, controller);
   const stepKey = `${runId}/${key}`;
   try {
-    const context = { key: stepKey, attempt, signal: controller.signal };
-    const output = await Promise.race([runWithStepKey(stepKey, async () => call.fn(context)), limit.passed]);
+    const context = { key: stepKey, attempt, signal: controller.signal, traceparent };
+    const running = runWithStepKey(stepKey, async () => call.fn(context), traceparent);
+    const output = await Promise.race([running, limit.passed]);
     // Read back, so that the code sees now what a replay would give it later.
     return JSON.parse(toJsonText(output, `The output of step "${call.id}"`, MAX_OUTPUT_BYTES));
   } finally {

@@ -19,7 +19,10 @@ const GRACE_MS = 1_000;
 /** Code that asks for no step may be busy with work of its own for so many times that. */
 const BUSY = 10;
 
-export type CheckOptions = Pick<ReplayOptions, "request" | "steps" | "handler" | "maxSteps" | "env" | "graceMs">;
+export type CheckOptions = Pick<
+  ReplayOptions,
+  "request" | "steps" | "handler" | "maxSteps" | "env" | "traceparent" | "graceMs"
+>;
 
 type Open = {
   readonly call: StepCall;
@@ -28,7 +31,8 @@ type Open = {
 };
 
 /** How the code fares: `checked`, `diverged`, or the end that it comes to. Rejects only for a bug of ours. */
-export async function check({ request, steps, handler, maxSteps, env, graceMs }: CheckOptions): Promise<AnswerBody> {
+export async function check(options: CheckOptions): Promise<AnswerBody> {
+  const { request, steps, handler, maxSteps, env, traceparent, graceMs } = options;
   const ledger = createLedger(steps);
   const uses = new Map<string, number>();
   const asked = new Set<string>();
@@ -93,7 +97,8 @@ export async function check({ request, steps, handler, maxSteps, env, graceMs }:
     return moved;
   };
 
-  const context = contextFor(request, createStep(ask, request.run, maxSteps), over.signal, env, () => false);
+  const step = createStep(ask, request.run, maxSteps);
+  const context = contextFor(request, { step, signal: over.signal, traceparent, env, speaks: () => false });
   const finish = (how: End): void => {
     end = how;
     wake();

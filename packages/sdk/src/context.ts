@@ -3,7 +3,7 @@
  * that come out the same when the step is repeated. Not the step's own API: that is handed to the step's function.
  */
 
-type Frame = { readonly key: string; calls: number };
+type Frame = { readonly key: string; readonly traceparent: string | undefined; calls: number };
 
 /** The part of `AsyncLocalStorage` that is used. */
 type Storage = { run<T>(frame: Frame, fn: () => T): T; getStore(): Frame | undefined };
@@ -22,10 +22,14 @@ function findStorage(): Storage | undefined {
 const storage = findStorage();
 
 /** Runs `fn` as the step of this key: the key is seen by everything that `fn` calls or awaits. Counting of calls starts anew. */
-export const runWithStepKey = <T>(key: string, fn: () => T): T => (storage ? storage.run({ key, calls: 0 }, fn) : fn());
+export const runWithStepKey = <T>(key: string, fn: () => T, traceparent?: string): T =>
+  storage ? storage.run({ key, traceparent, calls: 0 }, fn) : fn();
 
 /** The key of the step that is being executed; undefined outside of steps, and where the runtime cannot tell. */
 export const currentStepKey = (): string | undefined => storage?.getStore()?.key;
+
+/** The trace context of the delivery whose step is being executed: what it calls is part of that trace. */
+export const currentTraceparent = (): string | undefined => storage?.getStore()?.traceparent;
 
 /**
  * An id for the n-th call within the current step, `<key>/<n>` from 1: a repeat of the step that makes its calls in the

@@ -2,7 +2,6 @@
 
 import type { FunctionContext, Logger } from "./function.js";
 import type { DeliveryRequest } from "./protocol.js";
-import type { Step } from "./step.js";
 
 /** The console, silent while stored results are replayed. `speaks` is asked at each line. */
 function loggerWhile(speaks: () => boolean): Logger {
@@ -14,13 +13,14 @@ function loggerWhile(speaks: () => boolean): Logger {
   return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
 }
 
+type Surroundings = Pick<FunctionContext<never>, "step" | "signal" | "traceparent" | "env"> & {
+  readonly speaks: () => boolean;
+};
+
 /** The event's data has the type that the function's trigger promises; nobody can check that here. */
 export function contextFor(
   { event, events = [event], run, attempt }: DeliveryRequest,
-  step: Step,
-  signal: AbortSignal,
-  env: unknown,
-  speaks: () => boolean,
+  { step, signal, traceparent, env, speaks }: Surroundings,
 ): FunctionContext<never> {
   return {
     event: { ...event, data: event.data as never },
@@ -30,6 +30,7 @@ export function contextFor(
     attempt,
     logger: loggerWhile(speaks),
     signal,
+    traceparent,
     env,
   };
 }

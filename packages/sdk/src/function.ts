@@ -54,6 +54,8 @@ export type FunctionContext<Data> = {
   readonly logger: Logger;
   /** Aborts when this delivery is over, for whatever reason. */
   readonly signal: AbortSignal;
+  /** W3C trace context of this delivery: all deliveries of a run, and of what it starts, are of one trace. */
+  readonly traceparent: string | undefined;
   /** What the platform hands over beside the request (Workers' bindings); undefined elsewhere. */
   readonly env: unknown;
 };

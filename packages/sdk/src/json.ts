@@ -1,31 +1,47 @@
 /** JSON as a step really makes it: the type of a value after its journey, and its text. No schemas and no revivers. */
 
 import { NonRetriableError } from "./errors.js";
+import type { Json } from "./protocol.js";
 
 /** What `JSON.parse` gives: the one type for data that nobody has described yet. It is `any`, so the code may use it freely. */
 export type Untyped = ReturnType<typeof JSON.parse>;
 
 type Dropped = ((...args: never[]) => unknown) | symbol;
 
-/** A property keeps being optional; it does not become null as a lone `undefined` does. */
-type JsonifyProperty<T> = Jsonify<Exclude<T, undefined>> | Extract<T, undefined>;
+/** A property keeps being optional, where it may be left out: it does not become null as a lone `undefined` does. */
+type JsonifyProperty<T> =
+  | Jsonify<Exclude<T, undefined | Dropped>>
+  | (Extract<T, undefined | Dropped> extends never ? never : undefined);
 
-/** `T` after JSON: a `Date` is a string, `undefined` alone is null, functions are gone. */
+/** Whose content JSON does not see. */
+type Hollow = ReadonlyMap<Untyped, Untyped> | ReadonlySet<Untyped> | RegExp;
+
+/** `T` after JSON: a `Date` is a string, a `Map` or `Set` is `{}`, a lone `undefined` is null, functions are gone. */
 export type Jsonify<T> = 0 extends 1 & T
   ? T
   : unknown extends T
     ? T
-    : T extends null | boolean | number | string
+    : T extends Json
       ? T
-      : T extends bigint | Dropped
+      : T extends bigint
         ? never
-        : T extends { toJSON(): infer J }
-          ? Jsonify<J>
-          : T extends readonly unknown[]
-            ? { [I in keyof T]: Jsonify<T[I]> }
-            : T extends object
-              ? { [K in keyof T as K extends symbol ? never : T[K] extends Dropped ? never : K]: JsonifyProperty<T[K]> }
-              : null;
+        : T extends Dropped
+          ? null
+          : T extends { toJSON(): infer J }
+            ? Jsonify<J>
+            : T extends readonly unknown[]
+              ? { [I in keyof T]: Jsonify<T[I]> }
+              : T extends Hollow
+                ? Record<string, never>
+                : T extends ArrayBufferView
+                  ? { [index: string]: number }
+                  : T extends object
+                    ? {
+                        [K in keyof T as K extends symbol ? never : T[K] extends Dropped ? never : K]: JsonifyProperty<
+                          T[K]
+                        >;
+                      }
+                    : null;
 
 const encoder = new TextEncoder();
 

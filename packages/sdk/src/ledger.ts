@@ -16,6 +16,8 @@ export type Ledger = {
   readonly knownSeq: () => number;
   /** The steps that the server holds unfinished. */
   readonly unfinished: () => readonly WireStep[];
+  /** The keys of the others. */
+  readonly finished: () => readonly string[];
 };
 
 const isFinished = (step: WireStep): boolean => step.state !== "waiting";
@@ -54,6 +56,7 @@ export function createLedger(stored: readonly WireStep[]): Ledger {
     replaying: () => queue.length > 0,
     knownSeq: () => known,
     unfinished: () => [...steps.values()].filter((step) => !isFinished(step)),
+    finished: () => [...steps.values()].filter(isFinished).map(({ key }) => key),
   };
 }
 

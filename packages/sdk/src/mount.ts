@@ -24,7 +24,8 @@ export type ServeOptions = WorkflowOptions & {
 /** An app of Hono, Express (or a router of it), Fastify or Koa, or a server of `node:http`. */
 export type ServableApp = HonoApp | ExpressApp | FastifyApp | KoaApp | NodeServer;
 
-function mount(app: ServableApp, path: string, handler: FetchHandler): void {
+/** Has the app answer `path` with the handler. */
+export function mount(app: ServableApp, path: string, handler: FetchHandler): void {
   if (isExpress(app)) mountOnExpress(app, path, handler);
   else if (isHono(app)) mountOnHono(app, path, handler);
   else if (isFastify(app)) mountOnFastify(app, path, handler);

@@ -1,5 +1,6 @@
 /** What one delivery is replayed with. Types only. */
 
+import type { Advice } from "./advice.js";
 import type { RotorFunction } from "./function.js";
 import type { Lane } from "./lane.js";
 import type { DeliveryRequest, WireStep } from "./protocol.js";
@@ -13,8 +14,12 @@ export type ReplayOptions = {
   /** Steps that the run may ask for (default 1,000). */
   readonly maxSteps?: number | undefined;
   readonly env?: unknown;
+  /** W3C trace context of the delivery's request. */
+  readonly traceparent?: string | undefined;
   /** No step starts later than this many milliseconds from now. */
   readonly startWithinMs?: number;
+  /** In development: whom to tell of code that will surprise. */
+  readonly advice?: Advice | undefined;
   /** Aborts when the app shuts down. */
   readonly drain?: AbortSignal;
   /** How long code that does not reach a stored wait may still be busy with work of its own (default 1 s). */

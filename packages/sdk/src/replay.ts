@@ -31,6 +31,7 @@ import type { Report, WireError, WireStep } from "./protocol.js";
 import type { ReplayOptions } from "./replay-options.js";
 import type { Place, StepCall } from "./step-call.js";
 import { createStep } from "./step-call.js";
+import { createTimers, MAX_TIMER_MS } from "./timers.js";
 import { turn } from "./turn.js";
 import { warnOnce } from "./warn.js";
 
@@ -38,8 +39,6 @@ import { warnOnce } from "./warn.js";
 const PARALLELISM = 100;
 /** A due wait that the server did not yet call ended is asked for again after this. */
 const ASK_AGAIN_MS = 100;
-/** Longer than any delivery needs, shorter than what overflows a timer. */
-const MAX_TIMER_MS = 86_400_000;
 const GRACE_MS = 1_000;
 
 const now = () => performance.now();
@@ -59,7 +58,7 @@ class Delivery {
   readonly #open = new Set<Asked>();
   /** Errors that a stored step threw: each replay throws them again. */
   readonly #thrown = new WeakSet<object>();
-  readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+  readonly #timers = createTimers();
   #outbox: Outgoing[] = [];
   /** Whether the outbox holds a result that code may be waiting for. */
   #urgent = false;
@@ -97,11 +96,13 @@ class Delivery {
       this.#notify();
     };
     if (drain?.aborted || (startWithinMs !== undefined && startWithinMs <= 0)) this.#holding = true;
-    else if (startWithinMs !== undefined) this.#timer(hold, startWithinMs);
+    else if (startWithinMs !== undefined) this.#timers.after(startWithinMs, hold);
     drain?.addEventListener("abort", hold);
     try {
       const answer = await this.#live();
       this.#answered = answer.status;
+      const missed = () => this.#ledger.finished().find((key) => !this.#asked.has(key));
+      this.#options.advice?.answered(answer.status, this.#open, missed);
       return answer;
     } finally {
       drain?.removeEventListener("abort", hold);
@@ -127,9 +128,10 @@ class Delivery {
   }
 
   #startFunction(): void {
-    const { request, handler, env, maxSteps } = this.#options;
+    const { request, handler, env, traceparent, maxSteps } = this.#options;
     const step = createStep((call) => this.#ask(call), request.run, maxSteps);
-    const context = contextFor(request, step, this.#over.signal, env, () => !this.#ledger.replaying());
+    const speaks = () => !this.#ledger.replaying();
+    const context = contextFor(request, { step, signal: this.#over.signal, traceparent, env, speaks });
     const finish = (end: End) => {
       this.#end = end;
       this.#notify();
@@ -162,10 +164,14 @@ class Delivery {
       };
       this.#asked.set(key, asked);
       this.#open.add(asked);
+      this.#options.advice?.asked(asked);
       if (stored?.state === "waiting") {
         asked.phase = { at: "waiting", dueMs: this.#startedMs + (stored.due_in_ms ?? 0) };
       } else if (stored) {
-        if (this.#ledger.isReleased(key)) this.#settle(asked, stored);
+        if (this.#ledger.isReleased(key)) {
+          this.#options.advice?.late(key);
+          this.#settle(asked, stored);
+        }
       } else if (call.kind === "run") {
         asked.phase = { at: "ready" };
       } else {
@@ -262,14 +268,14 @@ class Delivery {
   }
 
   async #execute(asked: Asked, call: StepCall & { readonly kind: "run" }): Promise<void> {
-    const { request } = this.#options;
+    const { request, traceparent } = this.#options;
     const controller = new AbortController();
     asked.phase = { at: "running", controller };
     asked.attempt += 1;
     this.#running += 1;
     const { key, attempt } = asked;
     const maxAttempts = call.maxAttempts ?? request.max_attempts;
-    const report = await runAttempt({ runId: request.run, key, call, attempt, maxAttempts, controller });
+    const report = await runAttempt({ runId: request.run, key, call, attempt, maxAttempts, controller, traceparent });
     this.#running -= 1;
     if (asked.phase.at === "running" && this.#answered === undefined) {
       asked.phase = { at: "reported", ...(report.outcome === "completed" && { output: report.output }) };
@@ -304,10 +310,10 @@ class Delivery {
     if (this.#grace === "over") return diverged;
     if (this.#grace === "unused") {
       this.#grace = "running";
-      this.#timer(() => {
+      this.#timers.after(this.#options.graceMs ?? GRACE_MS, () => {
         this.#grace = "over";
         this.#notify();
-      }, this.#options.graceMs ?? GRACE_MS);
+      });
     }
     return undefined;
   }
@@ -369,23 +375,15 @@ class Delivery {
       (least, { phase }) => (phase.at === "waiting" ? Math.min(least, phase.dueMs) : least),
       Number.POSITIVE_INFINITY,
     );
-    const timer = dueMs < now() + MAX_TIMER_MS ? this.#timer(() => this.#notify(), dueMs - now()) : undefined;
+    const takeBack = dueMs < now() + MAX_TIMER_MS ? this.#timers.after(dueMs - now(), () => this.#notify()) : undefined;
     if (!this.#changed) await new Promise<void>((resolve) => (this.#wake = resolve));
-    if (timer === undefined) return;
-    clearTimeout(timer);
-    this.#timers.delete(timer);
-  }
-
-  #timer(act: () => void, ms: number): ReturnType<typeof setTimeout> {
-    const timer = setTimeout(act, Math.min(MAX_TIMER_MS, Math.max(0, Math.ceil(ms))));
-    this.#timers.add(timer);
-    return timer;
+    takeBack?.();
   }
 
   /** Promises of open steps are never settled after this: what awaits them is garbage, as they are. */
   #close(): void {
     this.#seat.leave();
-    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
     for (const { phase } of this.#open) if (phase.at === "running") phase.controller.abort(endOfDelivery());
     this.#over.abort(endOfDelivery());
     this.#open.clear();

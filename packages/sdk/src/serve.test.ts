@@ -2,11 +2,10 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test, vi } from "vitest";
-import { nodeHandler } from "./adapters/node.js";
 import type { RotorFunction } from "./function.js";
 import { createFunction } from "./function.js";
 import type { Manifest } from "./protocol.js";
-import { answerContext, DEVELOPMENT_SIGNING_KEY, manifestContext } from "./protocol.js";
+import { DEVELOPMENT_SIGNING_KEY, manifestContext } from "./protocol.js";
 import { workflowHandler } from "./serve.js";
 import { signRotor, verifyAnswer } from "./signature.js";
 import { KEY, type PeerOptions, startPeer } from "./testing-kit/peer.js";
@@ -107,27 +106,6 @@ test("two functions of one id are refused when the handler is made", () => {
   expect(() => workflowHandler({ functions: [hello, hello] })).toThrow('Two functions have the id "hello"');
 });
 
-test("a quick answer is an ordinary response, a slow one a stream that shows life", async () => {
-  let finish = (_: string) => {};
-  const slow = createFunction({ id: "slow" }, ({ step }) =>
-    step.run("a", () => new Promise<string>((done) => (finish = done))),
-  );
-  const peer = await peerWith([slow], { timing: { plainWithinMs: 1, lifeEveryMs: 2 } });
-  const asked = peer.request(peer.create("slow"));
-  const response = await peer.post(JSON.stringify(asked));
-  const reader = response.body!.getReader();
-  let text = "";
-  for (let life = 0; life < 3; life++) text += new TextDecoder().decode((await reader.read()).value);
-  expect(text.trim()).toBe("");
-  finish("late");
-  for (let part = await reader.read(); !part.done; part = await reader.read())
-    text += new TextDecoder().decode(part.value);
-  expect(text).toMatch(/^ {3,}rotor-signature t=/);
-  expect(JSON.parse(verifyAnswer(text, answerContext(asked.run, asked.delivery), KEY)!.json)).toMatchObject({
-    output: "late",
-  });
-});
-
 test("a platform that cannot stream gets one plain answer", async () => {
   const slow = createFunction({ id: "slow" }, () => new Promise((resolve) => setTimeout(resolve, 20, "late")));
   const peer = await peerWith([slow], { streaming: false, timing: { plainWithinMs: 1 } });
@@ -143,27 +121,12 @@ test("near the end of maxDuration no new step starts and the answer is `yield`",
   expect(await peer.deliver(peer.create("endless"))).toMatchObject({ status: "yield", reports: [] });
 });
 
-test("drain lets the running step end, answers, and takes no new delivery", async () => {
-  let finish = () => {};
-  let begun = () => {};
-  const started = new Promise<void>((resolve) => (begun = resolve));
-  const two = createFunction({ id: "two" }, async ({ step }) => {
-    await step.run("a", () => {
-      begun();
-      return new Promise<void>((resolve) => (finish = resolve));
-    });
-    await step.run("b", () => 1);
-  });
-  const peer = await peerWith([two]);
-  const run = peer.create("two");
-  const answer = peer.deliver(run);
-  await started;
-  const drained = peer.handler.drain();
-  expect((await peer.post(JSON.stringify(peer.request(peer.create("two"))))).status).toBe(503);
-  finish();
-  await drained;
-  expect(await answer).toMatchObject({ status: "yield" });
-  expect(run.finished).toEqual(["a"]);
+test("the app's own ROTOR_BASE_URL is where checkpoints go", async () => {
+  const one = createFunction({ id: "one" }, ({ step }) => step.run("a", () => 1));
+  const peer = await peerWith([one]);
+  vi.stubEnv("ROTOR_BASE_URL", new URL(peer.url).origin);
+  peer.url = "http://rotor.invalid/v1/checkpoints";
+  expect(await peer.deliver(peer.create("one"))).toMatchObject({ status: "completed", output: 1 });
 });
 
 test("PUT registers the app at its server, with its key, and hands on the answer", async () => {
@@ -186,48 +149,4 @@ test("PUT registers the app at its server, with its key, and hands on the answer
   );
   expect([response.status, await response.json()]).toEqual([409, { error: { code: "app_elsewhere" } }]);
   expect(seen).toEqual([["POST", "/v1/functions/sync", "Bearer rt_ws_x", { url: URL_OF_APP }]]);
-});
-
-test("the app's own ROTOR_BASE_URL is where checkpoints go", async () => {
-  const one = createFunction({ id: "one" }, ({ step }) => step.run("a", () => 1));
-  const peer = await peerWith([one]);
-  vi.stubEnv("ROTOR_BASE_URL", new URL(peer.url).origin);
-  peer.url = "http://rotor.invalid/v1/checkpoints";
-  expect(await peer.deliver(peer.create("one"))).toMatchObject({ status: "completed", output: 1 });
-});
-
-type Parsed = { rawBody?: unknown; body?: unknown };
-
-test("node:http takes the raw body, a body of bytes or text, or the unread stream; a parsed body alone is told", async () => {
-  const peer = await peerWith([hello]);
-  const listener = nodeHandler(peer.handler);
-  const kinds: Record<string, (request: Parsed, text: string) => void> = {
-    raw: (request, text) => Object.assign(request, { rawBody: Buffer.from(text), body: JSON.parse(text) }),
-    bytes: (request, text) => Object.assign(request, { body: Buffer.from(text) }),
-    text: (request, text) => Object.assign(request, { body: text }),
-    parsed: (request, text) => Object.assign(request, { body: JSON.parse(text) }),
-  };
-  const server = createServer(async (request, response) => {
-    const prepare = kinds[request.url!.slice(1)];
-    if (prepare) {
-      let text = "";
-      for await (const chunk of request.setEncoding("utf8")) text += chunk;
-      prepare(request as Parsed, text);
-    }
-    await listener(request, response);
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  closers.push(() => server.close());
-  for (const kind of [...Object.keys(kinds), "stream"]) {
-    const body = JSON.stringify(peer.request(peer.create("hello", "Zoë")));
-    const headers = { "x-rotor-signature": signRotor(body, KEY, now()), connection: "close" };
-    const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/${kind}`, {
-      method: "POST",
-      body,
-      headers,
-    });
-    const text = await response.text();
-    if (kind !== "parsed") expect([response.status, text]).toEqual([200, expect.stringContaining('"output":"Zoë"')]);
-    else expect([response.status, text]).toEqual([500, expect.stringMatching(/raw_body_missing.*express\.json/)]);
-  }
 });

@@ -3,10 +3,11 @@
 import { sha256Hex } from "#hmac";
 import { send } from "#transport";
 import { FETCH_REMEDY, rawBodyMissing } from "./adapters/fetch.js";
+import { createAdviser } from "./advice.js";
 import type { AnswerTiming } from "./answer.js";
 import { ANSWER_TIMING, refusal, responseTo, signedResponse } from "./answer.js";
 import { check } from "./check.js";
-import { fetchSteps, reachableUrl } from "./checkpoint.js";
+import { type FetchSteps, fetchSteps, reachableUrl } from "./checkpoint.js";
 import type { Duration } from "./duration.js";
 import { parseDuration } from "./duration.js";
 import type { AnswerBody } from "./end.js";
@@ -15,7 +16,7 @@ import { RotorInputError } from "./errors.js";
 import type { RotorFunction } from "./function.js";
 import { manifestOf } from "./function.js";
 import { withFailures } from "./function-failure.js";
-import { laneTo } from "./lane.js";
+import { type Lane, laneTo } from "./lane.js";
 import type { Answer, DeliveryRequest, FunctionManifest, Manifest } from "./protocol.js";
 import { answerContext, DEVELOPMENT_SIGNING_KEY, headers, manifestContext, PROTOCOL_VERSION } from "./protocol.js";
 import { replay } from "./replay.js";
@@ -47,6 +48,9 @@ const SDK = "rotor-js/0.1.0";
 const SYNC_TIMEOUT_MS = 30_000;
 const UNTOUCHED = JSON.stringify({ error: { code: "draining", message: "This app is shutting down" } });
 const DEFAULT_BASE_URL = "http://127.0.0.1:7686";
+
+/** What a delivery's request brings beside its body. */
+type Around = { readonly env: unknown; readonly traceparent: string | undefined };
 
 type Keys = { readonly dev: boolean; readonly secrets: readonly string[] };
 
@@ -106,14 +110,28 @@ export const workflowHandler = (options: WorkflowOptions): WorkflowHandler => cr
 /** Thresholds of the answer, and of `ReplayOptions.graceMs`. */
 export type HandlerTiming = AnswerTiming & { readonly graceMs: number };
 
-/** `workflowHandler` with its thresholds: for tests, which do not sleep. */
-export function createHandler(options: WorkflowOptions, timing: Partial<HandlerTiming>): WorkflowHandler {
+/** How a delivery speaks with its server. */
+export type Wire = {
+  readonly laneTo: (url: string) => Lane;
+  readonly fetchSteps: FetchSteps;
+  readonly reachableUrl: (url: string, env: unknown) => string;
+};
+
+const HTTP: Wire = { laneTo, fetchSteps, reachableUrl };
+
+/** `workflowHandler` with its thresholds, for tests, which do not sleep, and over another wire than HTTP. */
+export function createHandler(
+  options: WorkflowOptions,
+  timing: Partial<HandlerTiming>,
+  wire: Wire = HTTP,
+): WorkflowHandler {
   const { app = "default", streaming = true } = options;
   const served = withFailures(options.functions);
   const functions = byId(served);
   const manifests: readonly FunctionManifest[] = served.map(manifestOf);
   const hash = sha256Hex(JSON.stringify(manifests));
   const startWithinMs = stepTimeOf(options.maxDuration);
+  const adviser = createAdviser();
   let draining = false;
   /** One signal a delivery: a shared one would collect a listener for each run in hand. */
   const holds = new Set<AbortController>();
@@ -153,16 +171,17 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
     }
   };
 
-  const execute = async (one: RotorFunction, request: DeliveryRequest, keys: Keys, env: unknown): Promise<string> => {
-    const url = reachableUrl(request.checkpoint.url, env);
-    const steps = [...request.steps, ...(await fetchSteps(url, request.checkpoint.token, request.more))];
+  const execute = async (one: RotorFunction, request: DeliveryRequest, keys: Keys, around: Around): Promise<string> => {
+    const url = wire.reachableUrl(request.checkpoint.url, around.env);
+    const steps = [...request.steps, ...(await wire.fetchSteps(url, request.checkpoint.token, request.more))];
     const signed = (body: AnswerBody): string => {
       const answer = { version: PROTOCOL_VERSION, hash, ...body } as Answer;
       return sign(answer, answerContext(request.run, request.delivery), keys.secrets);
     };
     const { handler } = one;
     const { maxSteps } = one.config;
-    if (request.check) return signed(await check({ request, steps, handler, maxSteps, env, graceMs: timing.graceMs }));
+    if (request.check)
+      return signed(await check({ request, steps, handler, maxSteps, ...around, graceMs: timing.graceMs }));
     const hold = new AbortController();
     if (draining) hold.abort();
     holds.add(hold);
@@ -171,9 +190,10 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
       steps,
       handler,
       maxSteps,
-      lane: laneTo(url),
-      env,
+      lane: wire.laneTo(url),
+      ...around,
       startWithinMs,
+      advice: keys.dev ? adviser(request.function, request.run) : undefined,
       graceMs: timing.graceMs,
       drain: hold.signal,
     }).finally(() => holds.delete(hold));
@@ -185,7 +205,7 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
     return signed(body);
   };
 
-  const deliver = async (text: string, keys: Keys, env: unknown): Promise<Response> => {
+  const deliver = async (text: string, keys: Keys, around: Around): Promise<Response> => {
     const request = JSON.parse(text) as DeliveryRequest;
     if (request.version !== PROTOCOL_VERSION) {
       return refusal(500, "unknown_version", `This SDK speaks version ${PROTOCOL_VERSION} of the protocol: update it`);
@@ -194,7 +214,7 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
     const one = functions.get(request.function);
     if (!one) return refusal(404, "no_function", `The app "${app}" has no function "${request.function}"`);
     if (draining) return refusal(503, "draining", "This app is shutting down");
-    const answer = execute(one, request, keys, env);
+    const answer = execute(one, request, keys, around);
     const settled = answer.then(
       () => {},
       () => {},
@@ -217,9 +237,9 @@ export function createHandler(options: WorkflowOptions, timing: Partial<HandlerT
       if (!verifyRotorSignature(body, request.headers.get(headers.signature), keys.secrets)) {
         return refusal(401, "bad_signature", "The request is not signed with this app's signing key");
       }
-      return request.method === "GET"
-        ? introspect(request, keys)
-        : await deliver(new TextDecoder().decode(body), keys, env);
+      if (request.method === "GET") return introspect(request, keys);
+      const traceparent = request.headers.get("traceparent") ?? undefined;
+      return await deliver(new TextDecoder().decode(body), keys, { env, traceparent });
     } catch (error) {
       const code = error instanceof SetupError ? error.setup : "internal";
       return refusal(500, code, error instanceof Error ? error.message : String(error));

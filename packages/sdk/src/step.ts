@@ -15,6 +15,8 @@ export type StepContext = {
   readonly attempt: number;
   /** Aborts at the step's time limit, on cancel, and when another delivery has taken over. */
   readonly signal: AbortSignal;
+  /** W3C trace context of the delivery, for what the code calls; undefined where the platform handed none over. */
+  readonly traceparent: string | undefined;
 };
 
 export type RunOptions = {

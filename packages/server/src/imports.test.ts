@@ -22,8 +22,21 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   check: ["core", "store", "delivery", "http", "sync"],
   engine: ["core", "store", "delivery", "loops", "feed", "http", "sync", "check"],
   admin: ["bootstrap", "config", "core", "http", "postgres", "store"],
-  main: ["bootstrap", "config", "core", "delivery", "engine", "feed", "http", "loops", "postgres", "store"],
-  index: ["admin", "config", "main", "store"],
+  "one-process": ["bootstrap", "config", "delivery", "http"],
+  main: [
+    "bootstrap",
+    "config",
+    "core",
+    "delivery",
+    "engine",
+    "feed",
+    "http",
+    "loops",
+    "one-process",
+    "postgres",
+    "store",
+  ],
+  index: ["admin", "config", "main", "one-process", "store"],
 };
 
 /** What of other packages each may import. */

@@ -3,4 +3,5 @@
 export { adopt, doctor, makeKey, migrate, reseal } from "./admin.js";
 export { type Config, ConfigError, readConfig } from "./config.js";
 export { type Rotor, startRotor, VERSION } from "./main.js";
+export type { OneProcess } from "./one-process.js";
 export type { Violation } from "./store/invariants.js";

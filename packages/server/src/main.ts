@@ -4,15 +4,17 @@ import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { pino } from "pino";
 import { bootstrap, sealKeysOf } from "./bootstrap.js";
-import { type Config, ConfigError } from "./config.js";
+import { type Config, ConfigError, readConfig } from "./config.js";
 import { limits } from "./core/limits.js";
 import { type Policy, parsePolicy } from "./delivery/guard.js";
+import type { InProcessApp } from "./delivery/in-process.js";
 import { ownPostgres, ownService } from "./delivery/own-services.js";
 import { Pools, type PoolsOptions } from "./delivery/pools.js";
 import { createEngine } from "./engine.js";
 import { createFeed } from "./feed.js";
 import { createApp } from "./http/app.js";
 import { createLoop } from "./loops/loop.js";
+import { type OneProcess, oneProcessApp } from "./one-process.js";
 import { type Embedded, startEmbedded } from "./postgres/embedded.js";
 import { checkStore } from "./postgres/guard.js";
 import { openDb } from "./store/db.js";
@@ -44,8 +46,13 @@ export type Outside = Pick<PoolsOptions, "resolve" | "ca"> & {
   readonly log?: { write(line: string): void };
 };
 
-/** Starts a server. Throws a ConfigError, or what stands in the way of its store, with a sentence that says what to do. */
-export async function startRotor(config: Config, outside: Outside = {}): Promise<Rotor> {
+/**
+ * Starts a server; with `{ functions }`, functions in the same process with it. Throws a ConfigError, or what stands in the
+ * way of its store, with a sentence that says what to do.
+ */
+export async function startRotor(given: Config | OneProcess, outside: Outside = {}): Promise<Rotor> {
+  const own = "functions" in given ? given : undefined;
+  const config = "functions" in given ? (given.config ?? readConfig(process.env, { mode: "start" })) : given;
   const log = pino(
     {
       level: config.logLevel,
@@ -100,11 +107,13 @@ export async function startRotor(config: Config, outside: Outside = {}): Promise
       keys,
     });
 
-    const own = ownPostgres(config.databaseUrl ?? embedded!.url);
-    const policy: Policy = { ...parsePolicy(config.allowPrivateUrls), own };
+    const services = ownPostgres(config.databaseUrl ?? embedded!.url);
+    const policy: Policy = { ...parsePolicy(config.allowPrivateUrls), own: services };
+    const inProcess = new Map<string, InProcessApp>();
     const pools = new Pools({
       policy,
       connections: 50,
+      inProcess,
       ...outside,
       onBlocked: (reason) => log.warn({ reason }, "no connection is made for a delivery"),
     });
@@ -117,27 +126,36 @@ export async function startRotor(config: Config, outside: Outside = {}): Promise
     await listen(http, config.port, config.host);
     closers.push(() => closeServer(http));
     const { port } = http.address() as AddressInfo;
-    own.push(ownService(config.host, port));
+    services.push(ownService(config.host, port));
     const url = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${port}`;
 
+    const publicUrl = config.publicUrl ?? url;
+    const keyring = createKeyring(db, keys);
     const { engine, start, stop } = createEngine({
       db,
       pools,
       policy,
       feed,
       tokenSecret,
-      keyring: createKeyring(db, keys),
+      keyring,
       held,
       environment: config.environment,
       nodeLabel: config.nodeLabel,
       retention: config.retention,
-      config: { dev: config.mode === "dev", publicUrl: config.publicUrl ?? url, environment, version: VERSION, store },
+      config: { dev: config.mode === "dev", publicUrl, environment, version: VERSION, store },
       onError,
     });
     const app = createApp(engine, { log });
     http.on("request", getRequestListener(app.fetch));
-    closers.push(() => stop(DRAIN_MS));
+    const beside = own && oneProcessApp(own, { api: app.fetch, publicUrl, signing: keyring.signing });
+    if (beside) inProcess.set(beside.url, beside.answer);
+    closers.push(async () => {
+      await stop(DRAIN_MS);
+      beside?.abandon();
+    });
     await start();
+    // Another environment's database is not told of them, until it is adopted and this server started again.
+    if (beside && !held) await beside.register(engine);
     if (held)
       log.warn(
         `this database belongs to the environment ${environment}, not ${config.environment}: nothing is delivered until \`rotor adopt\``,

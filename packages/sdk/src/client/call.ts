@@ -3,6 +3,7 @@
  */
 
 import { send } from "#transport";
+import { currentTraceparent } from "../context.js";
 import { readVariable } from "../environment.js";
 import { RotorApiError, RotorConnectionError, RotorInputError } from "../errors.js";
 import { pause } from "../pause.js";
@@ -112,11 +113,13 @@ export function createCall(options: RotorOptions): Call {
     const apiKey = options.apiKey ?? readVariable("ROTOR_API_KEY");
     const url = addressOf(baseUrl, path, input.query);
     const repeatable = input.repeatable ?? method !== "POST";
+    const traceparent = currentTraceparent();
     const request = {
       method,
       headers: {
         accept: "application/json",
         ...(apiKey && { authorization: `Bearer ${apiKey.trim()}` }),
+        ...(traceparent !== undefined && { traceparent }),
         ...(input.body !== undefined && { "content-type": "application/json" }),
       },
       ...(input.body !== undefined && { body: JSON.stringify(toSnakeCase(input.body)) }),

@@ -6,6 +6,7 @@
 import type { Dispatcher } from "undici";
 import { BoundedBody } from "./bounded-body.js";
 import { ConnectFailure, type UnreachedReason } from "./connector.js";
+import { callInProcess } from "./in-process.js";
 import type { Entrant, Lane } from "./lane.js";
 import type { Pools, Target } from "./pools.js";
 
@@ -77,6 +78,8 @@ const maxInterimAnswers = 1_000;
 
 /** Makes the call. Never rejects: whatever happens is a value, within `timeoutMs`. */
 export function deliver(pools: Pools, request: HttpRequest): Promise<DeliveryResult> {
+  const own = pools.closed ? undefined : pools.inProcess(request.url);
+  if (own !== undefined) return callInProcess(own, request);
   const startedAt = performance.now();
   return new Promise((resolve) => {
     const settle = (fate: Fate, known: Known = nothingKnown): void =>

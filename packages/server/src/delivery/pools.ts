@@ -6,6 +6,7 @@
 import { Pool } from "undici";
 import { guardedConnector, type Resolve, refusedBy, shared, systemResolve } from "./connector.js";
 import { checkUrl, hostOf, type Policy } from "./guard.js";
+import { type InProcessApp, isInProcessUrl } from "./in-process.js";
 import { Lane } from "./lane.js";
 
 export type PoolsOptions = {
@@ -24,6 +25,8 @@ export type PoolsOptions = {
   readonly keepAliveMs?: number;
   /** Certificates to trust in place of the system's, PEM. */
   readonly ca?: string | undefined;
+  /** Apps in this process, by URL (none). They may be added as long as nothing is delivered. */
+  readonly inProcess?: ReadonlyMap<string, InProcessApp>;
   /** Told why the guard let no connection out, at most once a second (nobody). */
   readonly onBlocked?: ((reason: string) => void) | undefined;
 };
@@ -55,6 +58,7 @@ export class Pools {
       connectTimeoutMs: 10_000,
       // Common servers drop an unused connection after 5 s; writing to one that is being dropped loses the request.
       keepAliveMs: 3_000,
+      inProcess: new Map(),
       ...options,
       resolve: shared(options.resolve ?? systemResolve),
       onBlocked: (reason) => {
@@ -70,10 +74,19 @@ export class Pools {
     return this.#closed;
   }
 
+  /** The app in this process that has this URL. */
+  inProcess(url: string): InProcessApp | undefined {
+    return this.#options.inProcess.get(url);
+  }
+
   /** What a URL asks for, or why we refuse. Checked here too, since a row may have been edited by hand. */
   target(url: string): Target {
     const known = this.#targets.get(url);
     if (known !== undefined) return known;
+    if (isInProcessUrl(url)) {
+      const reason = `${url} is served by servers that were started with its functions, and this one was not`;
+      return { ok: false, why: "refused", reason };
+    }
     const check = checkUrl(url, this.#options.policy);
     const target: Target = check.ok
       ? { ok: true, origin: check.url.origin, path: check.url.pathname + check.url.search }

@@ -2,7 +2,7 @@ import { createHmac } from "node:crypto";
 import { verifyRotorSignature } from "@rotorsh/sdk/signature";
 import { Webhook } from "standardwebhooks";
 import { describe, expect, it } from "vitest";
-import { callbackRequest, newTraceparent, workflowRequest } from "./request.js";
+import { callbackRequest, workflowRequest } from "./request.js";
 
 const secrets = [`whsec_${Buffer.alloc(32, 1).toString("base64")}`, `whsec_${Buffer.alloc(32, 2).toString("base64")}`];
 const nowSeconds = Math.floor(Date.now() / 1_000);
@@ -94,11 +94,11 @@ describe("the delivery of a run", () => {
     expect(headers.traceparent).toContain("-0199aaaabbbb7ccc8dddeeeeffff0000-");
     expect(verifyRotorSignature(body, headers["x-rotor-signature"], secrets[1])).toBe(true);
   });
-});
 
-it("a traceparent without a usable id is random", () => {
-  for (const id of [undefined, "", "job-1", "00000000-0000-0000-0000-000000000000"]) {
-    expect(newTraceparent(id)).toMatch(/^00-(?!0{32})[0-9a-f]{32}-[0-9a-f]{16}-01$/);
-    expect(newTraceparent(id)).not.toBe(newTraceparent(id));
-  }
+  it("is a span of the trace of whoever started the run", () => {
+    const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+    const { headers } = workflowRequest({ body: "{}", secrets, nowSeconds, run: jobId, traceparent });
+    expect(headers.traceparent).toMatch(/^00-4bf92f3577b34da6a3ce929d0e0e4736-[0-9a-f]{16}-00$/);
+    expect(headers.traceparent).not.toBe(traceparent);
+  });
 });

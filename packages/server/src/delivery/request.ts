@@ -3,9 +3,10 @@
  * business; what a body says is decided before.
  */
 
-import { createHmac, randomBytes } from "node:crypto";
+import { createHmac } from "node:crypto";
 import { headers as names } from "@rotorsh/sdk/protocol";
 import { signRotor, signRotorWebhook } from "@rotorsh/sdk/signature";
+import { isTraceparent, newTraceparent, spanOf } from "../core/trace.js";
 import { isForbiddenHeader } from "./headers.js";
 
 /** What `deliver` needs beside a URL and limits. */
@@ -66,16 +67,18 @@ export type WorkflowRequest = {
   readonly nowSeconds: number;
   /** The run's id: deliveries of a run then share a trace. */
   readonly run?: string;
+  /** Of whoever started the run: each delivery is a span of that trace. */
+  readonly traceparent?: string | undefined;
 };
 
 /** The delivery of a run: `docs/protocol.md`, section 3. Throws an error of the SDK if there is no secret. */
 export function workflowRequest(request: WorkflowRequest): SignedRequest<string> {
-  const { body, secrets, nowSeconds, run } = request;
+  const { body, secrets, nowSeconds, run, traceparent } = request;
   const headers = {
     "user-agent": userAgent,
     "content-type": "application/json",
     [names.signature]: signRotor(body, secrets, nowSeconds),
-    traceparent: newTraceparent(run),
+    traceparent: spanOf(traceparent, run),
   };
   return { headers, body };
 }
@@ -105,25 +108,7 @@ const ownHeaders = (headers: Readonly<Record<string, string>>): Record<string, s
       .filter(([name]) => !isForbiddenHeader(name)),
   );
 
-/**
- * A W3C traceparent of version 00. An id that is a UUID is the trace, so all attempts of a job, or deliveries of a run,
- * are seen together; the parent is new each time. Marked as sampled: the app's own settings shall decide, and most
- * tracers drop whatever comes in unsampled.
- */
-export function newTraceparent(id?: string): string {
-  const hex = id?.replaceAll("-", "").toLowerCase() ?? "";
-  const trace = /^(?!0{32})[0-9a-f]{32}$/.test(hex) ? hex : randomHex(16);
-  return `00-${trace}-${randomHex(8)}-01`;
-}
-
-/** Whether a header is a W3C traceparent that names a trace and a span. */
-export const isTraceparent = (text: string | undefined): text is string =>
-  text !== undefined && /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/.test(text);
-
 const userAgent = "Rotor";
-
-/** All zeros would be an invalid id; it is as likely as guessing a key. */
-const randomHex = (bytes: number): string => randomBytes(bytes).toString("hex");
 
 /**
  * The three headers of Standard Webhooks 1.0. There the key is the decoded part after `whsec_`, unlike in Rotor's own

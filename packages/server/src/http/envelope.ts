@@ -6,7 +6,7 @@ import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
-import { isTraceparent } from "../delivery/request.js";
+import { isTraceparent } from "../core/trace.js";
 import type { Changes } from "../store/change.js";
 import type { NewJob } from "../store/enqueue.js";
 import { mayBeJson, membersOnce, parseJson, readBytes } from "./body.js";
@@ -208,7 +208,13 @@ function headerOptions(c: Context): { raw: boolean; options: Record<string, stri
 
 /** The jobs as part of the caller's trace, where the request names one: their deliveries pass it on. */
 export function inTraceOf(c: Context, all: readonly Wanted[]): readonly Wanted[] {
-  const traceparent = c.req.header("traceparent");
-  if (!isTraceparent(traceparent)) return all;
+  const traceparent = traceOf(c);
+  if (traceparent === undefined) return all;
   return all.map((each) => ({ ...each, job: { ...each.job, headers: { ...each.job.headers, traceparent } } }));
+}
+
+/** The trace that the request is part of, where it names one. */
+export function traceOf(c: Context): string | undefined {
+  const traceparent = c.req.header("traceparent");
+  return isTraceparent(traceparent) ? traceparent : undefined;
 }

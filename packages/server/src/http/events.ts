@@ -8,6 +8,7 @@ import type { NewEvent, Published } from "../store/publish.js";
 import { type EventView, listEvents, listJobs, listResumed } from "../store/views.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint, readJson } from "./endpoint.js";
+import { traceOf } from "./envelope.js";
 import { notFound, refusalOfSchema } from "./errors.js";
 import { readable } from "./job-views.js";
 import { elements } from "./json-text.js";
@@ -101,8 +102,16 @@ export function events(api: Api, listeners: Listeners): void {
     },
     async ({ c, workspace }) => {
       const { given, raw, many } = await readEvents(c);
+      const traceparent = traceOf(c);
       const wanted = given.map(
-        ({ name, id, ts }, index): NewEvent => ({ workspace, name, key: id ?? newId(), data: raw[index]!, tsMs: ts }),
+        ({ name, id, ts }, index): NewEvent => ({
+          workspace,
+          name,
+          key: id ?? newId(),
+          data: raw[index]!,
+          tsMs: ts,
+          traceparent,
+        }),
       );
       const published = await engine.publish(wanted);
       const sent = await Promise.all(published.map((each, index) => sentView(wanted[index]!, each)));

@@ -10,6 +10,7 @@ import { listJobs } from "../store/views.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint } from "./endpoint.js";
 import type { SyncResult } from "./engine.js";
+import { traceOf } from "./envelope.js";
 import { conflict, invalid, notFound, Refusal } from "./errors.js";
 import type { Listeners } from "./listeners.js";
 import { type Page, pageOf } from "./paging.js";
@@ -271,6 +272,7 @@ export function functions(api: Api, listeners: Listeners): void {
     },
     async ({ c, workspace, params: { id }, body, text }) => {
       const queue = await find(workspace, id);
+      const traceparent = traceOf(c);
       const runId = newId();
       const event = {
         id: body.id ?? runId,
@@ -286,6 +288,7 @@ export function functions(api: Api, listeners: Listeners): void {
         contentType: "application/json",
         delayMs: body.delay,
         tags: body.tags,
+        ...(traceparent !== undefined && { headers: { traceparent } }),
       });
       if (result.kind === "skipped") {
         const [run] = await listJobs(db, workspace, { id: result.by }, 1);

@@ -143,7 +143,13 @@ async function workflow(
   );
   const knownSeq = newestSeq(history);
   const largest = largestOf(history.steps);
-  const request = workflowRequest({ body: text, secrets, nowSeconds: nowSeconds(), run: job.jobId });
+  const request = workflowRequest({
+    body: text,
+    secrets,
+    nowSeconds: nowSeconds(),
+    run: job.jobId,
+    traceparent: job.headers.traceparent,
+  });
   const result = await deliver(options.pools, {
     url: job.queue.url,
     ...request,

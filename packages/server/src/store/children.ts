@@ -4,6 +4,7 @@
  */
 import type { EnqueueReport, InvokeReport, Report, StartOptions, WireError } from "@rotorsh/sdk/protocol";
 import { newId } from "../core/ids.js";
+import { spanOf } from "../core/trace.js";
 import { type Queryable, sql } from "./db.js";
 import type { NewJob } from "./enqueue.js";
 import { lockJobs } from "./resume.js";
@@ -182,6 +183,7 @@ function invoked(context: RunContext, report: InvokeReport, queueId: number): Ne
     body: Buffer.from(JSON.stringify(event)),
     contentType: "application/json",
     parentId: context.jobId,
+    headers: inTrace(context),
   };
 }
 
@@ -199,5 +201,9 @@ function handedOver(context: RunContext, report: EnqueueReport, queueId: number)
     maxAttempts: options.max_attempts,
     timeoutMs: options.timeout_ms,
     parentId: context.jobId,
+    headers: inTrace(context),
   };
 }
+
+/** Children are part of their parent's trace. */
+const inTrace = ({ jobId, traceparent }: RunContext) => ({ traceparent: spanOf(traceparent, jobId) });

@@ -6,10 +6,12 @@ import type { SendReport } from "@rotorsh/sdk/protocol";
 import { newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
 import { type Match, type MatchedEvent, matches } from "../core/match.js";
+import { spanOf } from "../core/trace.js";
 import { keysOfEvent } from "../core/wait-key.js";
 import { type Db, type Queryable, sql } from "./db.js";
 import { eventName, lockNames } from "./names.js";
 import { lockJobs, resume } from "./resume.js";
+import type { RunContext } from "./run-context.js";
 import { lookStarts, writeStarts } from "./start.js";
 import { locksOf } from "./start-plan.js";
 import { planTriggers } from "./triggers.js";
@@ -21,6 +23,8 @@ export type NewEvent = {
   readonly key: string;
   readonly data: string;
   readonly tsMs?: number;
+  /** W3C trace context of whoever sent it: the runs that it starts are part of that trace. */
+  readonly traceparent?: string | undefined;
 };
 
 /** What became of it. `runs` are those that it started, in this commit. */
@@ -34,10 +38,10 @@ export type Published = {
 /** Stores events that are new to their workspace. The clock is read under the names' locks. */
 const insert = sql(
   "publish.insert",
-  `insert into rotor.events (id, workspace_id, name, key, data, ts, received_at)
-   select item.id, item.workspace_id, item.name, item.key, item.data, coalesce(to_timestamp(item.ts / 1000), rotor.clock()), rotor.clock()
-     from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::float8[]) with ordinality
-       as item (id, workspace_id, name, key, data, ts, place)
+  `insert into rotor.events (id, workspace_id, name, key, data, ts, received_at, traceparent)
+   select item.id, item.workspace_id, item.name, item.key, item.data, coalesce(to_timestamp(item.ts / 1000), rotor.clock()), rotor.clock(), item.traceparent
+     from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::text[]) with ordinality
+       as item (id, workspace_id, name, key, data, ts, traceparent, place)
     order by item.place
    on conflict (workspace_id, key) do nothing
    returning id, received_at::text as "receivedAt", floor(extract(epoch from ts) * 1000)::float8 as ts`,
@@ -131,6 +135,7 @@ export async function publishIn(t: Queryable, schema: string, events: readonly N
     events.map((event) => event.key),
     events.map((event) => event.data),
     events.map((event, index) => tsMs.get(ids[index]!) ?? event.tsMs ?? null),
+    events.map((event) => event.traceparent ?? null),
   ]);
   const [inserted] = await Promise.all([inserting, locked]);
   const rows = new Map(inserted.map((row) => [row.id, row]));
@@ -212,18 +217,24 @@ export async function publishRest(db: Db): Promise<boolean> {
 }
 
 /** Publishes what a step sends. Ids are made from run and step, so that a repetition is the same event. */
-export async function sendReported(db: Db, workspace: string, jobId: string, report: SendReport): Promise<string> {
-  const published = await publish(
-    db,
-    report.events.map((event, index) => ({
-      workspace,
-      name: event.name,
-      key: event.id ?? `rotor:step:${jobId}/${report.key}/${index}`,
-      data: JSON.stringify(event.data ?? null),
-      tsMs: event.ts,
-    })),
-  );
-  return JSON.stringify({ events: published.map(({ id, runs }) => ({ id, runs: runs.map((run) => run.id) })) });
+export async function sendReported(
+  db: Db,
+  { workspace, jobId, traceparent }: RunContext,
+  report: SendReport,
+): Promise<string> {
+  const events = report.events.map((event, index) => ({
+    workspace,
+    name: event.name,
+    key: event.id ?? `rotor:step:${jobId}/${report.key}/${index}`,
+    data: JSON.stringify(event.data ?? null),
+    tsMs: event.ts,
+    traceparent: spanOf(traceparent, jobId),
+  }));
+  const published = await publish(db, events);
+  // Known by the id under which the API shows it, which is its sender's.
+  return JSON.stringify({
+    events: published.map(({ runs }, index) => ({ id: events[index]!.key, runs: runs.map((run) => run.id) })),
+  });
 }
 
 /** `cursor`: the last run that was looked at; null where there are no more. */

@@ -80,8 +80,7 @@ export async function prepare(db: Db, reported: readonly Reported[]): Promise<Pr
         locks.push({ name: eventName(db.schema, context.workspace, report.event), exclusive: false });
       if (report.kind === "signal")
         locks.push({ name: signalName(db.schema, context.workspace, report.signal), exclusive: true });
-      if (report.kind === "send")
-        sent.set(`${run.jobId}/${report.key}`, await sendReported(db, context.workspace, run.jobId, report));
+      if (report.kind === "send") sent.set(`${run.jobId}/${report.key}`, await sendReported(db, context, report));
     }
   }
   return { runs, contexts: known, sent, children, locks };

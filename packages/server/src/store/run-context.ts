@@ -11,12 +11,15 @@ export type RunContext = {
   readonly trigger: MatchedEvent;
   /** Of the stored event that started it; null where none did. */
   readonly eventId: string | null;
+  /** Trace context of whoever started it; null where none was given. */
+  readonly traceparent: string | null;
 };
 
 const contexts = sql(
   "record.contexts",
   `select payload.job_id as "jobId", queue.workspace_id as workspace, payload.created_at::text as "createdAt",
           convert_from(payload.body, 'UTF8') as body, payload.event_id as "eventId",
+          payload.headers ->> 'traceparent' as traceparent,
           job.state = 'active' and job.delivery = item.delivery as live
      from unnest($1::uuid[], $2::int[]) as item (job_id, delivery)
      join rotor.payloads payload on payload.job_id = item.job_id

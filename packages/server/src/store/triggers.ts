@@ -13,6 +13,7 @@ export type Coming = {
   readonly key: string;
   readonly data: string;
   readonly tsMs?: number;
+  readonly traceparent?: string | undefined;
 };
 
 /** A run that an event starts. */
@@ -87,5 +88,6 @@ const planOf = (event: Coming, ts: number, { queueId, workspace, starting }: Lis
       body: bodyOf(event, ts),
       contentType: "application/json",
       eventId: event.id,
+      ...(event.traceparent !== undefined && { headers: { traceparent: event.traceparent } }),
     },
   });

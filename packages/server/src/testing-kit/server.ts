@@ -2,7 +2,7 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Rotor } from "@rotorsh/sdk";
-import { readConfig } from "../config.js";
+import { type Config, readConfig } from "../config.js";
 import { type Outside, startRotor } from "../main.js";
 import { violations } from "../store/invariants.js";
 import { type TestDatabase, testDatabase } from "./database.js";
@@ -14,10 +14,9 @@ export type TestServer = TestDatabase & {
   serve(listener: RequestListener): Promise<string>;
 };
 
-/** Starts one, in the mode of `rotor dev`. `close` ends it and fails if an invariant is broken. */
-export async function testServer(environment: Record<string, string> = {}, outside: Outside = {}): Promise<TestServer> {
-  const database = await testDatabase();
-  const config = readConfig(
+/** The settings of a server on this database, in the mode of `rotor dev`. */
+export const testConfig = (database: TestDatabase, environment: Record<string, string> = {}): Config =>
+  readConfig(
     {
       DATABASE_URL: database.url,
       ROTOR_SCHEMA: database.schema,
@@ -27,6 +26,11 @@ export async function testServer(environment: Record<string, string> = {}, outsi
     },
     { mode: "dev", port: 0 },
   );
+
+/** Starts one, in the mode of `rotor dev`. `close` ends it and fails if an invariant is broken. */
+export async function testServer(environment: Record<string, string> = {}, outside: Outside = {}): Promise<TestServer> {
+  const database = await testDatabase();
+  const config = testConfig(database, environment);
   const server = await startRotor(config, outside);
   const others: Server[] = [];
   return {
