@@ -144,6 +144,7 @@ test("why shows the events that came near, and says since and until when from no
         {
           eventId: "e1",
           receivedAt: "2026-11-23T19:59:00.000Z",
+          part: "opened",
           differences: [
             { path: "contactId", wanted: "c1", found: "c2" },
             { path: "n", wanted: 1, found: null },
@@ -154,6 +155,34 @@ test("why shows the events that came near, and says since and until when from no
     at,
   );
   expect(lines).toMatch(/since .*, 2 hours ago\nuntil .*, in 41 seconds\n/);
-  expect(lines).toMatch(/e1 .* contactId +"c1" +"c2"\ne1 .* n +1 +null\n/);
+  expect(lines).toMatch(/EVENT +RECEIVED +PART +PATH/);
+  expect(lines).toMatch(/e1 .* opened +contactId +"c1" +"c2"\ne1 .* opened +n +1 +null\n/);
   expect(lines).not.toContain("BLOCKED BY");
+});
+
+test("an event is sent for a later time and with tags, and listed by one", async () => {
+  const answer = { id: "e", runs: [], duplicate: false, due_at: "2027-01-31T09:00:00.000Z" };
+  const argv = ["send", "n", "1", "--at", "2027-01-31T09:00:00Z", "--tag", "eu", "--tag", "vip"];
+  const { code, out, body } = await callApi(argv, { events: [answer] });
+  expect([code, out]).toEqual([0, "Stored e, to be published at 2027-01-31T09:00:00.000Z."]);
+  expect(body).toMatchObject([{ name: "n", data: 1, ts: Date.parse("2027-01-31T09:00:00Z"), tags: ["eu", "vip"] }]);
+  const wrong = await callApi(["send", "n", "--at", "soon"]);
+  expect([wrong.code, wrong.lines, wrong.err]).toEqual([2, [], expect.stringContaining("--at: soon is not a date")]);
+  const event = { id: "e", name: "n", data: 1, ts: 0, tags: ["eu"], received_at: null, due_at: "2027-01-31T09:00:00Z" };
+  const list = await callApi(["events", "list", "--tag", "eu"], { data: [event], next_cursor: null });
+  expect([list.lines, list.out]).toEqual([["GET /v1/events?tag=eu&limit=50"], expect.stringMatching(/e +n +due 2027/)]);
+});
+
+test("a signal is kept for the wait to come, and given a link", async () => {
+  const until = "2026-11-24T20:00:00.000Z";
+  const kept = await callApi(["signals", "complete", "go", "1", "--buffer-for", "1d"], { buffered: true, until });
+  expect([kept.code, kept.out]).toEqual([0, `Nobody waits for go yet: kept until ${until}.`]);
+  expect(kept.body).toEqual({ data: 1, buffer_for: "1d" });
+  const done = await callApi(["signals", "complete", "go"], { run_id: "r" });
+  expect(done.out).toBe("Completed go.");
+  const link = await callApi(["signals", "link", "go", "--expires", "7d", "--data", '{"ok":true}'], {
+    url: "http://x/y",
+  });
+  expect([link.lines, link.out]).toEqual([["POST /v1/signals/go/links"], "http://x/y"]);
+  expect(link.body).toEqual({ expires: "7d", data: { ok: true } });
 });

@@ -107,9 +107,12 @@ function stepParts(entry: FeedEntry): Parts {
 function eventParts(entry: FeedEntry): Parts {
   const runs = countOf(entry.runs);
   const waits = countOf(entry.resumed);
+  const cancelled = countOf(entry.cancelled);
   const effects = [
     ...(runs > 0 ? [`${plural(runs, "run")} started`] : []),
     ...(waits > 0 ? [`${plural(waits, "wait")} ended`] : []),
+    ...(cancelled > 0 ? [`${plural(cancelled, "run")} cancelled`] : []),
+    ...(entry.due_at === undefined ? [] : [`due ${textOf(entry.due_at)}`]),
   ].join(", ");
   return {
     name: textOf(entry.event),

@@ -51,6 +51,10 @@ const facts: WhyFacts = {
   stepKey: "w",
   stepKind: "event",
   wait: { event: "email.opened", signal: "run/step one", job: "0199e0f0-0000-7000-8000-000000000002" },
+  parts: [
+    { name: "opened", wait: { event: "email.opened" } },
+    { name: "stopped", wait: { signal: "run/step one" } },
+  ],
   askedAt: at,
   holders: [{ id: "0199e0f0-0000-7000-8000-000000000003", queue: "enrichment", until: at }],
   events: [],

@@ -27,6 +27,8 @@ export type Why = {
 export type NearMiss = {
   readonly eventId: string;
   readonly receivedAt: string;
+  /** Of a wait for several things: the name of the one that it missed. */
+  readonly part: string | null;
   readonly differences: readonly {
     /** Into the event's data; the whole expression where no single value says it. */
     readonly path: string;

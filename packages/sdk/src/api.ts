@@ -296,11 +296,17 @@ export type Event = {
   readonly data: Untyped;
   /** Unix milliseconds, as the sender gave them. */
   readonly ts: number;
-  readonly receivedAt: string;
+  readonly tags: readonly string[];
+  /** Null: it is still to come. */
+  readonly receivedAt: string | null;
+  /** When it is published, where that is still to come. */
+  readonly dueAt: string | null;
   /** Ids of the runs that it started; of a single event only. */
   readonly started?: readonly string[];
   /** Ids of the runs in which it ended a wait; of a single event only. */
   readonly resumed?: readonly string[];
+  /** Ids of the runs that it cancelled; of a single event only. */
+  readonly cancelled?: readonly string[];
 };
 
 /** What became of a sent event. */
@@ -310,6 +316,8 @@ export type Sent = {
   readonly runs: readonly string[];
   /** Its id was known: nothing was published. */
   readonly duplicate: boolean;
+  /** When it is published, where its `ts` is still to come. */
+  readonly dueAt?: string;
   /** No function listens for this name, and no run waited for it; names the nearest one. */
   readonly warning?: string;
 };

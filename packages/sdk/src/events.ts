@@ -25,14 +25,16 @@ export type EventToSend<Data = unknown> = {
   readonly data: Data;
   /** Of two events with one id the second does nothing. */
   readonly id?: string;
-  /** Unix milliseconds; a time in the future delays the event. */
+  /** Unix milliseconds; a time in the future, within a year, delays the event. */
   readonly ts?: number;
+  /** Up to 10 texts of up to 64 characters, by which lists can be filtered. */
+  readonly tags?: readonly string[];
 };
 
 /** Makes an event of its name when called; stands for that name wherever a name is taken. */
 export type EventDefinition<Input, Data> = {
   /** @throws RotorInputError when the schema does not accept the data. */
-  (data: Input, options?: { readonly id?: string; readonly ts?: number }): EventToSend;
+  (data: Input, options?: Pick<EventToSend, "id" | "ts" | "tags">): EventToSend;
   /** The event's name; `name` says the same. */
   readonly eventName: string;
   /** Type only: what a function or a wait receives. */
@@ -73,11 +75,12 @@ export function defineEvent<S extends EventSchema>(
 export function defineEvent<Data = Untyped>(name: string): EventDefinition<Data, Jsonify<Data>>;
 export function defineEvent(name: string, schema?: EventSchema): EventDefinition<unknown, unknown> {
   if (typeof name !== "string" || name === "") throw new RotorInputError("defineEvent: give the event a name");
-  const make = (data: unknown, options: { id?: string; ts?: number } = {}): EventToSend => ({
+  const make = (data: unknown, options: Pick<EventToSend, "id" | "ts" | "tags"> = {}): EventToSend => ({
     name,
     data: schema ? check(name, schema, data) : data,
     ...(options.id !== undefined && { id: options.id }),
     ...(options.ts !== undefined && { ts: options.ts }),
+    ...(options.tags !== undefined && { tags: options.tags }),
   });
   Object.defineProperty(make, "name", { value: name });
   return Object.assign(make, { eventName: name });

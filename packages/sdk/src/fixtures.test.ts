@@ -26,6 +26,7 @@ const askAll = (request: DeliveryRequest, asked: (key: string, ended: unknown) =
     if (kind === "sleep") return step.sleep(id, "1d");
     if (kind === "event") return step.waitForEvent(id, { event: "e", timeout: "1d" });
     if (kind === "signal") return step.waitForSignal(id, { timeout: "1d" });
+    if (kind === "any") return step.waitForAny(id, { paid: { event: "e" }, refused: {} }, { timeout: "1d" });
     if (kind === "invoke") return step.invoke(id, { workflow: "enrich", timeout: "1d" });
     return kind === "send" ? step.sendEvent(id, []) : step.enqueue(id, "mails", { payload: 1 });
   };
@@ -68,7 +69,7 @@ test("the check is answered with where the code goes on", async () => {
 test("answers and checkpoints show every status, report kind, outcome and verdict", () => {
   const reports = answers.valid.flatMap(({ body }) => ("reports" in body ? body.reports : []));
   const kinds = new Set(reports.map((report: Report) => (report.kind === "run" ? report.outcome : report.kind)));
-  const all = "completed enqueue event failed invoke retry send signal sleep".split(" ");
+  const all = "any completed enqueue event failed invoke retry send signal sleep".split(" ");
   expect([...kinds].sort()).toEqual(all);
   const statuses = new Set(answers.valid.map(({ body }) => body.status));
   expect([...statuses].sort()).toEqual("checked completed diverged failed stale waiting yield".split(" "));

@@ -13,6 +13,7 @@ export type { DeadLetterFilter, PurgeOptions, Rate, ReplayOptions } from "./clie
 export type { SendableEvent } from "./client/events.js";
 export type { JobChanges, JobFilter, JobOptions } from "./client/jobs.js";
 export type { Listing, ListOptions, Page } from "./client/listing.js";
+export type { CompletedSignal } from "./client/people.js";
 export type { QueueOptions } from "./client/queues.js";
 export type { RunFilter, StartOptions } from "./client/runs.js";
 export type { ScheduleChanges, ScheduleOptions, ScheduleTarget } from "./client/schedules.js";
@@ -58,4 +59,4 @@ export {
   verifyRotorSignature,
   verifyRotorWebhook,
 } from "./signature.js";
-export type { JobToEnqueue, RunOptions, Step, StepContext } from "./step.js";
+export type { First, JobToEnqueue, RunOptions, Step, StepContext, WaitPart } from "./step.js";

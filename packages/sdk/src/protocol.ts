@@ -183,7 +183,7 @@ export type SignalReport = {
   readonly timeout_ms: number;
 };
 
-/** A wait that the first of several things ends; its output is `{ name, data }`. */
+/** A wait that the first of several things ends; its output is `{ name, data }`, or null at the timeout. */
 export type AnyReport = {
   readonly kind: "any";
   readonly key: string;
@@ -220,7 +220,14 @@ export type EnqueueReport = {
   readonly timeout_ms?: number;
 };
 
-export type OutgoingEvent = { readonly name: string; readonly data: Json; readonly id?: string; readonly ts?: number };
+export type OutgoingEvent = {
+  readonly name: string;
+  readonly data: Json;
+  readonly id?: string;
+  /** Unix milliseconds; a time in the future delays it. */
+  readonly ts?: number;
+  readonly tags?: readonly string[];
+};
 
 export type SendReport = { readonly kind: "send"; readonly key: string; readonly events: readonly OutgoingEvent[] };
 

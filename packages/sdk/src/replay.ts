@@ -186,7 +186,8 @@ class Delivery {
   #placeAfter(before: string | undefined): Place {
     const previous = before === undefined ? undefined : this.#asked.get(before);
     if (previous?.before === undefined) return {};
-    return { after: previous.before, ...(previous.call.kind === "event" && { previous: previous.key }) };
+    const isForEvents = previous.call.kind === "event" || previous.call.kind === "any";
+    return { after: previous.before, ...(isForEvents && { previous: previous.key }) };
   }
 
   #tooLate({ id }: StepCall): Promise<never> {

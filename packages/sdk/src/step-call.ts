@@ -1,5 +1,6 @@
 /** Each call on `step`, checked and turned into what replay needs. Nothing runs here. */
 
+import { partsOf } from "./any-call.js";
 import type { Backoff } from "./backoff.js";
 import { isBackoff } from "./backoff.js";
 import type { Duration } from "./duration.js";
@@ -9,7 +10,7 @@ import type { EventName, EventToSend } from "./events.js";
 import { nameOfEvent } from "./events.js";
 import { toJsonText } from "./json.js";
 import type { EnqueueReport, EventReport, Json, Report, StepKind } from "./protocol.js";
-import type { JobToEnqueue, RunOptions, Step, StepContext, WaitOptions } from "./step.js";
+import type { AnyOptions, JobToEnqueue, RunOptions, Step, StepContext, WaitOptions, WaitPart } from "./step.js";
 
 /** Where in its run a wait stands: what its look-back begins with. See `after` and `previous` in `docs/protocol.md`. */
 export type Place = Pick<EventReport, "after" | "previous">;
@@ -128,7 +129,7 @@ function jobOptions(job: JobToEnqueue): EnqueueReport["options"] {
   };
 }
 
-type Wait = { kind: "sleep" | "event" | "signal" | "invoke" | "enqueue" | "send"; immediate?: boolean };
+type Wait = { kind: "sleep" | "event" | "signal" | "any" | "invoke" | "enqueue" | "send"; immediate?: boolean };
 
 /**
  * The `step` object of one delivery.
@@ -190,6 +191,12 @@ export function createStep(
         const timeout_ms = parseDuration(timeout, { name: `Step "${id}": timeout` });
         return (key) => ({ kind: "signal", key, signal: signal ?? `${runId}/${key}`, timeout_ms });
       }),
+    waitForAny: (id: string, given: Readonly<Record<string, WaitPart>>, { timeout, since }: AnyOptions) =>
+      wait({ kind: "any" }, id, () => {
+        const parts = partsOf(id, given, (match) => checkMatch(id, match));
+        const timeout_ms = parseDuration(timeout, { name: `Step "${id}": timeout` });
+        return (key, place) => ({ kind: "any", key, parts: parts(key, runId), timeout_ms, ...lookBack(since, place) });
+      }),
     invoke: (
       id: string,
       options: {
@@ -210,11 +217,12 @@ export function createStep(
         const list = (Array.isArray(events) ? events : [events]) as readonly EventToSend[];
         // Each of them is looked at below; together they travel in one report.
         toJsonText(list, `What step "${id}" sends`, MAX_SENT_BYTES);
-        const sent = list.map(({ name, data, id: eventId, ts }) => ({
+        const sent = list.map(({ name, data, id: eventId, ts, tags }) => ({
           name: text(name, `Step "${id}": an event`),
           data: json(data, `The data of event "${name}"`),
           ...(eventId !== undefined && { id: eventId }),
           ...(ts !== undefined && { ts }),
+          ...(tags !== undefined && { tags }),
         }));
         return (key) => ({ kind: "send", key, events: sent });
       }),

@@ -37,6 +37,20 @@ export type WaitOptions = {
   readonly since?: "run-start" | "now" | Duration | (string & {});
 };
 
+/** One of several things that a run waits for. A signal's id is `<run id>/<step id>/<name>` unless given. */
+export type WaitPart =
+  | { readonly event: EventName; readonly match?: string | MatchObject; readonly signal?: never }
+  | { readonly signal?: string; readonly event?: never; readonly match?: never };
+
+export type AnyOptions = Pick<WaitOptions, "timeout" | "since">;
+
+type DataOfPart<P> = P extends { readonly event: EventDefinition<never, infer Data> } ? Data : Untyped;
+
+/** The name of the part that came first, and its data. */
+export type First<Parts> = {
+  [Name in keyof Parts & string]: { name: Name; data: DataOfPart<Parts[Name]> };
+}[keyof Parts & string];
+
 export type JobToEnqueue = {
   readonly payload: unknown;
   /** Unique in its queue; the run and step are the default. */
@@ -74,6 +88,18 @@ export type Step = {
    * @throws SignalTimeoutError when none came in time.
    */
   waitForSignal<R = Untyped>(id: string, options: { readonly signal?: string; readonly timeout: Duration }): Promise<R>;
+  /**
+   * The first of several events and signals that comes, by the name that it is given here; null at the timeout. The others
+   * are not waited for any more.
+   *
+   *     const first = await step.waitForAny("answer", { paid: { event: paid }, refused: { signal: "refuse" } }, { timeout: "7d" });
+   *     if (first?.name === "paid") first.data.amount;
+   */
+  waitForAny<const Parts extends Readonly<Record<string, WaitPart>>>(
+    id: string,
+    parts: Parts,
+    options: AnyOptions,
+  ): Promise<First<Parts> | null>;
   /**
    * Starts a run of another function, once, and waits for its result.
    * @throws WorkflowFailedError, WorkflowCancelledError, or WorkflowTimeoutError (then the other run goes on).

@@ -22,15 +22,25 @@ create table rotor.watches (
   key      text not null,        -- the step that it is a part of; '': the run itself, which is cancelled
   name     text not null,        -- the part's name; of a cancelOn its place in the list
   kind     text not null check (kind in ('event', 'signal')),
+  place    int not null default 0, -- of a part in its step's list: of two parts that one event meets, the first ends it
   wait_key uuid not null,        -- as in steps
   wait     jsonb not null,
-  asked_at timestamptz not null,
+  asked_at timestamptz not null, -- with `asked`, those of its step
+  asked    int not null default 0,
   until    timestamptz,          -- not after this; null: as long as the step, or the run, is unfinished
   primary key (job_id, key, name)
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
 create index watches_wait_key on rotor.watches (wait_key);
 create unique index watches_signal on rotor.watches (wait_key) where kind = 'signal';
+
+-- Which event ended a run by its cancelOn, for who looks at the event. Goes with its job.
+create table rotor.cancellations (
+  job_id   uuid primary key,
+  event_id uuid not null
+);
+
+create index cancellations_event on rotor.cancellations (event_id);
 
 alter table rotor.steps drop constraint steps_kind_check;
 alter table rotor.steps add constraint steps_kind_check
@@ -41,11 +51,23 @@ create table rotor.early_signals (
   workspace_id text not null references rotor.workspaces (id) on delete cascade,
   signal       text not null,
   data         text not null,
+  kept_at      timestamptz not null,
   until        timestamptz not null,
   primary key (workspace_id, signal)
 );
 
 create index early_signals_until on rotor.early_signals (until);
+
+-- Signals that somebody completed by a link: no other link to it that was made before does anything more.
+create table rotor.used_links (
+  workspace_id text not null references rotor.workspaces (id) on delete cascade,
+  signal       text not null,
+  used_at      timestamptz not null,
+  until        timestamptz not null,   -- the longest that any link can live
+  primary key (workspace_id, signal)
+);
+
+create index used_links_until on rotor.used_links (until);
 
 -- The run that a singleton's value belongs to, of the modes that look for it at a start (skip, cancel); written under the
 -- name's lock. It says who was the last to start, not that he is unfinished.

@@ -11,6 +11,7 @@ import { ensureProducer } from "./store/inbox-role.js";
 import { type Violation, violations } from "./store/invariants.js";
 import { migrate as migrateDb } from "./store/migrate.js";
 import { reseal as resealDb } from "./store/reseal.js";
+import { type Unindexed, unindexedWaits } from "./store/unindexed.js";
 import { type Scope, writeSetting } from "./store/workspaces.js";
 
 /** Opens the configured store, starting an embedded Postgres where that is what is configured, and closes it after. */
@@ -78,5 +79,9 @@ export const adopt = (config: Config, mode: "release" | "cancel-all"): Promise<n
     return cancelled;
   });
 
-/** The invariants that are broken now; none, if all is well. */
-export const doctor = (config: Config): Promise<Violation[]> => withStore(config, violations);
+/** The invariants that are broken now, none if all is well; and what is sound but may become slow. */
+export type Diagnosis = { readonly violations: readonly Violation[]; readonly unindexed: readonly Unindexed[] };
+
+/** Looks at the whole store. */
+export const doctor = (config: Config): Promise<Diagnosis> =>
+  withStore(config, async (db) => ({ violations: await violations(db), unindexed: await unindexedWaits(db) }));

@@ -189,7 +189,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const watcher = createWatcher({ db, held, onTold: wake, onError });
   const keeper = createKeeper({ db, held, onOpened: wake, onError });
 
-  const tellPublished = (event: NewEvent, { id, runs, resumed, duplicate }: Published): void =>
+  const tellPublished = (event: NewEvent, { id, runs, resumed, cancelled, duplicate, dueAt }: Published): void =>
     feed.publish({
       workspace: event.workspace,
       type: "event",
@@ -198,6 +198,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
       duplicate,
       runs: runs.map((run) => run.id),
       resumed,
+      ...(cancelled.length > 0 && { cancelled }),
+      ...(dueAt !== null && { due_at: dueAt.toISOString() }),
     });
   const inbox = createInbox({
     db,
@@ -246,7 +248,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     },
     async publish(events) {
       const results = await publish(db, events);
-      if (results.some((each) => each.runs.length > 0 || each.resumed.length > 0)) wake();
+      if (results.some((each) => each.runs.length + each.resumed.length + each.cancelled.length > 0)) wake();
       for (const [index, event] of events.entries()) tellPublished(event, results[index]!);
       return results;
     },

@@ -4,7 +4,7 @@ import type { NearMiss, Why } from "@rotorsh/sdk";
 import type { Command } from "commander";
 import { type JsonOption, leaf, show } from "../command.js";
 import { type Context, clientOf } from "../context.js";
-import { cell, clean, cleanLines, table } from "../output.js";
+import { type Column, cell, clean, cleanLines, table } from "../output.js";
 
 const UNITS = [
   ["day", 86_400],
@@ -23,17 +23,21 @@ function when(instant: string, nowMs: number): string {
 
 type Missed = { readonly event: NearMiss; readonly difference: NearMiss["differences"][number] };
 
-const missedTable = (events: readonly NearMiss[]): string =>
-  table<Missed>(
+const missedTable = (events: readonly NearMiss[]): string => {
+  // Of a wait for several things.
+  const parts: Column<Missed>[] = events.some(({ part }) => part !== null) ? [["PART", ({ event }) => event.part]] : [];
+  return table<Missed>(
     events.flatMap((event) => event.differences.map((difference) => ({ event, difference }))),
     [
       ["EVENT", ({ event }) => event.eventId],
       ["RECEIVED", ({ event }) => event.receivedAt],
+      ...parts,
       ["PATH", ({ difference }) => difference.path],
       ["WANTED", ({ difference }) => JSON.stringify(difference.wanted)],
       ["FOUND", ({ difference }) => JSON.stringify(difference.found)],
     ],
   );
+};
 
 /** The explanation for a person; a part that there is nothing to say of is left out. */
 export function whyLines({ sentence, since, until, blockedBy, unblock, nearMisses }: Why, nowMs = Date.now()): string {

@@ -15,8 +15,8 @@ export type SendableEvent = Omit<EventToSend, "data"> & {
 /** The call of `rotor.send`. */
 export type SendEvents = {
   /**
-   * Publishes an event. Once it resolves the event is durable, and so are the runs that it started and the waits that it
-   * ended. Inside `step.run`, a repeat of the step publishes nothing new.
+   * Publishes an event, or with a later `ts` stores it to be published then. Once it resolves the event is durable, and so
+   * are the runs that it started and the waits that it ended. Inside `step.run`, a repeat of the step publishes nothing new.
    */
   (event: SendableEvent, options?: CallOptions): Promise<Sent>;
   /** Publishes several; what became of each, in their order. */
@@ -51,8 +51,8 @@ export function sendOf(call: Call): SendEvents {
 
 /** The calls of `rotor.events`. All throw `RotorApiError`, or `RotorConnectionError` when no answer came. */
 export const eventsOf = (call: Call) => ({
-  list: ({ name, ...options }: ListOptions & { readonly name?: string } = {}) =>
-    listingOf<Event>(call, "/v1/events", options, { name }),
-  /** The event, with the runs that it started and resumed. */
+  list: ({ name, tag, ...options }: ListOptions & { readonly name?: string; readonly tag?: string } = {}) =>
+    listingOf<Event>(call, "/v1/events", options, { name, tag }),
+  /** The event, with the runs that it started, resumed and cancelled. */
   get: async (id: string, options?: CallOptions) => call("GET", `/v1/events/${segment(id)}`, options) as Promise<Event>,
 });

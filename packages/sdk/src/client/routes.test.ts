@@ -57,6 +57,8 @@ test("every call has the route that the API documents", async () => {
   await rotor.events.get("e");
   await rotor.send({ name: "n", data: 1 });
   await rotor.signals.complete("run/step", { ok: true });
+  await rotor.signals.complete("early", 1, { bufferFor: "1h" });
+  await rotor.signals.url("run/step", { expires: "7d", data: { ok: true } });
   await rotor.approvals.list({ status: "pending" }).page();
   await rotor.approvals.approve("a", { reason: "fine" });
   await rotor.approvals.reject("a");
@@ -132,6 +134,8 @@ test("every call has the route that the API documents", async () => {
     "GET /v1/events/e",
     "POST /v1/events",
     "POST /v1/signals/run%2Fstep/complete",
+    "POST /v1/signals/early/complete",
+    "POST /v1/signals/run%2Fstep/links",
     "GET /v1/approvals?status=pending",
     "POST /v1/approvals/a/approve",
     "POST /v1/approvals/a/reject",

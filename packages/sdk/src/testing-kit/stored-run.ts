@@ -2,7 +2,18 @@
 
 import type { Answer, Json, Report, WireStep } from "../protocol.js";
 
-type Stored = Omit<WireStep, "due_in_ms"> & { readonly dueMs?: number; readonly event?: string };
+type Stored = Omit<WireStep, "due_in_ms"> & {
+  readonly dueMs?: number;
+  readonly events?: readonly (readonly [name: string, part: string | null])[];
+};
+
+/** The events and signals that a step waits for, each with the name of the part. */
+function awaitedBy(report: Report): Stored["events"] {
+  if (report.kind === "event") return [[report.event, null]];
+  if (report.kind === "signal") return [[report.signal, null]];
+  if (report.kind !== "any") return undefined;
+  return report.parts.map((part) => ["event" in part ? part.event : part.signal, part.name]);
+}
 
 export class StoredRun {
   readonly steps = new Map<string, Stored>();
@@ -49,8 +60,7 @@ export class StoredRun {
     if (known) return;
     const ms = "timeout_ms" in report ? report.timeout_ms : "delay_ms" in report ? report.delay_ms : 0;
     const dueMs = "until_ms" in report ? report.until_ms : this.clock.nowMs + (ms ?? 0);
-    const event = report.kind === "event" ? report.event : report.kind === "signal" ? report.signal : undefined;
-    this.steps.set(key, { key, kind, state: "waiting", attempt: 1, dueMs, event });
+    this.steps.set(key, { key, kind, state: "waiting", attempt: 1, dueMs, events: awaitedBy(report) });
     if (report.kind === "send")
       this.finish(key, { output: { events: report.events.map(() => ({ id: "e", runs: [] })) } });
     if (report.kind === "enqueue" && !report.wait) this.finish(key, { output: { id: `job-${key}` } });
@@ -61,7 +71,7 @@ export class StoredRun {
     for (const step of [...this.steps.values()]) {
       if (step.state !== "waiting" || step.kind === "run" || step.dueMs! > this.clock.nowMs) continue;
       if (step.kind === "sleep") this.finish(step.key, {});
-      else if (step.kind === "event") this.finish(step.key, { output: null });
+      else if (step.kind === "event" || step.kind === "any") this.finish(step.key, { output: null });
       else {
         const name = step.kind === "signal" ? "SignalTimeoutError" : "WorkflowTimeoutError";
         this.finish(step.key, { state: "failed", error: { name, message: "too late" } });
@@ -71,11 +81,13 @@ export class StoredRun {
 
   /** An event, or the completion of a signal, with that name. */
   resume(name: string, data: Json): void {
-    const waits = [...this.steps.values()].filter((step) => step.state === "waiting" && step.event === name);
-    for (const { key } of waits) this.finish(key, { output: data });
+    for (const { key, state, events } of [...this.steps.values()]) {
+      const [, part] = (state === "waiting" && events?.find(([awaited]) => awaited === name)) || [];
+      if (part !== undefined) this.finish(key, { output: part === null ? data : { name: part, data } });
+    }
   }
 
-  #wire({ dueMs, event: _, ...step }: Stored): WireStep {
+  #wire({ dueMs, events: _, ...step }: Stored): WireStep {
     return step.state === "waiting" ? { ...step, due_in_ms: dueMs! - this.clock.nowMs } : step;
   }
 

@@ -186,6 +186,18 @@ export const limits = {
   eventLeaves: 1_000,
   /** Stored events that a new wait looks back over. */
   lookBack: 10_000,
+  /** Waits under one key that are counted to find the rarest: past these a key is as common as any. */
+  crowd: 100,
+  /** Things that one wait waits for: each is a row, written and deleted with it. */
+  parts: 20,
+  /** A part's name; with run and step it is the default id of its signal. */
+  partNameLength: 64,
+  /** An event whose `ts` is ahead by less is not delayed: the sender's clock is only a little fast. */
+  clockSkewMs: second,
+  /** A signal that is kept for whoever will wait for it, and a link that completes one. */
+  signalKeptMs: 366 * day,
+  /** What a link to a signal gives, as JSON: the link must fit into what mail programs and proxies take. */
+  linkDataLength: 500,
 
   // --- the inbox -----------------------------------------------------------------------------------------------------
   /** How often a node without rows to move looks for some: one look at the first entry of an index, 7 times a second. */

@@ -15,10 +15,19 @@ export type Match = {
   readonly cel?: string;
   readonly equals?: MatchObject;
   readonly trigger?: MatchedEvent;
+  /** It has no equality that could index it: every event of the name is tested against it. */
+  readonly unindexed?: true;
 };
 
+/** `equalities` are those of which each event that matches meets all: any one of them can index it. */
 export type Compiled =
-  | { readonly ok: true; readonly match: Match; readonly equality: Equality | undefined }
+  | {
+      readonly ok: true;
+      readonly match: Match;
+      readonly equalities: readonly Equality[];
+      /** The first of them. */
+      readonly equality: Equality | undefined;
+    }
   | { readonly ok: false; readonly message: string };
 
 const parse = parserOver(["event", "data", "trigger"]);
@@ -38,18 +47,23 @@ export function checkExpression(expression: string): string | undefined {
 
 const message = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** Checks a wait's condition when it is stored, and finds the equality that indexes it. */
+/** Checks a wait's condition when it is stored, and finds the equalities that may index it. */
 export function compile(match: string | MatchObject | undefined, trigger: MatchedEvent): Compiled {
-  if (match === undefined) return { ok: true, match: {}, equality: undefined };
+  if (match === undefined) return { ok: true, match: {}, equalities: [], equality: undefined };
   if (typeof match !== "string") {
-    const first = Object.entries(match)[0];
-    return { ok: true, match: { equals: match }, equality: first && { path: first[0], value: first[1] } };
+    const found = Object.entries(match).map(([path, value]) => ({ path, value }));
+    return { ok: true, match: { equals: match }, equalities: found, equality: found[0] };
   }
   const wrong = checkExpression(match);
   if (wrong !== undefined) return { ok: false, message: `match ${JSON.stringify(match)}: ${wrong}` };
   const ast = parse(match).ast;
-  const equality = equalities(ast, trigger)[0];
-  return { ok: true, match: usesTrigger(ast) ? { cel: match, trigger } : { cel: match }, equality };
+  const found = equalities(ast, trigger);
+  const stored: Match = {
+    cel: match,
+    ...(usesTrigger(ast) && { trigger }),
+    ...(found.length === 0 && { unindexed: true as const }),
+  };
+  return { ok: true, match: stored, equalities: found, equality: found[0] };
 }
 
 /** The `path == literal` parts of a stored condition, for who explains it. */

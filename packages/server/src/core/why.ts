@@ -7,6 +7,8 @@ import type { Match, MatchedEvent } from "./match.js";
 import { type Difference, differences } from "./near-miss.js";
 import { ONE_FOR_ALL } from "./rate-key.js";
 
+type Awaited = Match & { readonly event?: string; readonly signal?: string };
+
 /** What is read of a job's surroundings. */
 export type WhyFacts = {
   readonly now: Date;
@@ -45,11 +47,13 @@ export type WhyFacts = {
   /** Its first unfinished step. */
   readonly stepKey: string | null;
   readonly stepKind: string | null;
-  readonly wait: (Match & { readonly event?: string; readonly signal?: string; readonly job?: string }) | null;
+  readonly wait: (Awaited & { readonly job?: string }) | null;
+  /** The events and signals that it waits for; `name` is that of a part, and null where there is only one. */
+  readonly parts: readonly { readonly name: string | null; readonly wait: Awaited }[];
   readonly askedAt: Date | null;
   /** Who has the slots, or the key's turns: up to ten. */
   readonly holders: readonly { readonly id: string; readonly queue: string; readonly until: Date | null }[];
-  /** The last events of the name that it waits for, the newest first. */
+  /** The last events of each name that it waits for, the newest first. */
   readonly events: readonly (MatchedEvent & { readonly receivedAt: Date })[];
 };
 
@@ -80,6 +84,8 @@ export type Explanation = {
   readonly nearMisses: readonly {
     readonly id: string;
     readonly receivedAt: Date;
+    /** The part whose condition it did not meet; null where the wait has no parts. */
+    readonly part: string | null;
     readonly differences: readonly Difference[];
   }[];
 };
@@ -210,13 +216,17 @@ export function explain(job: WhyJob, facts: WhyFacts): Explanation {
       return { ...base, since: facts.askedAt, sentence: `It sleeps in ${facts.stepKey}, and wakes${inTime(until)}.` };
     case "event": {
       const missed = near(facts);
-      const condition =
-        facts.wait?.cel ?? (facts.wait?.equals === undefined ? undefined : JSON.stringify(facts.wait.equals));
+      const names = new Set(facts.parts.map(({ wait }) => wait.event).filter((each) => each !== undefined));
+      const what = facts.parts.map(({ name, wait }) => (name === null ? awaited(wait) : `${name} (${awaited(wait)})`));
       return {
         ...base,
         since: facts.askedAt,
-        sentence: `It waits in ${facts.stepKey} for the event ${facts.wait?.event}${condition === undefined ? "" : ` where ${condition}`}; without it, it goes on${inTime(until)}.${missed.length === 0 ? "" : ` ${missed.length} of the last events of that name did not match.`}`,
-        unblock: [`rotor send ${operands(facts.wait?.event ?? "")} '{…}'`],
+        sentence: `It waits in ${facts.stepKey} for ${what.length > 1 ? "the first of " : ""}${what.join(", ")}; without it, it goes on${inTime(until)}.${missed.length === 0 ? "" : ` ${missed.length} of the last events of ${names.size > 1 ? "those names" : "that name"} did not match.`}`,
+        unblock: facts.parts.map(({ wait }) =>
+          wait.signal === undefined
+            ? `rotor send ${operands(wait.event ?? "")} '{…}'`
+            : `rotor signals complete ${operands(wait.signal)}`,
+        ),
         nearMisses: missed,
       };
     }
@@ -278,11 +288,22 @@ const who = (holders: WhyFacts["holders"]): string =>
     ? "others come first"
     : `${holders[0]!.id} of ${holders[0]!.queue}${holders.length > 1 ? ` and ${holders.length - 1} more` : ""} ${holders.length > 1 ? "have" : "has"} it`;
 
-const near = ({ wait, events }: WhyFacts): Explanation["nearMisses"] =>
-  events.flatMap((event) => {
-    const found = wait === null ? undefined : differences(wait, event);
-    return found === undefined ? [] : [{ id: event.id, receivedAt: event.receivedAt, differences: found }];
-  });
+/** An event with its condition, or a signal, in words. */
+function awaited(wait: Awaited): string {
+  if (wait.signal !== undefined) return `the signal ${wait.signal}`;
+  const condition = wait.cel ?? (wait.equals === undefined ? undefined : JSON.stringify(wait.equals));
+  return `the event ${wait.event}${condition === undefined ? "" : ` where ${condition}`}`;
+}
+
+const near = ({ parts, events }: WhyFacts): Explanation["nearMisses"] =>
+  events.flatMap((event) =>
+    parts.flatMap(({ name, wait }) => {
+      const found = wait.event === event.name ? differences(wait, event) : undefined;
+      return found === undefined
+        ? []
+        : [{ id: event.id, receivedAt: event.receivedAt, part: name, differences: found }];
+    }),
+  );
 
 /** Another attempt is of no use before the secret is there; the error's own sentence names it. */
 function missingSecret(job: WhyJob, { lastError }: WhyFacts): string[] {

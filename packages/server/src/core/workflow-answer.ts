@@ -30,7 +30,14 @@ const json = z.custom<Json>((value) => value !== undefined, "is missing");
 const key = z.string().min(1).max(300);
 const name = z.string().min(1).max(limits.nameLength);
 const delay = z.number().min(0).max(limits.delayMs);
+/** Of the year 9999: beyond it Postgres and other readers of dates disagree. */
+const LAST_YEAR_ENDS_MS = 253_402_300_799_999;
 const attempt = z.number().int().min(1).max(1_000_000);
+
+const match = z.union([z.string(), matchObject]).optional();
+const lookBack = { after: key.optional(), previous: key.optional(), since_ms: delay.optional() };
+const signal = z.string().min(1).max(limits.signalLength);
+const partName = z.string().min(1).max(limits.partNameLength);
 
 const run = { kind: z.literal("run"), key, attempt, duration_ms: z.number().min(0) };
 const report: z.ZodType<Report> = z.union([
@@ -39,17 +46,21 @@ const report: z.ZodType<Report> = z.union([
   z.object({ ...run, outcome: z.literal("retry"), error: wireError, delay_ms: delay }),
   z.object({ kind: z.literal("sleep"), key, delay_ms: delay }),
   z.object({ kind: z.literal("sleep"), key, until_ms: z.number().int().min(0).max(8.64e15) }),
+  z.object({ kind: z.literal("event"), key, event: name, match, timeout_ms: delay, ...lookBack }),
+  z.object({ kind: z.literal("signal"), key, signal, timeout_ms: delay }),
   z.object({
-    kind: z.literal("event"),
+    kind: z.literal("any"),
     key,
-    event: name,
-    match: z.union([z.string(), matchObject]).optional(),
+    parts: z
+      .array(
+        z.union([z.strictObject({ name: partName, event: name, match }), z.strictObject({ name: partName, signal })]),
+      )
+      .min(1)
+      .max(limits.parts)
+      .refine((parts) => new Set(parts.map((part) => part.name)).size === parts.length, "two parts have one name"),
     timeout_ms: delay,
-    after: key.optional(),
-    previous: key.optional(),
-    since_ms: delay.optional(),
+    ...lookBack,
   }),
-  z.object({ kind: z.literal("signal"), key, signal: z.string().min(1).max(limits.signalLength), timeout_ms: delay }),
   z.object({ kind: z.literal("invoke"), key, function: name, data: json, timeout_ms: delay }),
   z.object({
     kind: z.literal("enqueue"),
@@ -76,7 +87,8 @@ const report: z.ZodType<Report> = z.union([
           name,
           data: json,
           id: z.string().min(1).max(limits.keyLength).optional(),
-          ts: z.number().int().min(0).max(8.64e15).optional(),
+          ts: z.number().int().min(0).max(LAST_YEAR_ENDS_MS).optional(),
+          tags: z.array(z.string().min(1).max(limits.tagLength)).max(limits.tags).optional(),
         }),
       )
       .max(limits.batch),

@@ -16,6 +16,7 @@ import { functions } from "./functions.js";
 import { health } from "./health.js";
 import { jobs } from "./jobs.js";
 import { keys } from "./keys.js";
+import { links } from "./links.js";
 import { listenersOf } from "./listeners.js";
 import { queueIds } from "./queue-ids.js";
 import { queues } from "./queues.js";
@@ -69,6 +70,7 @@ export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono
   checkpoints(api, log);
   events(api, listeners);
   signals(api);
+  links(api);
   approvals(api);
   secrets(api);
   keys(api);

@@ -17,6 +17,7 @@ const WORK = [
   "POST /v1/functions/check",
   "POST /v1/events",
   "POST /v1/signals/{id}/complete",
+  "POST /v1/signals/{id}/links",
 ];
 
 test("every route that changes something says what the audit calls it, or is work", async () => {

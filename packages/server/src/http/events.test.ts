@@ -1,6 +1,7 @@
 /** Events and signals through the SDK's client, and the stream. What is sent is taken; what is answered is what it says that it is. */
 import type { Rotor } from "@rotorsh/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { functionQueue } from "../testing-kit/fixtures.js";
 import { createApiKey } from "./auth.js";
 import type { Send, TestApi } from "./testing-kit/api.js";
 import { type ClientApi, clientApi, tokenOf } from "./testing-kit/client.js";
@@ -49,6 +50,14 @@ describe("an event", () => {
       '{"n":1234567890123456789.0}',
       "null",
     ]);
+  });
+
+  test("that cancels runs of a function is listened for, whether one is under way or not", async () => {
+    const id = await functionQueue(api.database.db, "cancellable");
+    await api.database.db.script(
+      `update rotor.queues set starting = '{"cancel_on":[{"event":"order.cancelled"}]}' where id = ${id}`,
+    );
+    expect(await rotor.send({ name: "order.cancelled" })).not.toHaveProperty("warning");
   });
 
   test("that nobody listens for comes with the nearest name", async () => {
@@ -100,7 +109,7 @@ test("a signal ends the wait for it, with its data as it was written, once", asy
     { key: "w", state: "completed", output: { n: expect.any(Number) } },
   ]);
   expect((await send("POST", `/v1/signals/${"x".repeat(500)}/complete`, {})).status).toBe(404);
-  expect((await send("POST", "/v1/signals/x/complete", { data: 1, buffer_for: "1h" })).status).toBe(422);
+  expect((await send("POST", "/v1/signals/x/complete", { data: 1, bufferFor: "1h" })).status).toBe(422);
 });
 
 test("the stream tells what happens in the key's workspace, until its reader leaves", async () => {

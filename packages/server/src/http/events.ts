@@ -4,17 +4,17 @@ import type { Context } from "hono";
 import { isId, newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
 import { gatheredBy } from "../store/gather.js";
-import type { NewEvent, Published } from "../store/publish.js";
-import { type EventView, listEvents, listJobs, listResumed } from "../store/views.js";
+import { EventTooFarError, type NewEvent, type Published } from "../store/publish.js";
+import { type EventView, listCancelled, listEvents, listJobs, listResumed } from "../store/views.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint, readJson } from "./endpoint.js";
 import { traceOf } from "./envelope.js";
-import { notFound, refusalOfSchema } from "./errors.js";
+import { invalid, notFound, refusalOfSchema } from "./errors.js";
 import { readable } from "./job-views.js";
 import { elements } from "./json-text.js";
 import type { Listeners } from "./listeners.js";
 import { idCursor, LARGE_ITEMS, pageOf } from "./paging.js";
-import { eventName, filterText, json, key, listOf, page, time } from "./schemas.js";
+import { eventName, filterText, json, key, listOf, page, tags as tagList, tag as tagText, time } from "./schemas.js";
 
 /** Fewer milliseconds than these are a date in seconds: this is March 1973. */
 const SECONDS_BELOW = 100_000_000_000;
@@ -34,7 +34,11 @@ export const newEvent = z
       .max(253_402_300_799_999, "the year must not be past 9999")
       .refine((ts) => ts === 0 || ts >= SECONDS_BELOW, "this looks like seconds: write Unix milliseconds")
       .optional()
-      .openapi({ description: "The sender's time, Unix milliseconds. Default: now." }),
+      .openapi({
+        description:
+          "The sender's time, Unix milliseconds. Default: now. One that is still to come, within a year, delays the event until then.",
+      }),
+    tags: tagList.optional(),
   })
   .openapi("NewEvent");
 const newEvents = z.array(newEvent).max(limits.batch);
@@ -44,6 +48,7 @@ const sentJson = z
     id: z.string(),
     runs: z.array(z.string()).openapi({ description: "Ids of the runs that it started." }),
     duplicate: z.boolean(),
+    due_at: time.optional().openapi({ description: "Of an event that is still to come." }),
     warning: z.string().optional(),
   })
   .openapi("Sent");
@@ -54,9 +59,12 @@ const eventJson = z
     name: z.string(),
     data: json,
     ts: z.number(),
-    received_at: time,
+    tags: z.array(z.string()),
+    received_at: time.nullable().openapi({ description: "Null: it is still to come." }),
+    due_at: time.nullable().openapi({ description: "When it is published, where that is still to come." }),
     started: z.array(z.string()).optional().openapi({ description: "Runs that it started." }),
     resumed: z.array(z.string()).optional().openapi({ description: "Runs in which it ended a wait." }),
+    cancelled: z.array(z.string()).optional().openapi({ description: "Runs that it cancelled." }),
   })
   .openapi("Event");
 
@@ -65,7 +73,9 @@ const eventView = (event: EventView): z.infer<typeof eventJson> => ({
   name: event.name,
   data: readable(event.data) ?? null,
   ts: event.ts.getTime(),
-  received_at: event.receivedAt.toISOString(),
+  tags: [...(event.tags ?? [])],
+  received_at: event.receivedAt?.toISOString() ?? null,
+  due_at: event.dueAt?.toISOString() ?? null,
 });
 
 const tag = "events";
@@ -77,11 +87,18 @@ export function events(api: Api, listeners: Listeners): void {
 
   const sentView = async (
     event: NewEvent,
-    { runs, resumed, duplicate }: Published,
+    { runs, heard, duplicate, dueAt }: Published,
   ): Promise<z.infer<typeof sentJson>> => {
-    const heard = duplicate || runs.length > 0 || resumed.length > 0;
-    const warning = heard ? undefined : await listeners.warningFor(event.workspace, event.name);
-    return { id: event.key, runs: runs.map((run) => run.id), duplicate, ...(warning === undefined ? {} : { warning }) };
+    // Who will listen for an event that is still to come is not known yet.
+    const fine = duplicate || heard || runs.length > 0 || dueAt !== null;
+    const warning = fine ? undefined : await listeners.warningFor(event.workspace, event.name);
+    return {
+      id: event.key,
+      runs: runs.map((run) => run.id),
+      duplicate,
+      ...(dueAt === null ? {} : { due_at: dueAt.toISOString() }),
+      ...(warning === undefined ? {} : { warning }),
+    };
   };
 
   endpoint(
@@ -104,16 +121,20 @@ export function events(api: Api, listeners: Listeners): void {
       const { given, raw, many } = await readEvents(c);
       const traceparent = traceOf(c);
       const wanted = given.map(
-        ({ name, id, ts }, index): NewEvent => ({
+        ({ name, id, ts, tags }, index): NewEvent => ({
           workspace,
           name,
           key: id ?? newId(),
           data: raw[index]!,
           tsMs: ts,
           traceparent,
+          tags,
         }),
       );
-      const published = await engine.publish(wanted);
+      const published = await engine.publish(wanted).catch((error: unknown) => {
+        if (!(error instanceof EventTooFarError)) throw error;
+        throw invalid(many ? `${error.index}.ts` : "ts", error.message);
+      });
       const sent = await Promise.all(published.map((each, index) => sentView(wanted[index]!, each)));
       return c.json(many ? { events: sent } : sent[0]!);
     },
@@ -127,14 +148,14 @@ export function events(api: Api, listeners: Listeners): void {
       path: "/v1/events",
       summary: "List events, the newest first",
       tag,
-      query: z.object({ ...page, name: filterText.optional() }),
+      query: z.object({ ...page, name: filterText.optional(), tag: tagText.optional() }),
       answers: { 200: ["A page.", listOf(eventJson)] },
     },
     async ({ c, workspace, query }) =>
       c.json(
         await pageOf(
           { ...query, cursor: idCursor(query.cursor) },
-          (before, limit) => listEvents(db, workspace, { name: query.name, before }, limit),
+          (before, limit) => listEvents(db, workspace, { name: query.name, tag: query.tag, before }, limit),
           (event) => event.id,
           eventView,
           LARGE_ITEMS,
@@ -148,7 +169,7 @@ export function events(api: Api, listeners: Listeners): void {
     {
       method: "get",
       path: "/v1/events/{id}",
-      summary: "Read an event, what it started and what it resumed",
+      summary: "Read an event, what it started, resumed and cancelled",
       tag,
       params: z.object({ id: z.string() }),
       answers: { 200: ["The event.", eventJson] },
@@ -159,11 +180,12 @@ export function events(api: Api, listeners: Listeners): void {
       if (event === undefined) throw notFound("event", id);
       const started = await listJobs(db, workspace, { kind: "function", eventId: event.id }, limits.listPage);
       const gathered = await gatheredBy(db, event.id, limits.listPage);
-      const resumed = await listResumed(db, event.id);
+      const [resumed, cancelled] = [await listResumed(db, event.id), await listCancelled(db, event.id)];
       return c.json({
         ...eventView(event),
         started: [...new Set([...started.map((run) => run.id), ...gathered])],
         resumed: [...new Set(resumed.map((wait) => wait.jobId))],
+        cancelled: cancelled.map((run) => run.jobId),
       });
     },
   );

@@ -51,6 +51,13 @@ function eventOf(row: InboxRow, data: string): InboxItem {
   const { workspace } = row;
   return {
     kind: "event",
-    event: { workspace, name: row.target, key: checked.data.id ?? newId(), data, tsMs: checked.data.ts },
+    event: {
+      workspace,
+      name: row.target,
+      key: checked.data.id ?? newId(),
+      data,
+      tsMs: checked.data.ts,
+      tags: checked.data.tags,
+    },
   };
 }

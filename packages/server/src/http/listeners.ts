@@ -1,7 +1,7 @@
-/** Which event names functions listen for, so that a sender who misspelt one is told. */
+/** Which event names functions listen for, to start or to cancel runs, so that a sender who misspelt one is told. */
 
 import { limits } from "../core/limits.js";
-import { listTriggers } from "../store/apps.js";
+import { listCancelEvents, listTriggers } from "../store/apps.js";
 import type { Queryable } from "../store/db.js";
 import { listQueues } from "../store/queues.js";
 import { shown } from "./errors.js";
@@ -23,16 +23,9 @@ export function listenersOf(db: Queryable): Listeners {
     const known = kept.get(workspace);
     if (known !== undefined && known.until > performance.now()) return known.names;
     const queues = await listQueues(db, workspace, "function", "", limits.listPage);
-    const names = [
-      ...new Set(
-        (
-          await listTriggers(
-            db,
-            queues.map((queue) => queue.id),
-          )
-        ).map((trigger) => trigger.event),
-      ),
-    ];
+    const ids = queues.map((queue) => queue.id);
+    const [triggers, cancels] = await Promise.all([listTriggers(db, ids), listCancelEvents(db, ids)]);
+    const names = [...new Set([...triggers.map((trigger) => trigger.event), ...cancels])];
     if (kept.size >= KEPT) kept.delete(kept.keys().next().value!);
     kept.set(workspace, { names, until: performance.now() + KEPT_MS });
     return names;

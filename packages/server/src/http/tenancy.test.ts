@@ -101,12 +101,22 @@ async function fill({ api, rotor, send, claimed }: ClientApi): Promise<Foreign> 
         reports: [
           { kind: "signal", key: "w", signal: "my-signal", timeout_ms: 60_000 },
           { kind: "event", key: "e", event: "awaited", timeout_ms: 60_000 },
+          {
+            kind: "any",
+            key: "a",
+            parts: [
+              { name: "event", event: "awaited" },
+              { name: "signal", signal: "my-part" },
+            ],
+            timeout_ms: 60_000,
+          },
         ],
         known_seq: 0,
       },
     ],
   });
-  await rotor.send({ name: "something", id: "my-event", data: payload });
+  await rotor.signals.complete("my-early", payload, { bufferFor: "1h" });
+  await rotor.send({ name: "something", id: "my-event", data: payload, tags });
   const key = await rotor.keys.create({ name: MARK });
   const eventId: string = (await send("GET", "/v1/events")).json.data[0].id;
   return {
@@ -118,7 +128,7 @@ async function fill({ api, rotor, send, claimed }: ClientApi): Promise<Foreign> 
     runs: [runId, "my-run"],
     events: ["my-event", eventId],
     eventNames: ["awaited", "something", "contact.added"],
-    signals: ["my-signal"],
+    signals: ["my-signal", "my-part", "my-early"],
     keys: [key.id],
     concurrencyKeys: ["shared"],
     secrets: ["TOKEN"],

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { newId } from "../core/ids.js";
 import type { Db } from "../store/db.js";
 import { registerNode } from "../store/nodes.js";
-import { notYet, publishOne, settleOne, waitFor } from "../testing-kit/fixtures.js";
+import { notYet, publishOne, settleOne, waitFor, waitForAny } from "../testing-kit/fixtures.js";
 import { createApp } from "./app.js";
 import { createApiKey, SCOPES } from "./auth.js";
 import type { TestApi } from "./testing-kit/api.js";
@@ -99,6 +99,27 @@ describe("a wait for an event tells what came near:", () => {
     expect((await rotor.jobs.why(other.id)).nearMisses).toMatchObject([
       { differences: [{ path: "data.amount > 100", wanted: true, found: false }] },
     ]);
+  });
+
+  test("each part of a wait for several things with its own, though they wait for one name", async () => {
+    const { id, holder } = await kit.runOf();
+    const [one, two] = [kit.newName(), kit.newName()];
+    const parts = [
+      { name: "first", event: one, match: "data.of == trigger.data.of" },
+      { name: "second", event: one, match: { id: 2 } },
+      { name: "third", event: two, match: { id: 3 } },
+      { name: "signal", signal: `${id}/s` },
+    ];
+    await settleOne(db, holder, notYet([waitForAny("w", parts)]));
+    await publishOne(db, one, { id: 1 });
+    await publishOne(db, two, { id: 2 });
+    const { nearMisses, sentence } = await rotor.jobs.why(id);
+    expect(nearMisses).toMatchObject([
+      { part: "third", differences: [{ path: "id", wanted: 3, found: 2 }] },
+      { part: "first", differences: [{ path: "data.of == trigger.data.of", wanted: true, found: false }] },
+      { part: "second", differences: [{ path: "id", wanted: 2, found: 1 }] },
+    ]);
+    expect(sentence).toMatch(/3 of the last events of those names did not match\.$/);
   });
 
   test("of the last 20 events", async () => {

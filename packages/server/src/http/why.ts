@@ -22,6 +22,7 @@ const whyJson = z
         z.object({
           event_id: z.string(),
           received_at: time,
+          part: z.string().nullable().openapi({ description: "Of a wait for several things: which it missed." }),
           differences: z.array(z.object({ path: z.string(), wanted: json, found: json })),
         }),
       )
@@ -64,6 +65,7 @@ export function why(api: Api): void {
         near_misses: nearMisses.map((event) => ({
           event_id: event.id,
           received_at: event.receivedAt.toISOString(),
+          part: event.part,
           differences: [...event.differences],
         })),
       };

@@ -1,7 +1,7 @@
-/** Ticks schedules that are due, and finishes fan-outs and approvals that time is left to finish. */
+/** Ticks schedules that are due, publishes events that are, and finishes fan-outs. */
 import { limits } from "../core/limits.js";
 import type { Db } from "../store/db.js";
-import { publishRest } from "../store/publish.js";
+import { publishRest, untilNextEvent } from "../store/publish.js";
 import { tick as tickSchedules, untilNextTick } from "../store/ticks.js";
 import { createLoop, type Loop } from "./loop.js";
 
@@ -24,7 +24,9 @@ export function createScheduler({ db, held, onDue, onError }: SchedulerOptions):
       const more = await publishRest(db);
       if (more) onDue();
       if (more) return 0;
-      return Math.min(Math.max(0, Math.ceil((await untilNextTick(db)) ?? limits.pollMs)), limits.pollMs);
+      const [tickMs, eventMs] = await Promise.all([untilNextTick(db), untilNextEvent(db)]);
+      const soonestMs = Math.min(tickMs ?? limits.pollMs, eventMs ?? limits.pollMs, limits.pollMs);
+      return Math.max(0, Math.ceil(soonestMs));
     },
   });
 }

@@ -210,3 +210,14 @@ export const listTriggers = (
   db: Queryable,
   queueIds: readonly number[],
 ): Promise<{ queueId: number; event: string; condition: string | null }[]> => db.query(triggersOf, [[...queueIds]]);
+
+const cancelEventsOf = sql(
+  "apps.cancel-events",
+  `select distinct item.value ->> 'event' as event
+     from rotor.queues queue cross join lateral jsonb_array_elements(queue.starting -> 'cancel_on') item (value)
+    where queue.id = any($1::int[])`,
+);
+
+/** The events that cancel runs of these functions. */
+export const listCancelEvents = async (db: Queryable, queueIds: readonly number[]): Promise<string[]> =>
+  (await db.query<{ event: string }>(cancelEventsOf, [[...queueIds]])).map((row) => row.event);

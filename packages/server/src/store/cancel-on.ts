@@ -1,8 +1,8 @@
 /** Watches that cancel a run when an event comes, stored in the transaction that starts it; the events' names are locked. */
 import type { StartOptions } from "@rotorsh/sdk/protocol";
 import { compile, type MatchedEvent } from "../core/match.js";
-import { eventKey } from "../core/wait-key.js";
 import { type Queryable, sql } from "./db.js";
+import { chooseKeys } from "./wait-keys.js";
 
 /** A run that was started, and what may cancel it. */
 export type Cancellable = {
@@ -30,14 +30,19 @@ export async function watchForCancels(t: Queryable, runs: readonly Cancellable[]
       // It was checked when its function was stored.
       if (!compiled.ok) throw new Error(compiled.message);
       const wait = JSON.stringify({ event: name, ...compiled.match });
-      return [{ id, place, key: eventKey(workspace, name, compiled.equality), wait, timeoutMs: timeoutMs ?? null }];
+      const keyable = { workspace, event: name, equalities: compiled.equalities };
+      return [{ id, place, keyable, wait, timeoutMs: timeoutMs ?? null }];
     }),
   );
   if (rows.length === 0) return;
+  const keys = await chooseKeys(
+    t,
+    rows.map((row) => row.keyable),
+  );
   await t.query(watch, [
     rows.map((row) => row.id),
     rows.map((row) => String(row.place)),
-    rows.map((row) => row.key),
+    keys,
     rows.map((row) => row.wait),
     rows.map((row) => row.timeoutMs),
   ]);

@@ -30,10 +30,13 @@ const family = sql(
    union select parent_id from rotor.jobs where id = any($1::uuid[]) and parent_id is not null`,
 );
 
+/** Jobs and their parents. */
+export const familyOf = async (t: Queryable, jobIds: readonly string[]): Promise<string[]> =>
+  (await t.query<{ id: string }>(family, [[...jobIds]])).map((row) => row.id);
+
 /** Locks jobs and their parents in the order of all locks. */
 export async function lockFamily(t: Queryable, jobIds: readonly string[]): Promise<void> {
-  const rows = await t.query<{ id: string }>(family, [[...jobIds]]);
-  await t.query(lockJobs, [rows.map((row) => row.id)]);
+  await t.query(lockJobs, [await familyOf(t, jobIds)]);
 }
 
 const approveAll = sql(
@@ -125,11 +128,24 @@ export const cancel = (db: Db, jobIds: readonly string[], { active = true } = {}
 /** The same in the caller's transaction; who has locked rows of jobs before has locked these and their parents with them. */
 export async function cancelIn(t: Queryable, jobIds: readonly string[], { active = true } = {}): Promise<string[]> {
   await lockFamily(t, jobIds);
+  const moved = await cancelLocked(t, jobIds, { active });
+  await grantTurns(t, moved);
+  return moved.map((job) => job.jobId);
+}
+
+/**
+ * The same for who holds the rows of these jobs and their parents. `error` says in the log what ended them. The turns that
+ * they leave are still to be granted: keys are locked last of all.
+ */
+export async function cancelLocked(
+  t: Queryable,
+  jobIds: readonly string[],
+  { active = true, error = null }: { active?: boolean; error?: { name: string; message: string } | null } = {},
+): Promise<Moved[]> {
   if (active) void t.query(linger, [[...jobIds], limits.expiryGraceMs]);
   const moved = await t.query<Moved>(cancelAll, [[...jobIds], active]);
-  const ids = await ended(t, moved, "cancelled", null);
-  await grantTurns(t, moved);
-  return ids;
+  await ended(t, moved, "cancelled", error);
+  return moved;
 }
 
 /** Logs ends that no delivery made, with all that follows from an end. */

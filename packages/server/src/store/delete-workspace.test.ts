@@ -28,6 +28,8 @@ test("no step reads the jobs of others", async () => {
          from (select *, row_number() over (partition by queue_id order by job_id) as n from rotor.payloads) payload
          join rotor.keys key on key.key = case when payload.queue_id = ${left.id} then 'one' else 'two' end;
      update rotor.queues set keyed = true;
+     insert into rotor.early_signals select 'leaving', n::text, '1', now(), now() from generate_series(1, 1500) n;
+     insert into rotor.used_links select 'leaving', n::text, now(), now() from generate_series(1, 1500) n;
      analyze rotor.jobs; analyze rotor.payloads`,
   );
   const before = await rowsScanned(db);

@@ -59,6 +59,16 @@ const removeInbox = sql(
   "leaving.inbox",
   `delete from rotor.inbox where seq in (select seq from rotor.inbox where workspace_id = $1 limit $2) returning 1`,
 );
+const removeEarlySignals = sql(
+  "leaving.early-signals",
+  `delete from rotor.early_signals where (workspace_id, signal) in
+     (select workspace_id, signal from rotor.early_signals where workspace_id = $1 limit $2) returning 1`,
+);
+const removeUsedLinks = sql(
+  "leaving.used-links",
+  `delete from rotor.used_links where (workspace_id, signal) in
+     (select workspace_id, signal from rotor.used_links where workspace_id = $1 limit $2) returning 1`,
+);
 const removeAudit = sql(
   "leaving.audit",
   `delete from rotor.audit_events where id in (select id from rotor.audit_events where workspace_id = $1 limit $2) returning 1`,
@@ -117,7 +127,7 @@ export async function emptyWorkspace(
     });
     return "more";
   }
-  for (const statement of [removeEvents, removeInbox, removeAudit]) {
+  for (const statement of [removeEvents, removeInbox, removeEarlySignals, removeUsedLinks, removeAudit]) {
     if ((await db.query(statement, [workspace, some])).length > 0) return "more";
   }
   if ((await db.query(openKeys, [workspace, limits.keyTrustedMs * 2])).length > 0) return "later";

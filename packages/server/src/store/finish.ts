@@ -42,10 +42,16 @@ const log = sql(
     where deliveries.outcome = 'accepted' and excluded.outcome <> 'accepted'`,
 );
 
-/** A finished run waits for nothing; what it would have waited for is kept to be shown. */
+/**
+ * A finished run waits for nothing; what it would have waited for is kept to be shown. The events that may cancel a failed
+ * one ($2 has the others) are left in place: they hold again if it is retried.
+ */
 const drop = sql(
   "finish.drop",
-  `update rotor.steps set state = 'dropped', due_at = null, wait_key = null
+  `with watches as (
+     delete from rotor.watches where job_id = any($1::uuid[]) and (key <> '' or job_id = any($2::uuid[]))
+   )
+   update rotor.steps set state = 'dropped', due_at = null, wait_key = null
     where job_id = any($1::uuid[]) and state = 'waiting'`,
 );
 
@@ -79,7 +85,10 @@ export async function logEnds(
     (entry) => entry.state === "completed" || entry.state === "failed" || entry.state === "cancelled",
   );
   if (finished.length === 0) return [];
-  void t.query(drop, [finished.map((entry) => entry.jobId)]);
+  void t.query(drop, [
+    finished.map((entry) => entry.jobId),
+    finished.filter((entry) => entry.state !== "failed").map((entry) => entry.jobId),
+  ]);
   const children = finished.filter((entry) => parents.has(entry.jobId) || entry.shared);
   if (children.length === 0) return [];
   const byKey = new Map(children.map((entry) => [childKey(entry.jobId), entry]));

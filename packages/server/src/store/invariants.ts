@@ -137,6 +137,25 @@ const named: readonly { readonly number: number; readonly name: string; readonly
       "select step.job_id::text as id from rotor.steps step join rotor.jobs job on job.id = step.job_id where step.state = 'waiting' and job.due_at is null",
     ),
   },
+  {
+    number: 2,
+    name: "a part of a wait that is over, or an event that may cancel what has ended",
+    statement: sql(
+      "invariant.watches",
+      `select watch.job_id::text as id from rotor.watches watch
+        where case when watch.key = '' then not exists (select 1 from rotor.jobs where id = watch.job_id and state not in ('completed', 'cancelled'))
+                   else not exists (select 1 from rotor.steps where job_id = watch.job_id and key = watch.key and kind = 'any' and state = 'waiting') end`,
+    ),
+  },
+  {
+    number: 10,
+    name: "a wait for the first of several things that has lost its parts",
+    statement: sql(
+      "invariant.parts",
+      `select job_id::text as id from rotor.steps step where kind = 'any' and state = 'waiting'
+          and not exists (select 1 from rotor.watches where job_id = step.job_id and key = step.key)`,
+    ),
+  },
 ];
 
 export type Violation = { readonly number: number; readonly name: string; readonly ids: readonly string[] };

@@ -5,10 +5,13 @@ import { sweepEveryMs } from "../core/retention.js";
 import { type Queryable, type Statement, sql } from "./db.js";
 import { matchSweeps, type Sweep, writeStep } from "./sweeps.js";
 
-/** The next events, and which of them are old enough. One that still has effects to come stays. */
+/**
+ * The next events, and which of them are old enough. One that still has effects to come stays; one that never came, since
+ * its database was adopted without its work, is as old as the time that it was meant for.
+ */
 const walkEvents = sql(
   "prune.walk-events",
-  `select id, received_at < rotor.clock() - $4 * interval '1 millisecond' and due_at is null as expired
+  `select id, case when received_at = 'infinity' then ts else received_at end < rotor.clock() - $4 * interval '1 millisecond' and due_at is null as expired
      from rotor.events where ($1::uuid is null or id > $1) and id < $2 order by id limit $3`,
 );
 const deleteEvents = sql(
@@ -56,12 +59,29 @@ const deleteApiKeys = sql(
   "delete from rotor.api_keys where least(revoked_at, expires_at) < rotor.clock() - $1 * interval '1 millisecond' returning id",
 );
 
+const deleteEarlySignals = sql(
+  "prune.early-signals",
+  `delete from rotor.early_signals where (workspace_id, signal) in
+     (select workspace_id, signal from rotor.early_signals where until <= rotor.clock() order by until limit $1) and until <= rotor.clock() returning 1`,
+);
+const deleteUsedLinks = sql(
+  "prune.used-links",
+  `delete from rotor.used_links where (workspace_id, signal) in
+     (select workspace_id, signal from rotor.used_links where until <= rotor.clock() order by until limit $1) and until <= rotor.clock() returning 1`,
+);
+
 const REST_EVERY_MS = 60_000;
 
-/** API keys that ended long ago; and queues that are new to the pruner. */
+/** API keys that ended long ago, and what was kept of signals for a time that is over; and queues new to the pruner. */
 export async function pruneRest(t: Queryable, sweep: Sweep): Promise<number> {
   await matchSweeps(t);
-  const removed = await t.query(deleteApiKeys, [limits.endedKeyMs]);
-  await writeStep(t, sweep, { looked: 0, removed: removed.length, next: null }, REST_EVERY_MS);
-  return removed.length;
+  const removed = (await t.query(deleteApiKeys, [limits.endedKeyMs])).length;
+  const some = limits.pruned;
+  const early = (await t.query(deleteEarlySignals, [some])).length;
+  const used = (await t.query(deleteUsedLinks, [some])).length;
+  const looked = removed + early + used;
+  // A full step: there is more of it.
+  const again = Math.max(early, used) === some ? 0 : REST_EVERY_MS;
+  await writeStep(t, sweep, { looked, removed: looked, next: null }, again);
+  return looked;
 }

@@ -54,6 +54,11 @@ const deleteSteps = sql("prune.steps", "delete from rotor.steps where job_id = a
 const deleteBatched = sql("prune.batched", "delete from rotor.batched where job_id = any($1::uuid[])");
 const deleteSingles = sql("prune.singles", "delete from rotor.singles where job_id = any($1::uuid[])");
 const deleteGatherings = sql("prune.gatherings", "delete from rotor.gatherings where job_id = any($1::uuid[])");
+const deleteWatches = sql("prune.watches", "delete from rotor.watches where job_id = any($1::uuid[])");
+const deleteCancellations = sql(
+  "prune.cancellations",
+  "delete from rotor.cancellations where job_id = any($1::uuid[])",
+);
 const deletePastSteps = sql("prune.past-steps", "delete from rotor.past_steps where job_id = any($1::uuid[])");
 
 /** A job as it was when it was found to be one that may go. */
@@ -71,7 +76,15 @@ export async function removeJobs(t: Queryable, jobs: readonly Doomed[], evenUnfi
     .filter((row) => evenUnfinished || (row.finished && row.delivery === deliveries.get(row.id)))
     .map((row) => row.id);
   if (ids.length === 0) return 0;
-  const all = [deleteJobs, deletePayloads, deleteDeliveries, deleteSteps, deletePastSteps];
+  const all = [
+    deleteJobs,
+    deletePayloads,
+    deleteDeliveries,
+    deleteSteps,
+    deleteWatches,
+    deleteCancellations,
+    deletePastSteps,
+  ];
   all.push(deleteBatched, deleteSingles, deleteGatherings);
   await Promise.all(all.map((statement) => t.query(statement, [ids])));
   return ids.length;

@@ -178,9 +178,9 @@ compete(
       (each) => completeSignal(each, WORKSPACE, "go", "2"),
     );
     const { wait } = await readSteps(db, holder.jobId);
-    return value(first) === holder.jobId && value(second) === undefined && wait?.output === 1;
+    return value(first).kind === "resumed" && value(second).kind === "nobody" && wait?.output === 1;
   },
-  { "no guard on what has ended": (db) => noGuardOnEnds(db) },
+  { "no lock on its name, and no guard on what has ended": (db) => noGuardOnEnds(noLock("exclusive")(db)) },
 );
 
 compete("two runs that wait for one signal at once", async (db) => {

@@ -28,7 +28,7 @@ export const lockJobs = sql(
 
 /**
  * Ends waits that are still waiting and were not past due when it happened, or ($8) were stored in this very transaction.
- * Gives each its place among the results.
+ * Gives each its place among the results. With a wait for several things all of its parts go.
  */
 const end = sql(
   "resume.end",
@@ -37,13 +37,20 @@ const end = sql(
      select item.*, nextval('rotor.step_seq') as seq
        from (select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::timestamptz[])
                with ordinality as item (job_id, key, state, output, error, event_id, ended_at, place) order by place) item
+   ),
+   step as (
+     update rotor.steps step
+        set state = ended.state, seq = ended.seq, output = ended.output, error = ended.error, event_id = ended.event_id,
+            ended_at = coalesce(ended.ended_at, clock.now), due_at = null, wait_key = null
+       from ended, clock
+      where step.job_id = ended.job_id and step.key = ended.key
+        and step.state = 'waiting' and ($8 or step.due_at > coalesce(ended.ended_at, clock.now))
+     returning step.job_id, step.key, step.kind
+   ),
+   parts as (
+     delete from rotor.watches part using step where step.kind = 'any' and part.job_id = step.job_id and part.key = step.key
    )
-   update rotor.steps step
-      set state = ended.state, seq = ended.seq, output = ended.output, error = ended.error, event_id = ended.event_id,
-          ended_at = coalesce(ended.ended_at, clock.now), due_at = null, wait_key = null
-     from ended, clock
-    where step.job_id = ended.job_id and step.key = ended.key and step.state = 'waiting' and ($8 or step.due_at > coalesce(ended.ended_at, clock.now))
-   returning step.job_id, step.key`,
+   select job_id, key from step`,
 );
 
 /** Makes runs due: those that wait, now; of those that are active, the holder learns it from the mark. */
@@ -58,7 +65,8 @@ const wake = sql(
 
 /**
  * Time ends waits: what is due, of these runs, is recorded before anyone is told, so that an event that comes a moment
- * later cannot change what the code has seen. An event that did not come is null; a signal or child is an error.
+ * later cannot change what the code has seen. An event that did not come is null, and so is the first of several things;
+ * a signal or child is an error.
  */
 const endDue = sql(
   "resume.end-due",
@@ -68,15 +76,18 @@ const endDue = sql(
        from (select job_id, key from rotor.steps, clock
               where job_id = any($1::uuid[]) and state = 'waiting' and kind <> 'run' and due_at <= clock.now
               order by job_id, due_at, asked) step
+   ),
+   step as (
+     update rotor.steps step
+        set state = case when step.kind in ('sleep', 'event', 'any') then 'completed' else 'failed' end,
+            seq = due.seq, ended_at = step.due_at, due_at = null, wait_key = null,
+            output = case when step.kind in ('sleep', 'event', 'any') then 'null' end,
+            error = case when step.kind = 'signal' then $2 when step.kind in ('invoke', 'enqueue') then $3 end
+       from due
+      where step.job_id = due.job_id and step.key = due.key
+     returning step.job_id, step.key, step.kind
    )
-   update rotor.steps step
-      set state = case when step.kind in ('sleep', 'event') then 'completed' else 'failed' end,
-          seq = due.seq, ended_at = step.due_at, due_at = null, wait_key = null,
-          output = case when step.kind in ('sleep', 'event') then 'null' end,
-          error = case when step.kind = 'signal' then $2 when step.kind in ('invoke', 'enqueue') then $3 end
-     from due
-    where step.job_id = due.job_id and step.key = due.key
-   returning step.job_id`,
+   delete from rotor.watches part using step where step.kind = 'any' and part.job_id = step.job_id and part.key = step.key`,
 );
 
 const SIGNAL_TIMEOUT = JSON.stringify({ name: "SignalTimeoutError", message: "The signal did not come in time." });

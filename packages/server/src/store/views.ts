@@ -71,7 +71,7 @@ const jobs = sql(
             when queue.kind = 'callback' and queue.open_at > greatest(rotor.clock(), job.due_at) then 'breaker'
             when job.due_at <= rotor.clock() then 'queued'
             when wait.kind is not null then
-              case wait.kind when 'sleep' then 'sleeping' when 'event' then 'event' when 'signal' then 'signal' when 'run' then 'retrying' else 'child' end
+              case wait.kind when 'sleep' then 'sleeping' when 'event' then 'event' when 'any' then 'event' when 'signal' then 'signal' when 'run' then 'retrying' else 'child' end
             when job.attempt > 0 then 'retrying'
             else 'delayed'
           end as reason,
@@ -186,21 +186,32 @@ export type EventView = {
   readonly name: string;
   readonly data: string;
   readonly ts: Date;
-  readonly receivedAt: Date;
+  readonly tags: readonly string[] | null;
+  /** Null: it is still to come. */
+  readonly receivedAt: Date | null;
+  /** When it is published, where that is still to come. */
+  readonly dueAt: Date | null;
 };
 
 const events = sql(
   "views.events",
-  `select id, key, name, data, ts, received_at as "receivedAt" from rotor.events
+  `select id, key, name, data, ts, tags, nullif(received_at, 'infinity') as "receivedAt",
+          case when received_at = 'infinity' then due_at end as "dueAt" from rotor.events
     where workspace_id = $1 and ($2::text is null or name = $2) and ($3::uuid is null or id = $3) and ($4::text is null or key = $4)
-      and ($5::uuid is null or id < $5)
+      and ($5::uuid is null or id < $5) and ($7::text is null or tags @> array[$7])
     order by id desc limit $6`,
 );
 
 export const listEvents = (
   db: Queryable,
   workspace: string,
-  filter: { readonly name?: string; readonly id?: string; readonly key?: string; readonly before?: string },
+  filter: {
+    readonly name?: string;
+    readonly id?: string;
+    readonly key?: string;
+    readonly tag?: string;
+    readonly before?: string;
+  },
   limit: number,
 ): Promise<EventView[]> =>
   db.query<EventView>(events, [
@@ -210,6 +221,7 @@ export const listEvents = (
     filter.key ?? null,
     filter.before ?? null,
     limit,
+    filter.tag ?? null,
   ]);
 
 const resumed = sql(
@@ -220,6 +232,15 @@ const resumed = sql(
 /** The waits that an event ended. */
 export const listResumed = (db: Queryable, eventId: string): Promise<{ jobId: string; key: string }[]> =>
   db.query(resumed, [eventId]);
+
+const cancelled = sql(
+  "views.cancelled",
+  `select job_id as "jobId" from rotor.cancellations where event_id = $1 order by job_id limit 1000`,
+);
+
+/** The runs that an event cancelled. */
+export const listCancelled = (db: Queryable, eventId: string): Promise<{ jobId: string }[]> =>
+  db.query(cancelled, [eventId]);
 
 const owner = sql(
   "views.owner",

@@ -5,13 +5,16 @@ import { matches } from "../core/match.js";
 import { type TestDatabase, testDatabase } from "../testing-kit/database.js";
 import {
   activeRun,
+  cancelOn,
   checkpointOne,
   clearJobs,
   functionQueue,
   type Holder,
   publishOne,
+  readJob,
   readSteps,
   waitFor,
+  waitForAny,
 } from "../testing-kit/fixtures.js";
 import { violations } from "./invariants.js";
 
@@ -35,6 +38,13 @@ const report = (holder: Holder, ...reports: Parameters<typeof checkpointOne>[2])
 async function got(holder: Holder): Promise<unknown> {
   const { wait } = await readSteps(database.db, holder.jobId);
   return wait?.state === "completed" ? wait.output : undefined;
+}
+
+/** The same, of a wait or of a part of one. */
+async function gotData(holder: Holder): Promise<unknown> {
+  const { wait } = await readSteps(database.db, holder.jobId);
+  if (wait?.state !== "completed") return undefined;
+  return wait.kind === "any" ? (wait.output as { data: unknown }).data : wait.output;
 }
 
 const cases: readonly (readonly [string, Parameters<typeof waitFor>[2], unknown, boolean])[] = [
@@ -81,14 +91,25 @@ const cases: readonly (readonly [string, Parameters<typeof waitFor>[2], unknown,
   ["a large number", { match: { id: 9007199254740991 } }, { id: 9007199254740991 }, true],
 ];
 test.each(cases)("%s", async (_, more, data, expected) => {
-  // Both ways: the wait first, and the event first.
-  const [forward, back] = [await start({ contact: "me" }), await start({ contact: "me" })];
+  // Both ways: the wait first, and the event first; and so as a part of a wait.
+  const asPart = (key: string) =>
+    waitForAny(key, [
+      { name: "never", event: "pong" },
+      { name: "p", event: "ping", ...more },
+    ]);
+  const [forward, back, part, partBack] = [
+    await start({ contact: "me" }),
+    await start({ contact: "me" }),
+    await start({ contact: "me" }),
+    await start({ contact: "me" }),
+  ];
   await report(forward, waitFor("wait", "ping", more));
+  await report(part, asPart("wait"));
   await send(data);
   await report(back, waitFor("wait", "ping", more));
+  await report(partBack, asPart("wait"));
   const wanted = expected ? data : undefined;
-  expect(await got(forward)).toEqual(wanted);
-  expect(await got(back)).toEqual(wanted);
+  for (const run of [forward, back, part, partBack]) expect(await gotData(run)).toEqual(wanted);
 });
 
 test("an expression that is none fails its own step, and no other", async () => {
@@ -156,19 +177,32 @@ test("finds by key exactly what evaluating everything finds", async () => {
   let found = 0;
   await fc.assert(
     fc.asyncProperty(
-      fc.array(condition, { minLength: 5, maxLength: 12 }),
+      fc.array(condition, { minLength: 6, maxLength: 15 }),
       data,
       fc.array(data, { minLength: 1, maxLength: 3 }),
       async (conditions, trigger, sent) => {
         await clearJobs(db);
         const waiting: Holder[] = [];
-        for (const match of conditions) {
+        const doomed: Holder[] = [];
+        for (const [index, match] of conditions.entries()) {
           const run = await activeRun(db, queueId, trigger);
-          await checkpointOne(db, run, [waitFor("wait", "ping", match === undefined ? {} : { match })]);
+          const given = match === undefined ? {} : { match };
+          // By turns a wait, a part of one beside one that never comes, and an event that cancels.
+          if (index % 3 === 2) {
+            await cancelOn(db, run.jobId, "ping", { ...given, trigger: { id: "", name: "", data: trigger, ts: 0 } });
+            doomed.push(run);
+            continue;
+          }
+          const parts = [
+            { name: "never", signal: run.jobId },
+            { name: "ping", event: "ping", ...given },
+          ];
+          await checkpointOne(db, run, [index % 3 === 0 ? waitFor("wait", "ping", given) : waitForAny("wait", parts)]);
           waiting.push(run);
         }
         const stored = await db.script(
-          "select job_id, wait, (select body from rotor.payloads where job_id = steps.job_id) as body from rotor.steps where state = 'waiting'",
+          `select job_id, wait from rotor.steps where state = 'waiting' and kind = 'event'
+            union all select job_id, wait from rotor.watches where kind = 'event'`,
         );
         const first = new Map<string, unknown>();
         for (const each of sent) {
@@ -178,7 +212,9 @@ test("finds by key exactly what evaluating everything finds", async () => {
           }
           await send(each);
         }
-        for (const run of waiting) expect(await got(run)).toEqual(first.get(run.jobId));
+        for (const run of waiting) expect(await gotData(run)).toEqual(first.get(run.jobId));
+        for (const run of doomed)
+          expect((await readJob(db, run.jobId)).state).toBe(first.has(run.jobId) ? "cancelled" : "active");
         found += first.size;
       },
     ),

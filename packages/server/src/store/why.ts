@@ -46,14 +46,20 @@ const holders = sql(
     order by holder.due_at limit 10`,
 );
 
-/** Late events of a name that a wait might have meant. */
+/** Late events of each name that a wait might have meant. */
 const lateEvents = sql(
   "why.events",
-  `select id, name, data, (extract(epoch from ts) * 1000)::float8 as ts, received_at as "receivedAt"
-     from rotor.events where workspace_id = $1 and name = $2 order by received_at desc limit 20`,
+  `select late.* from unnest($2::text[]) as wanted (name)
+    cross join lateral (
+      select id, name, data, (extract(epoch from ts) * 1000)::float8 as ts, received_at as "receivedAt"
+        from rotor.events where workspace_id = $1 and events.name = wanted.name and received_at < 'infinity' order by received_at desc limit 20) late
+    order by "receivedAt" desc`,
 );
 
-type Row = Omit<WhyFacts, "holders" | "events">;
+/** What a wait for several things waits for, in the order of the code, with all that their conditions need. */
+const parts = sql("why.parts", `select name, wait from rotor.watches where job_id = $1 and key = $2 order by place`);
+
+type Row = Omit<WhyFacts, "holders" | "events" | "parts">;
 type EventRow = {
   readonly id: string;
   readonly name: string;
@@ -66,10 +72,17 @@ type EventRow = {
 export async function whyFacts(db: Queryable, workspace: string, jobId: string): Promise<WhyFacts | undefined> {
   const [row] = await db.query<Row>(facts, [jobId, AHEAD]);
   if (row === undefined) return undefined;
-  const awaited = row.stepKind === "event" ? row.wait?.event : undefined;
+  const awaited: WhyFacts["parts"] =
+    row.stepKind === "any"
+      ? await db.query<WhyFacts["parts"][number]>(parts, [jobId, row.stepKey])
+      : row.stepKind === "event" && row.wait !== null
+        ? [{ name: null, wait: row.wait }]
+        : [];
+  const names = [...new Set(awaited.flatMap(({ wait }) => (wait.event === undefined ? [] : [wait.event])))];
   const [who, events] = await Promise.all([
     db.query<WhyFacts["holders"][number]>(holders, [jobId, row.keyId]),
-    awaited === undefined ? [] : db.query<EventRow>(lateEvents, [workspace, awaited]),
+    names.length === 0 ? [] : db.query<EventRow>(lateEvents, [workspace, names]),
   ]);
-  return { ...row, holders: who, events: events.map((event) => ({ ...event, data: JSON.parse(event.data) })) };
+  const read = events.map((event) => ({ ...event, data: JSON.parse(event.data) }));
+  return { ...row, parts: awaited, holders: who, events: read };
 }

@@ -1,8 +1,10 @@
 /** Queues, jobs and runs in a line each, for tests of the store and of what stands on it. No test of its own. */
-import type { EventReport, Report, RunReport, StartOptions, Trigger } from "@rotorsh/sdk/protocol";
+import type { AnyReport, EventReport, Report, RunReport, StartOptions, Trigger } from "@rotorsh/sdk/protocol";
 import { PROTOCOL_VERSION } from "@rotorsh/sdk/protocol";
 import { newId } from "../core/ids.js";
 import { decide, type End, type Policy, type QueueKind } from "../core/job.js";
+import { compile, type MatchedEvent } from "../core/match.js";
+import { eventKey } from "../core/wait-key.js";
 import { syncApp } from "../store/apps.js";
 import { type AGAIN, batchWriter } from "../store/batch.js";
 import { type Checkpointed, checkpoint } from "../store/checkpoint.js";
@@ -207,6 +209,38 @@ export const waitFor = (key: string, event: string, more: Partial<EventReport> =
   ...more,
 });
 
+/** A wait for the first of these, in this order; an hour unless told otherwise. */
+export const waitForAny = (key: string, parts: AnyReport["parts"], more: Partial<AnyReport> = {}): AnyReport => ({
+  kind: "any",
+  key,
+  parts,
+  timeout_ms: 3_600_000,
+  ...more,
+});
+
+/** Lets an event cancel a run, as its function's cancelOn does. */
+export async function cancelOn(
+  db: Db,
+  jobId: string,
+  event: string,
+  { match, trigger, untilMs }: { match?: EventReport["match"]; trigger?: MatchedEvent; untilMs?: number } = {},
+): Promise<void> {
+  const compiled = compile(match, trigger ?? { id: "", name: "", data: null, ts: 0 });
+  if (!compiled.ok) throw new Error(compiled.message);
+  const place = {
+    name: "fixtures.cancel-on",
+    text: `insert into rotor.watches (job_id, key, name, kind, wait_key, wait, asked_at, until)
+           select $1, '', (select count(*)::text from rotor.watches where job_id = $1 and key = ''), 'event', $2, $3::jsonb, rotor.clock(),
+                  rotor.clock() + $4::float8 * interval '1 millisecond'`,
+  };
+  await db.query(place, [
+    jobId,
+    eventKey(WORKSPACE, event, compiled.equality),
+    JSON.stringify({ event, ...compiled.match }),
+    untilMs ?? null,
+  ]);
+}
+
 /** "Not yet", with these reports. */
 export const notYet = (reports: readonly Report[] = [], knownSeq = 0): End => ({ kind: "waiting", reports, knownSeq });
 
@@ -265,6 +299,7 @@ export const readJob = async (db: Db, jobId: string): Promise<StoredJob> =>
 
 export type StoredStep = {
   readonly key: string;
+  readonly kind: string;
   readonly state: string;
   readonly attempt: number;
   readonly seq: string | null;
@@ -275,7 +310,7 @@ export type StoredStep = {
 
 const steps = {
   name: "fixtures.steps",
-  text: `select key, state, attempt, seq, output::json as output, error::json as error, event_id as "eventId"
+  text: `select key, kind, state, attempt, seq, output::json as output, error::json as error, event_id as "eventId"
            from rotor.steps where job_id = $1 order by seq nulls last, key`,
 };
 
@@ -287,7 +322,8 @@ export const readSteps = async (db: Db, jobId: string): Promise<Record<string, S
 export const clearJobs = async (db: Db): Promise<void> => {
   await db.script(
     `delete from rotor.jobs; delete from rotor.steps; delete from rotor.past_steps; delete from rotor.deliveries;
-     delete from rotor.payloads; delete from rotor.events; delete from rotor.nodes;
-     delete from rotor.singles; delete from rotor.gatherings; delete from rotor.batched; delete from rotor.watches`,
+     delete from rotor.payloads; delete from rotor.events; delete from rotor.nodes; delete from rotor.watches;
+     delete from rotor.singles; delete from rotor.gatherings; delete from rotor.batched;
+     delete from rotor.cancellations; delete from rotor.early_signals; delete from rotor.used_links`,
   );
 };

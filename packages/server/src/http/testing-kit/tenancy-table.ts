@@ -41,7 +41,7 @@ export const PLAIN: ReadonlySet<string> = new Set(
    payload delay run_at priority max_attempts retries timeout on_duplicate key_order concurrency retry async_timeout
    approval_required approval_timeout standard_webhooks strict_concurrency rate_limit breaker retention cron timezone
    catch_up trigger_type trigger_cron move from_step input version type
-   secret callback_url`.split(/\s+/),
+   secret callback_url buffer_for expires`.split(/\s+/),
 );
 
 const CRON = { cron: "@daily", timezone: "UTC" };
@@ -179,9 +179,18 @@ export const ways: Readonly<Record<string, Way>> = {
     ],
     answer: "own",
   },
-  "GET /v1/events": { queries: queriesOf("name", ({ eventNames }) => eventNames), answer: "nothing" },
+  "GET /v1/events": {
+    queries: (foreign) => [
+      ...queriesOf("name", ({ eventNames }) => eventNames)(foreign),
+      ...queriesOf("tag", ({ tags }) => tags)(foreign),
+    ],
+    answer: "nothing",
+  },
   "GET /v1/events/{id}": {},
   "POST /v1/signals/{id}/complete": { bodies: () => [{ data: 1 }] },
+  "POST /v1/signals/{id}/links": { bodies: () => [{ data: 1, expires: "1d" }], answer: "own" },
+  "GET /links/{token}": {},
+  "POST /links/{token}": {},
   "GET /v1/approvals": { queries: () => ["", "?status=rejected", "?status=approved"], answer: "nothing" },
   "POST /v1/approvals/{id}/approve": {},
   "POST /v1/approvals/{id}/reject": { bodies: () => [{ reason: "no" }] },

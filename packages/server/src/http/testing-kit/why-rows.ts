@@ -13,6 +13,7 @@ import {
   notYet,
   settleOne,
   waitFor,
+  waitForAny,
 } from "../../testing-kit/fixtures.js";
 import { CALLBACK } from "./client.js";
 import type { Told, WhyKit } from "./why-kit.js";
@@ -159,6 +160,23 @@ export const whyRows: Readonly<Record<string, (kit: WhyKit) => Promise<Told>>> =
       untilMs: HOUR,
       sentence: /^It waits in w for the event email\.opened where \{"contactId":"c1"\}; without it, it goes on in/,
       unblock: ["rotor send email.opened '{…}'"],
+      help: () => rotor.send({ name: "email.opened", data: { contactId: "c1" } }),
+    };
+  },
+  async "event, or another"({ rotor, db, runOf }) {
+    const { id, holder } = await runOf();
+    const parts = [
+      { name: "opened", event: "email.opened", match: { contactId: "c1" } },
+      { name: "stopped", signal: `${id}/the stop` },
+    ];
+    await settleOne(db, holder, notYet([waitForAny("w", parts, { timeout_ms: HOUR })]));
+    return {
+      id,
+      reason: "event",
+      untilMs: HOUR,
+      sentence:
+        /^It waits in w for the first of opened \(the event email\.opened where \{"contactId":"c1"\}\), stopped \(the signal .*\/the stop\); without it, it goes on in/,
+      unblock: ["rotor send email.opened '{…}'", `rotor signals complete '${id}/the stop'`],
       help: () => rotor.send({ name: "email.opened", data: { contactId: "c1" } }),
     };
   },
