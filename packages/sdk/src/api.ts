@@ -282,6 +282,8 @@ export type Run = {
   /** The run that invoked it. */
   readonly parentId: string | null;
   readonly replayOf: string | null;
+  /** It fails where it has not ended by then: its function's `timeout`. */
+  readonly deadlineAt: string | null;
   readonly createdAt: string;
   readonly runAt: string;
   readonly finishedAt: string | null;

@@ -12,7 +12,7 @@ import { grantTurns, type HasKeys, KEYS_OF } from "./keys.js";
 import { lockJobs } from "./resume.js";
 import { linger } from "./slots.js";
 
-type Moved = HasKeys & {
+export type Moved = HasKeys & {
   readonly jobId: string;
   readonly delivery: number;
   readonly attempt: number;
@@ -20,7 +20,7 @@ type Moved = HasKeys & {
   readonly parentId: string | null;
 };
 
-const returning = `returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId", ${KEYS_OF}`;
+export const returning = `returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId", ${KEYS_OF}`;
 
 const family = sql(
   "control.family",
@@ -29,7 +29,7 @@ const family = sql(
 );
 
 /** Locks jobs and their parents in the order of all locks. */
-async function lockFamily(t: Queryable, jobIds: readonly string[]): Promise<void> {
+export async function lockFamily(t: Queryable, jobIds: readonly string[]): Promise<void> {
   const rows = await t.query<{ id: string }>(family, [[...jobIds]]);
   await t.query(lockJobs, [rows.map((row) => row.id)]);
 }
@@ -131,7 +131,7 @@ export async function cancelIn(t: Queryable, jobIds: readonly string[], { active
 }
 
 /** Logs ends that no delivery made, with all that follows from an end. */
-async function ended(
+export async function ended(
   t: Queryable,
   moved: readonly Moved[],
   outcome: OutcomeName,
@@ -167,10 +167,11 @@ const retryAll = sql(
           blocked_on = case when last.outcome in ('rejected', 'expired') and queue.approval_required and last.attempt = 0 then null else job.key_id end,
           state = case when last.outcome in ('rejected', 'expired') and queue.approval_required and last.attempt = 0 then 'pending_approval' else 'waiting' end,
           due_at = rotor.clock() + case when last.outcome in ('rejected', 'expired') and queue.approval_required and last.attempt = 0
-                                        then queue.approval_timeout_ms else item.delay_ms end * interval '1 millisecond'
-     from rotor.queues queue, rotor.deliveries last, unnest($1::uuid[], $2::float8[], $3::int[]) as item (id, delay_ms, delivery)
+                                        then queue.approval_timeout_ms else item.delay_ms end * interval '1 millisecond',
+          deadline_at = rotor.clock() + (item.delay_ms + payload.deadline_ms) * interval '1 millisecond'
+     from rotor.queues queue, rotor.deliveries last, rotor.payloads payload, unnest($1::uuid[], $2::float8[], $3::int[]) as item (id, delay_ms, delivery)
     where job.id = item.id and job.state = 'failed' and queue.id = job.queue_id and (item.delivery is null or item.delivery = job.delivery)
-      and last.job_id = job.id and last.delivery = job.delivery
+      and last.job_id = job.id and last.delivery = job.delivery and payload.job_id = job.id
    ${returning}`,
 );
 
