@@ -279,8 +279,10 @@ export type Run = {
   readonly output?: Untyped;
   readonly error: WireError | null;
   readonly event: { readonly id: string; readonly name: string; readonly data: Untyped; readonly ts: number };
-  /** The run that invoked it. */
+  /** The run that invoked it; of a run that handles a failure, the one that failed. */
   readonly parentId: string | null;
+  /** Of a single failed run: the run of its function's `onFailure` that this failure started. */
+  readonly failureRunId?: string | null;
   readonly replayOf: string | null;
   /** It fails where it has not ended by then: its function's `timeout`. */
   readonly deadlineAt: string | null;

@@ -128,6 +128,9 @@ export const runJson = z
     deadline_at: time
       .nullable()
       .openapi({ description: "It fails where it has not ended by then: its function's timeout." }),
+    failure_run_id: z.string().nullable().optional().openapi({
+      description: "Of a single failed run: the run of its function's `onFailure` that this failure started.",
+    }),
     steps: z.array(stepJson).optional(),
     deliveries: z.array(deliveryJson).optional(),
   })

@@ -2,6 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { FINISHED } from "../core/job.js";
 import { cancel, replay, resumeHeld, retry } from "../store/control.js";
+import { readFailureRun } from "../store/on-failure.js";
 import { type JobView, listDeliveries, listSteps } from "../store/views.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint } from "./endpoint.js";
@@ -82,7 +83,12 @@ export function runs(api: Api): void {
     async ({ c, workspace, params: { id } }) => {
       const run = await find(workspace, id);
       const [steps, deliveries] = [await listSteps(db, run.id), await listDeliveries(db, run.id)];
-      return c.json({ ...runView(run), steps: steps.map(stepView), deliveries: deliveries.map(deliveryView) });
+      return c.json({
+        ...runView(run),
+        failure_run_id: run.state === "failed" ? await readFailureRun(db, run.id) : null,
+        steps: steps.map(stepView),
+        deliveries: deliveries.map(deliveryView),
+      });
     },
   );
 

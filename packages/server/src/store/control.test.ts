@@ -123,6 +123,25 @@ test("a retried run keeps what was done; what failed is told, and free to run ag
   expect((await readSteps(db, run.jobId)).broken).toMatchObject({ state: "completed", output: 2, attempt: 1 });
 });
 
+test("a failed step that the code got by stays as it is; the one that it failed with, and those after it, are free", async () => {
+  const { db } = database;
+  const run = await activeRun(db, runs);
+  const broken = (key: string) => ({
+    kind: "run" as const,
+    key,
+    attempt: 4,
+    duration_ms: 1,
+    outcome: "failed" as const,
+    error: { name: "E", message: "no" },
+  });
+  await checkpointOne(db, run, [broken("caught"), ran("instead", 1), broken("fatal"), broken("beside")]);
+  const error = { name: "StepError", message: "no", step: "fatal" };
+  await settleOne(db, run, { kind: "failed", final: true, error });
+  await retry(db, [run.jobId]);
+  expect(Object.keys(await readSteps(db, run.jobId))).toEqual(["caught", "instead"]);
+  expect((await storedRows(db)).past_steps).toHaveLength(2);
+});
+
 test("a run that fails and is retried again and again keeps each story", async () => {
   const { db } = database;
   const run = await failedRun();

@@ -3,7 +3,7 @@
  * where a person did not. Each tests the state under the row's lock, and answers what it moved.
  */
 import { newId } from "../core/ids.js";
-import type { OutcomeName, State } from "../core/job.js";
+import { failedStepOf, type OutcomeName, type State } from "../core/job.js";
 import { limits } from "../core/limits.js";
 import { askedAgain, noteApproved } from "./approvals.js";
 import { type Db, type Queryable, sql } from "./db.js";
@@ -172,14 +172,22 @@ const retryAll = sql(
      from rotor.queues queue, rotor.deliveries last, rotor.payloads payload, unnest($1::uuid[], $2::float8[], $3::int[]) as item (id, delay_ms, delivery)
     where job.id = item.id and job.state = 'failed' and queue.id = job.queue_id and (item.delivery is null or item.delivery = job.delivery)
       and last.job_id = job.id and last.delivery = job.delivery and payload.job_id = job.id
-   ${returning}`,
+   ${returning}, last.error as "lastError"`,
 );
 
+/**
+ * Waits that were dropped, and failed steps from the one on with which the run failed: one whose error the code caught and
+ * got by stays as it is. Where the failure names no step, all failed ones: what the code made of them cannot be told.
+ */
 const forgetSteps = sql(
   "control.forget",
   `with gone as (
-     delete from rotor.steps where job_id = any($1::uuid[]) and state in ('failed', 'dropped')
-     returning job_id, key, attempt, state, error, ended_at
+     delete from rotor.steps step
+      using unnest($1::uuid[], $2::text[]) as item (job_id, key)
+      where step.job_id = item.job_id
+        and (step.state = 'dropped' or (step.state = 'failed' and step.seq >= coalesce(
+              (select cause.seq from rotor.steps cause where cause.job_id = item.job_id and cause.key = item.key and cause.state = 'failed'), 0)))
+     returning step.job_id, step.key, step.attempt, step.state, step.error, step.ended_at
    )
    insert into rotor.past_steps (job_id, key, delivery, attempt, error, ended_at)
    select gone.job_id, gone.key, job.delivery, gone.attempt, gone.error, gone.ended_at
@@ -197,12 +205,13 @@ export async function retry(
 ): Promise<string[]> {
   return db.transact(async (t) => {
     await lockFamily(t, jobIds);
-    const moved = await t.query<Moved>(retryAll, [
+    const moved = await t.query<Moved & { lastError: string | null }>(retryAll, [
       [...jobIds],
       options.delayMs ?? jobIds.map(() => 0),
       options.deliveries ?? jobIds.map(() => null),
     ]);
-    if (moved.length > 0) await t.query(forgetSteps, [moved.map((job) => job.jobId)]);
+    if (moved.length > 0)
+      await t.query(forgetSteps, [moved.map((job) => job.jobId), moved.map((job) => failedStepOf(job.lastError))]);
     await grantTurns(t, moved);
     await askedAgain(t, moved);
     return moved.map((job) => job.jobId);
