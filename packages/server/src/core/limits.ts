@@ -108,6 +108,9 @@ export const limits = {
   /** One request about dead letters looks this long for more, then it answers with what it has and a cursor. */
   deadLettersMs: 10 * second,
 
+  /** Children and children's children that one request cancels; asked again, it goes on. Some seconds' work. */
+  descendants: 10_000,
+
   // --- deliveries ----------------------------------------------------------------------------------------------------
   /** Deliveries in hand on one node. A delivery costs a socket and some kilobytes while it lasts. */
   inFlight: 1_000,

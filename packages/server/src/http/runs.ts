@@ -1,8 +1,10 @@
 /** Runs of functions over HTTP: read, awaited, cancelled, retried, replayed. They are started in `functions.ts`. */
 import { z } from "@hono/zod-openapi";
 import { FINISHED } from "../core/job.js";
-import { cancel, replay, resumeHeld, retry } from "../store/control.js";
+import { cancelBelow } from "../store/cancel-tree.js";
+import { cancel, resumeHeld, retry } from "../store/control.js";
 import { readFailureRun } from "../store/on-failure.js";
+import { replay } from "../store/replay.js";
 import { type JobView, listDeliveries, listSteps } from "../store/views.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint } from "./endpoint.js";
@@ -26,6 +28,10 @@ const LONGEST_WAIT_MS = 60_000;
 
 const tag = "runs";
 const params = z.object({ id: z.string() });
+const cancelledRun = runJson.extend({
+  children_cancelled: z.number().int().optional().openapi({ description: "Runs and jobs below it that this ended." }),
+  children_left: z.boolean().optional().openapi({ description: "There are more: ask the same again." }),
+});
 const one = { 200: ["The run.", runJson] } as const;
 
 /** Hangs the routes of runs. */
@@ -138,19 +144,31 @@ export function runs(api: Api): void {
       method: "post",
       path: "/v1/runs/{id}/cancel",
       audit: "run.cancel",
-      summary: "End an unfinished run",
+      summary: "End an unfinished run, and with `children` all that it waits for",
       tag,
       params,
-      answers: one,
+      body: z
+        .strictObject({
+          children: z.boolean().optional().openapi({
+            description:
+              "Also the runs and jobs that it started and waits for, and theirs (default: they go on). A run that is cancelled already may be asked again for them.",
+          }),
+        })
+        .optional(),
+      answers: { 200: ["The run.", cancelledRun] },
     },
-    async ({ c, workspace, params: { id } }) => {
+    async ({ c, workspace, params: { id }, body }) => {
       const before = await find(workspace, id);
       const moved = await cancel(db, [before.id]);
       const run = await find(workspace, before.id);
       if (run.state !== "cancelled") throw conflict(`The run is ${run.state} already.`, { state: run.state });
+      const below = body?.children === true ? await cancelBelow(db, [run.id]) : undefined;
       // A parent that waits for it goes on.
-      if (moved.length > 0) engine.wake();
-      return c.json(runView(run));
+      if (moved.length > 0 || (below?.cancelled ?? 0) > 0) engine.wake();
+      return c.json({
+        ...runView(run),
+        ...(below === undefined ? {} : { children_cancelled: below.cancelled, children_left: below.more }),
+      });
     },
   );
 

@@ -20,11 +20,12 @@ import {
   storedRows,
   waitFor,
 } from "../testing-kit/fixtures.js";
-import { approve, cancel, expirePatience, reject, replay, resumeHeld, retry } from "./control.js";
+import { approve, cancel, expirePatience, reject, resumeHeld, retry } from "./control.js";
 import type { Db } from "./db.js";
 import { endLate } from "./deadlines.js";
 import { violations } from "./invariants.js";
 import { registerNode } from "./nodes.js";
+import { replay } from "./replay.js";
 import { expireOverdue, release, rescueDead } from "./rescue.js";
 
 const MINUTE = 60_000;
