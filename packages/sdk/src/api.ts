@@ -294,6 +294,29 @@ export type Run = {
   readonly deliveries?: readonly Delivery[];
 };
 
+export type CancelledRun = Run & {
+  /** Where its children were cancelled with it: runs and jobs below it that this ended. */
+  readonly childrenCancelled?: number;
+};
+
+export type RunsCancelled = {
+  /** Runs that were ended; with `dryRun`, that would be. */
+  readonly cancelled: number;
+  /** Left out where there are more than a thousand. */
+  readonly ids?: readonly string[];
+  /** Runs that were created from then on were left alone. Given back as `before`, it makes an ask that can be repeated. */
+  readonly before: string;
+};
+
+export type RunsReplayed = {
+  /** New runs; with `dryRun`, that there would be. */
+  readonly replayed: number;
+  /** Of the new runs; with `dryRun`, of those that would be replayed. Left out where there are more than a thousand. */
+  readonly ids?: readonly string[];
+  /** See `RunsCancelled`. */
+  readonly before: string;
+};
+
 export type Event = {
   readonly id: string;
   readonly name: string;

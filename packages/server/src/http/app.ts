@@ -4,6 +4,7 @@ import { accepted } from "./accepted.js";
 import { approvals } from "./approvals.js";
 import { auditTrail } from "./audit.js";
 import { authenticator } from "./auth.js";
+import { bulkRuns } from "./bulk-runs.js";
 import { checkpoints } from "./checkpoints.js";
 import { concurrencyKeys } from "./concurrency-keys.js";
 import { deadLetters } from "./dead-letters.js";
@@ -64,6 +65,7 @@ export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono
   schedules(api);
   functions(api, listeners);
   runs(api);
+  bulkRuns(api);
   checkpoints(api, log);
   events(api, listeners);
   signals(api);

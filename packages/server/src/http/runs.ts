@@ -227,19 +227,21 @@ export function runs(api: Api): void {
       tag,
       params,
       body: z.strictObject({
-        from_step: z.string().min(1).max(300).optional().openapi({ description: "The key of a step with a result." }),
+        from_step: z.string().min(1).max(300).optional().openapi({
+          description:
+            "The key of one of its steps, as the run's steps tell it: the results recorded before it are copied; of an unfinished step, all results.",
+        }),
         input: json.optional().openapi({ description: "In place of the event's data." }),
       }),
       answers: { 201: ["The new run.", z.object({ run_id: z.string() })] },
     },
     async ({ c, workspace, params: { id }, body: { from_step: fromStep }, text }) => {
       const run = await find(workspace, id);
-      if (
-        fromStep !== undefined &&
-        !(await listSteps(db, run.id)).some((step) => step.key === fromStep && step.seq !== null)
-      ) {
-        throw invalid("from_step", `this run has no result of a step ${JSON.stringify(fromStep)}`);
-      }
+      if (fromStep !== undefined && !(await listSteps(db, run.id)).some((step) => step.key === fromStep))
+        throw invalid(
+          "from_step",
+          `this run has no step ${JSON.stringify(fromStep)}: write the key of one of its steps`,
+        );
       const input = rawMember(text, "input");
       const runId = await replay(db, run.id, {
         fromStep,
