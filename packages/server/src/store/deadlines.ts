@@ -3,10 +3,9 @@
  * whoever delivers it; a late holder is told as after any end that was not his.
  */
 import { limits } from "../core/limits.js";
-import { runTimeoutText } from "../core/run-timeout.js";
-import { type Moved, returning } from "./control.js";
+import { runTimeoutError } from "../core/run-timeout.js";
+import { ended, type Moved, returning } from "./control.js";
 import { type Db, sql } from "./db.js";
-import { logEnds } from "./finish.js";
 import { grantTurns } from "./keys.js";
 import { lockWhole } from "./rescue.js";
 import { linger } from "./slots.js";
@@ -34,6 +33,8 @@ const endAll = sql(
              (select state from rotor.jobs where id = job.id) = 'pending_approval' as "undecided"`,
 );
 
+type Late = Moved & { readonly deadlineMs: number; readonly undecided: boolean };
+
 /** Jobs that one transaction ends. */
 const BATCH = 500;
 
@@ -44,19 +45,12 @@ export async function endLate(db: Db): Promise<number> {
     if (rows.length === 0) return 0;
     const ids = (await lockWhole(t, rows)).map((row) => row.id);
     void t.query(linger, [ids, limits.expiryGraceMs]);
-    const moved = await t.query<Moved & { deadlineMs: number; undecided: boolean }>(endAll, [ids]);
-    await logEnds(
-      t,
-      moved.map(({ deadlineMs, undecided, ...job }) => ({
-        ...job,
-        outcome: undecided ? "expired" : "failed",
-        status: null,
-        durationMs: 0,
-        output: null,
-        error: runTimeoutText(deadlineMs),
-      })),
-      new Map(moved.flatMap((job) => (job.parentId === null ? [] : [[job.jobId, job.parentId] as const]))),
-    );
+    const moved = await t.query<Late>(endAll, [ids]);
+    for (const limitMs of new Set(moved.map((job) => job.deadlineMs)))
+      for (const undecided of [true, false]) {
+        const alike = moved.filter((job) => job.deadlineMs === limitMs && job.undecided === undecided);
+        if (alike.length > 0) await ended(t, alike, undecided ? "expired" : "failed", runTimeoutError(limitMs));
+      }
     await grantTurns(t, moved);
     return moved.length;
   });

@@ -209,10 +209,12 @@ test("a replay from a step that is not there, or of no run, makes nothing", asyn
   expect(await storedRows(db)).toEqual(before);
 });
 
-test("a replay has its concurrency key, its function's time limit of today, and asks for approval where the queue does", async () => {
+test("a replay has its queue's rate, its function's time limit of today, and asks for approval where the queue does", async () => {
   const { db } = database;
-  const { id: queueId } = await callbackQueue(db, "keyed");
-  const job = newJob(queueId, { concurrencyKey: "k" });
+  const { id: queueId } = await callbackQueue(db, "rated", {
+    rate: { limit: 1, periodMs: MINUTE, key: "payload.customer" },
+  });
+  const job = newJob(queueId, { body: Buffer.from('{"customer":1}') });
   await enqueueAll(db, [job]);
   await claimOne(db, queueId, job.id);
   const copy = (await replay(db, job.id, {}))!;

@@ -1,6 +1,7 @@
 /**
  * replay: a new run like an old one, from the start or from one of its steps with the results before it copied. Enqueued as
- * any other, so it has its keys, its function's rate and time limit; the old one stays as it is.
+ * any other, so it has its function's rate and time limit; the old one stays as it is. A callback job's copy has no
+ * concurrency key: whoever replays it says when.
  */
 import { newId } from "../core/ids.js";
 import { type Db, type Queryable, sql } from "./db.js";
@@ -22,12 +23,11 @@ export type Replay = {
 const originals = sql(
   "replay.originals",
   `select job.id as "jobId", job.queue_id as "queueId", job.max_attempts as "maxAttempts", job.timeout_ms as "timeoutMs",
-          job.keeps_turn as "keepsTurn", key.key as "concurrencyKey", payload.body, payload.content_type as "contentType",
+          payload.body, payload.content_type as "contentType",
           payload.headers, payload.tags, payload.event_id as "eventId", (queue.starting ->> 'timeout_ms')::float8 as "deadlineMs"
      from rotor.jobs job
      join rotor.payloads payload on payload.job_id = job.id
      join rotor.queues queue on queue.id = job.queue_id
-     left join rotor.keys key on key.id = job.key_id
     where job.id = any($1::uuid[])`,
 );
 
@@ -36,8 +36,6 @@ type Original = {
   readonly queueId: number;
   readonly maxAttempts: number | null;
   readonly timeoutMs: number | null;
-  readonly keepsTurn: boolean;
-  readonly concurrencyKey: string | null;
   readonly body: Buffer;
   readonly contentType: string;
   readonly headers: Readonly<Record<string, string>> | null;
@@ -135,6 +133,7 @@ async function stepsOf(t: Queryable, items: readonly Replay[]): Promise<Readonly
   return new Set(rows.map((row) => `${row.jobId}/${row.key}`));
 }
 
+/** The copy as a job to be: where what its function says of starts goes, but for what chooses between starts. */
 const jobOf = (item: Replay, old: Original): NewJob => ({
   id: newId(),
   queueId: old.queueId,
@@ -146,8 +145,6 @@ const jobOf = (item: Replay, old: Original): NewJob => ({
   ...(old.deadlineMs !== null && { deadlineMs: old.deadlineMs }),
   ...(old.headers !== null && { headers: old.headers }),
   ...(old.tags !== null && { tags: old.tags }),
-  ...(old.concurrencyKey !== null && { concurrencyKey: old.concurrencyKey }),
-  ...(old.keepsTurn && { keyOrder: "strict" as const }),
   ...(old.eventId !== null && { eventId: old.eventId }),
   replayOf: item.jobId,
 });

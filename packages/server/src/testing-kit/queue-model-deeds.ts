@@ -228,7 +228,7 @@ export async function retryOne({ db, world }: Stage, job: ModelJob, times: numbe
 export async function replayOne({ db, world }: Stage, job: ModelJob): Promise<After> {
   const id = await replay(db, job.id, {});
   if (id === undefined) throw new BrokenPromise(`${job.id} was not replayed`);
-  model.enqueue(world, job.queue, id, null, { ...job, delayMs: 0, priority: 0 });
+  model.enqueue(world, job.queue, id, null, { ...job, delayMs: 0, priority: 0, key: null, strict: false });
   return "done";
 }
 
