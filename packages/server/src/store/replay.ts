@@ -1,9 +1,10 @@
 /**
  * replay: a new run like an old one, from the start or from one of its steps with the results before it copied. Enqueued as
- * any other, so it has its function's rate and time limit; the old one stays as it is. A callback job's copy has no
- * concurrency key: whoever replays it says when.
+ * any other, so it has its keys, its function's rate and time limit; the old one stays as it is. A callback job's copy has
+ * no concurrency key: whoever replays it says when.
  */
 import { newId } from "../core/ids.js";
+import { functionKeysOf } from "../core/turns.js";
 import { type Db, type Queryable, sql } from "./db.js";
 import { enqueue, type NewJob } from "./enqueue.js";
 import { lockJobs } from "./resume.js";
@@ -23,7 +24,9 @@ export type Replay = {
 const originals = sql(
   "replay.originals",
   `select job.id as "jobId", job.queue_id as "queueId", job.max_attempts as "maxAttempts", job.timeout_ms as "timeoutMs",
-          payload.body, payload.content_type as "contentType",
+          case when queue.kind = 'function' then coalesce((
+            select jsonb_agg(jsonb_build_object('name', key.key, 'limit', key.concurrency) order by key.id = job.second_key_id)
+              from rotor.keys key where key.id in (job.key_id, job.second_key_id)), '[]') else '[]' end as keys, payload.body, payload.content_type as "contentType",
           payload.headers, payload.tags, payload.event_id as "eventId", (queue.starting ->> 'timeout_ms')::float8 as "deadlineMs"
      from rotor.jobs job
      join rotor.payloads payload on payload.job_id = job.id
@@ -36,6 +39,8 @@ type Original = {
   readonly queueId: number;
   readonly maxAttempts: number | null;
   readonly timeoutMs: number | null;
+  /** Those of a run. */
+  readonly keys: readonly { readonly name: string; readonly limit: number }[];
   readonly body: Buffer;
   readonly contentType: string;
   readonly headers: Readonly<Record<string, string>> | null;
@@ -140,6 +145,7 @@ const jobOf = (item: Replay, old: Original): NewJob => ({
   key: item.key ?? null,
   body: item.body ?? old.body,
   contentType: old.contentType,
+  ...(old.keys.length > 0 && { functionKeys: functionKeysOf(old.keys) }),
   ...(old.maxAttempts !== null && { maxAttempts: old.maxAttempts }),
   ...(old.timeoutMs !== null && { timeoutMs: old.timeoutMs }),
   ...(old.deadlineMs !== null && { deadlineMs: old.deadlineMs }),

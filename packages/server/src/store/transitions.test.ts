@@ -208,10 +208,10 @@ const transitions: Readonly<Record<string, Transition>> = {
   "a look before the deadline": { afterMs: TIMEOUT - MINUTE, act: ({ db }) => endLate(db), expected: {} },
   retry: { act: ({ db, holder }) => retry(db, [holder.jobId]), expected: { failed: "waiting, due" } },
   replay: {
-    act: async ({ db, holder }) => {
+    act: async ({ db, queueId, holder }) => {
       // A new run; of the old one nothing changes. The new one is taken away before the rows are compared.
       const id = await replay(db, holder.jobId, {});
-      expect(await seen(db, id!)).toBe("waiting, due");
+      expect(await seen(db, id!)).toBe(queueId === approved ? "pending_approval" : "waiting, due");
       await db.script(`delete from rotor.jobs where id = '${id}'; delete from rotor.payloads where job_id = '${id}'`);
     },
     expected: {},

@@ -228,7 +228,9 @@ export async function retryOne({ db, world }: Stage, job: ModelJob, times: numbe
 export async function replayOne({ db, world }: Stage, job: ModelJob): Promise<After> {
   const id = await replay(db, job.id, {});
   if (id === undefined) throw new BrokenPromise(`${job.id} was not replayed`);
-  model.enqueue(world, job.queue, id, null, { ...job, delayMs: 0, priority: 0, key: null, strict: false });
+  // A copy has no concurrency key but those of its function.
+  const keys = job.queue.isFunction ? {} : { key: null, second: null, strict: false };
+  model.enqueue(world, job.queue, id, null, { ...job, delayMs: 0, priority: 0, ...keys });
   return "done";
 }
 
