@@ -39,8 +39,6 @@ export type NewJob = {
    * them at most: a run keeps its turn from its first delivery to its end, asleep too.
    */
   readonly functionKeys?: readonly { readonly key: string; readonly limit: number; readonly strict?: boolean }[];
-  /** Of a run: it fails if it has not ended this long after it was due first. */
-  readonly deadlineMs?: number;
   /** A job under the same key that waits takes this one's place: its payload, its due time, its options. */
   readonly replaces?: boolean;
   /** The run that started it. */

@@ -236,7 +236,7 @@ test("a batch keeps its events, unless its input is another", async () => {
   const run = newRun(runs);
   await enqueueAll(db, [run]);
   await db.script(
-    `insert into rotor.batched (job_id, place, body) values ('${run.id}', 2, '{}'), ('${run.id}', 3, '{}')`,
+    `insert into rotor.batched (job_id, place, event_id, body) values ('${run.id}', 2, gen_random_uuid(), '{}'), ('${run.id}', 3, gen_random_uuid(), '{}')`,
   );
   const [same, other] = await replayAll(db, [{ jobId: run.id }, { jobId: run.id, body: Buffer.from("{}") }]);
   const { rows } = await db.script("select job_id, count(*)::int as count from rotor.batched group by 1");

@@ -85,7 +85,7 @@ const copyBatch = sql(
   "replay.copy-batch",
   `insert into rotor.batched (job_id, place, event_id, body)
    select item.to_id, old.place, old.event_id, old.body
-     from unnest($1::uuid[], $2::uuid[]) as item (from_id, to_id) join rotor.batched old on old.job_id = item.from_id`,
+     from unnest($1::uuid[], $2::uuid[]) as item (from_id, to_id) join rotor.batched old on old.job_id = item.from_id and old.body is not null`,
 );
 
 /** Replays runs. Answers in order the new ids; undefined where there is no such run, or no such step in it. */
