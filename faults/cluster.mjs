@@ -99,6 +99,7 @@ export async function startCluster({ seed, count }) {
   const pool = new pg.Pool({ connectionString: postgres.url, max: 4, application_name: "faults" });
   // A connection that a fault broke is replaced.
   pool.on("error", () => undefined);
+  let stopped;
   return {
     folder,
     file,
@@ -129,12 +130,16 @@ export async function startCluster({ seed, count }) {
       for await (const chunk of doctor.stdout) text += chunk;
       return JSON.parse(text).violations;
     },
-    async stop() {
-      for (const node of nodes) node.signal("SIGCONT");
-      await Promise.all(nodes.map((node) => node.kill("SIGTERM")));
-      await pool.end();
-      await proxy.stop();
-      await postgres.stop();
+    /** Once, however often it is asked for. */
+    stop() {
+      stopped ??= (async () => {
+        for (const node of nodes) node.signal("SIGCONT");
+        await Promise.all(nodes.map((node) => node.kill("SIGTERM")));
+        await pool.end();
+        await proxy.stop();
+        await postgres.stop();
+      })();
+      return stopped;
     },
   };
 }

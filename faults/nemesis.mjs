@@ -4,8 +4,14 @@ import { appender, diceOf, sleep } from "./log.mjs";
 /** Faults that hit one node. */
 const OF_A_NODE = new Set(["kill", "pause", "hiccup", "restart"]);
 
-/** Starts it. `stop` lets the fault in hand end, and resolves when everything is whole again. */
-export function startNemesis({ seed, nodes, database, proxy, path }) {
+/** Between two faults, in milliseconds. */
+const PACE = [500, 3_500];
+
+/**
+ * Starts it. With an `app`, that is killed, restarted and cut off, too. `stop` lets the fault in hand end, and resolves when
+ * everything is whole again.
+ */
+export function startNemesis({ seed, nodes, database, proxy, path, app, pace = PACE }) {
   const log = appender(path);
   const dice = diceOf(seed, "nemesis");
   let stopping = false;
@@ -99,6 +105,15 @@ export function startNemesis({ seed, nodes, database, proxy, path }) {
       await sleep(dice.between(200, 9_000));
       proxy.heal();
     },
+    async "kill app"(_, dice) {
+      await app.kill();
+      await sleep(dice.between(0, 500));
+      await app.start();
+    },
+    /** Gently: the next one serves before this one goes. */
+    "restart app": () => app.replace(),
+    /** Every delivery breaks off, and the app goes on with it. */
+    "cut app": async () => app.front.cut(),
     async cut(_, dice) {
       for (const pid of await backends())
         if (dice.roll() < 0.5) await database("select pg_terminate_backend($1)", [pid]);
@@ -108,11 +123,12 @@ export function startNemesis({ seed, nodes, database, proxy, path }) {
     ...Array(5).fill("kill"),
     ...["kill all", "pause", "pause", "hiccup", "restart", "backend", "backend", "cut", "freeze"],
     ...["lost replies", "lost replies", "lost replies", "break", "break", "silence"],
+    ...(app === undefined ? [] : [...Array(5).fill("kill app"), "restart app", "cut app", "cut app"]),
   ];
 
   async function run() {
     for (let id = 1; ; id++) {
-      await sleep(dice.between(500, 3_500));
+      await sleep(dice.between(...pace));
       if (stopping) return;
       const kind = dice.pick(bag);
       const node = OF_A_NODE.has(kind) ? dice.pick(nodes) : undefined;
@@ -124,6 +140,8 @@ export function startNemesis({ seed, nodes, database, proxy, path }) {
   }
 
   const running = run();
+  // Told when it is stopped.
+  running.catch(() => undefined);
   return {
     async stop() {
       stopping = true;

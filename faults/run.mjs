@@ -1,109 +1,67 @@
-// `npm run faults -- --seconds 60 --seed 7`: servers, an app and a client, each with its own log, while nodes are killed
-// and stopped and connections cut, as one seed says; then peace, and a verdict. `--record` keeps it in the ledger.
-import { fork } from "node:child_process";
+// `npm run faults -- [storm | limits | programs | pairs | restarts] --seed 7`: one scenario of what goes wrong, on a cluster
+// of its own. Prints what it found, then one line of JSON as the verdict; exits with 1 if anything was found. What stays
+// is the folder of logs, where something was found or with `--keep`; `--record` keeps the verdict in the ledger.
 import { randomBytes } from "node:crypto";
 import { appendFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { build, install, root } from "../scripts/install.mjs";
-import { check } from "./checker.mjs";
-import { startClient } from "./client.mjs";
-import { SCHEMA, startCluster } from "./cluster.mjs";
-import { sleep } from "./log.mjs";
-import { startNemesis } from "./nemesis.mjs";
 
-/** How long everything may take to come to its end once nothing is broken any more. */
-const QUIESCE_MS = 60_000;
+const SCENARIOS = ["storm", "limits", "programs", "pairs", "restarts"];
+const SHOWN = 50;
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: "string", default: "60" },
-    seed: { type: "string", default: String(randomBytes(3).readUIntBE(0, 3)) },
-    nodes: { type: "string", default: "3" },
-    every: { type: "string", default: "300" },
-    record: { type: "boolean", default: false },
-    keep: { type: "boolean", default: false },
-    calm: { type: "boolean", default: false },
-  },
-});
+const [first = "", ...rest] = process.argv.slice(2);
+const isNamed = first !== "" && !first.startsWith("-");
+const name = isNamed ? first : "storm";
+if (!SCENARIOS.includes(name)) {
+  console.error(`There is no scenario "${name}": ${SCENARIOS.join(", ")}.`);
+  process.exit(2);
+}
 install();
 build();
-const cluster = await startCluster({ seed: values.seed, count: Number(values.nodes) });
-const { folder, file, nodes, proxy, died, database, call, apiKey, signingKey, environment } = cluster;
-console.log(`seed ${values.seed}, ${values.seconds} s, ${values.nodes} nodes; logs in ${folder}`);
-const app = fork(join(root, "faults/app.mjs"), {
-  env: {
-    ...environment,
-    FAULTS_LOG: file("app.log"),
-    FAULTS_SIGNING_KEY: signingKey,
-    FAULTS_NODES: nodes.map((node) => node.url).join(","),
+// They import what has been built just now.
+const { startCluster } = await import("./cluster.mjs");
+const scenario = await import(`./${name}.mjs`);
+const { values } = parseArgs({
+  args: isNamed ? rest : process.argv.slice(2),
+  options: {
+    seed: { type: "string", default: String(randomBytes(3).readUIntBE(0, 3)) },
+    nodes: { type: "string", default: String(scenario.nodes) },
+    record: { type: "boolean", default: false },
+    keep: { type: "boolean", default: false },
+    ...scenario.options,
   },
 });
-const { url: appUrl } = await new Promise((resolve) => app.once("message", resolve));
-
-/** Rows that are not finished. */
-const unfinished = async () =>
-  Number((await database(`select count(*) from ${SCHEMA}.jobs where due_at is not null`))[0].count);
-
-/** The most jobs of the narrow queue that were active at one time, looked at all the while. */
-let mostActive = 0;
-let watching = true;
-async function watch() {
-  while (watching) {
-    const rows = await database(
-      `select count(*)::int from ${SCHEMA}.jobs j join ${SCHEMA}.queues q on q.id = j.queue_id where q.name = 'narrow' and j.state = 'active'`,
-    ).catch(() => [{ count: 0 }]);
-    mostActive = Math.max(mostActive, rows[0].count);
-    await sleep(50);
-  }
-}
-
-let verdict;
+const cluster = await startCluster({ seed: values.seed, count: Number(values.nodes) });
+console.log(`${name}, seed ${values.seed}, ${values.nodes} nodes; logs in ${cluster.folder}`);
+// Whoever interrupts it is not left with its servers.
+for (const signal of ["SIGINT", "SIGTERM"])
+  process.once(signal, () => void cluster.stop().finally(() => process.exit(1)));
+const problems = [];
+const begunAt = Date.now();
+let figures = {};
 try {
-  // All at once on an empty schema: that, too, must go well.
-  await Promise.all(nodes.map((node) => node.start(1)));
-  const retry = { backoff: "fixed", min: "300ms" };
-  await call("POST", "/v1/queues", { name: "plain", callback_url: `${appUrl}/job`, concurrency: 50, retry });
-  await call("POST", "/v1/queues", { name: "narrow", callback_url: `${appUrl}/job`, concurrency: 2, retry });
-  await call("POST", "/v1/functions/sync", { url: `${appUrl}/api/rotor` });
-  const watcher = watch();
-  const client = startClient({
-    seed: values.seed,
-    nodes: nodes.map((node) => node.url),
-    apiKey,
-    path: file("client.log"),
-    everyMs: Number(values.every),
-  });
-  const nemesis = values.calm
-    ? undefined
-    : startNemesis({ seed: values.seed, nodes, database, proxy, path: file("nemesis.log") });
-  await sleep(Number(values.seconds) * 1_000);
-  const peaceful = Promise.all([nemesis?.stop(), client.stop()]);
-  await peaceful;
-  const peaceAt = Date.now();
-  while ((await unfinished()) > 0 && Date.now() - peaceAt < QUIESCE_MS) await sleep(200);
-  const quiesceMs = Date.now() - peaceAt;
-  watching = false;
-  await watcher;
-  const violations = await cluster.violations();
-  verdict = await check({
-    file,
-    database,
-    schema: SCHEMA,
-    violations,
-    mostActive,
-    quiesceMs,
-    died,
-    repliesLost: proxy.repliesLost(),
-  });
+  const outcome = await scenario.play({ cluster, values });
+  problems.push(...outcome.problems);
+  figures = outcome.figures;
+  for (const broken of await cluster.violations()) problems.push({ problem: "a broken invariant", ...broken });
+  for (const death of cluster.died) problems.push({ problem: "a node ended by itself", ...death });
+} catch (error) {
+  problems.push({ problem: "the scenario itself failed", error: error.stack });
 } finally {
   await cluster.stop();
-  app.disconnect();
 }
-for (const problem of verdict.problems) console.log(JSON.stringify(problem));
-const line = { seed: values.seed, seconds: Number(values.seconds), nodes: nodes.length, ...verdict.figures };
+for (const problem of problems.slice(0, SHOWN)) console.log(JSON.stringify(problem));
+const line = {
+  scenario: name,
+  seed: values.seed,
+  nodes: Number(values.nodes),
+  seconds: Math.round((Date.now() - begunAt) / 1_000),
+  ...figures,
+  failed: problems.length,
+};
 if (values.record)
   appendFileSync(join(root, "faults/ledger.jsonl"), `${JSON.stringify({ at: new Date().toISOString(), ...line })}\n`);
-if (verdict.figures.failed === 0 && !values.keep) rmSync(folder, { recursive: true, force: true });
+if (problems.length === 0 && !values.keep) rmSync(cluster.folder, { recursive: true, force: true });
 console.log(JSON.stringify(line));
-process.exitCode = verdict.figures.failed === 0 ? 0 : 1;
+process.exitCode = problems.length === 0 ? 0 : 1;

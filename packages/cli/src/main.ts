@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { wantsColour } from "./colours.js";
 import { addAdopt } from "./commands/adopt.js";
 import { addApprovals } from "./commands/approvals.js";
+import { addCheck } from "./commands/check.js";
 import { addConcurrencyKeys } from "./commands/concurrency-keys.js";
 import { addDev } from "./commands/dev.js";
 import { addDeadLetters } from "./commands/dlq.js";
@@ -45,6 +46,7 @@ const COMMANDS = [
   addDeadLetters,
   addSchedules,
   addFunctions,
+  addCheck,
   addRuns,
   addEvents,
   addSignals,

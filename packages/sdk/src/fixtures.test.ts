@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { check } from "./check.js";
 import { createFunction } from "./function.js";
 import { createLane } from "./lane.js";
 import type { Answer, CheckpointReply, CheckpointRequest, DeliveryRequest, Report, StepsPage } from "./protocol.js";
@@ -54,13 +55,23 @@ test.each(deliveries.slice(0, 4))("the delivery is replayed to what is stored: $
   else expect(answer).toMatchObject({ status: "waiting", reports: due.map(({ key }) => ({ key, attempt: 2 })) });
 });
 
+test("the check is answered with where the code goes on", async () => {
+  const { body } = deliveries.find((each) => each.body.check)!;
+  const code = askAll(body, () => {});
+  const { handler } = createFunction({ id: body.function }, ({ step }) => code(step));
+  expect(await check({ request: body, steps: body.steps, handler })).toEqual({
+    status: "checked",
+    next: ["wait-open"],
+  });
+});
+
 test("answers and checkpoints show every status, report kind, outcome and verdict", () => {
   const reports = answers.valid.flatMap(({ body }) => ("reports" in body ? body.reports : []));
   const kinds = new Set(reports.map((report: Report) => (report.kind === "run" ? report.outcome : report.kind)));
   const all = "completed enqueue event failed invoke retry send signal sleep".split(" ");
   expect([...kinds].sort()).toEqual(all);
   const statuses = new Set(answers.valid.map(({ body }) => body.status));
-  expect([...statuses].sort()).toEqual("completed diverged failed stale waiting yield".split(" "));
+  expect([...statuses].sort()).toEqual("checked completed diverged failed stale waiting yield".split(" "));
   const verdicts = new Set(checkpoints.flatMap(({ reply }) => reply.runs.map(({ verdict }) => verdict)));
   expect([...verdicts].sort()).toEqual("cancelled go invalid retry stale yield".split(" "));
   for (const { request, reply } of checkpoints) expect(reply.runs).toHaveLength(request.runs.length);

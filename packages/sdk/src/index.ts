@@ -3,6 +3,7 @@
 export type { RouteHandler } from "./adapters/any.js";
 export { nodeHandler } from "./adapters/node.js";
 export type * from "./api.js";
+export type * from "./api-check.js";
 export type { Backoff } from "./backoff.js";
 export { type CallbackJob, type CallbackOptions, callbackHandler } from "./callback.js";
 export type { KeyOptions, Overlap } from "./client/access.js";

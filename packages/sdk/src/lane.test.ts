@@ -173,3 +173,32 @@ test("a run in a long step shows life though others keep the lane busy", async (
   for (const seat of seats) seat.leave();
   expect(heard).toBe(true);
 });
+
+test("a run of which more has ended than a reply holds is asked for again, in a POST of its own", async () => {
+  const { lane, post } = laneWith();
+  const [a, b] = [passenger("a"), passenger("b")];
+  const [seatA, seatB] = [lane.join(a.one), lane.join(b.one)];
+  seatA.report([sleep("1")]);
+  seatB.report([sleep("2")]);
+  const first = await post(1);
+  expect(shape(first)).toEqual([
+    ["a", "1"],
+    ["b", "2"],
+  ]);
+  seatB.report([sleep("3")]);
+  const more: ReplyOfRun = { verdict: "go", steps: [], more: true };
+  first.answer({ kind: "reply", reply: { version: 1, runs: [more, { verdict: "go", steps: [] }] } });
+  const second = await post(2);
+  expect([shape(second), seatA.busy]).toEqual([[["a"]], true]);
+  second.answer({ kind: "reply", reply: { version: 1, runs: [more] } });
+  // The others have their turn meanwhile.
+  const third = await post(3);
+  expect(shape(third)).toEqual([["b", "3"]]);
+  third.answer(go(1));
+  const fourth = await post(4);
+  expect(shape(fourth)).toEqual([["a"]]);
+  fourth.answer(go(1));
+  while (a.replies.length < 3) await new Promise(setImmediate);
+  expect(seatA.busy).toBe(false);
+  for (const seat of [seatA, seatB]) seat.leave();
+});

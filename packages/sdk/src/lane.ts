@@ -75,6 +75,8 @@ type SeatState = {
   left: boolean;
   /** After `invalid` for several reports: one at a time, to find the one that is meant. */
   single: boolean;
+  /** More has ended than a reply for several runs holds: it is asked in a POST of its own. */
+  alone: boolean;
   refusals: number;
   notBeforeMs: number;
 };
@@ -120,6 +122,7 @@ export function createLane(url: string, settings: Partial<LaneSettings> = {}): L
     for (const seat of [...seats]) {
       if (seat.notBeforeMs > now() || (seat.queue.length === 0 && !seat.asking)) continue;
       if (entries.length === MAX_REPORTS) break;
+      if (seat.alone && entries.length > 0) continue;
       let count = 0;
       for (const { bytes } of seat.queue) {
         const fits = room.reports > 0 && (bytes <= room.bytes || (count === 0 && entries.length === 0));
@@ -134,6 +137,7 @@ export function createLane(url: string, settings: Partial<LaneSettings> = {}): L
       // Behind those that have not had their turn.
       seats.delete(seat);
       seats.add(seat);
+      if (seat.alone) break;
     }
     return entries;
   };
@@ -179,6 +183,8 @@ export function createLane(url: string, settings: Partial<LaneSettings> = {}): L
       return;
     }
     if (seat.queue.length === 0) seat.single = false;
+    seat.alone = reply.more === true;
+    seat.asking ||= seat.alone;
     seat.passenger.replied(reply, sent);
   };
 
@@ -226,6 +232,7 @@ export function createLane(url: string, settings: Partial<LaneSettings> = {}): L
       inFlight: false,
       left: false,
       single: false,
+      alone: false,
       refusals: 0,
       notBeforeMs: 0,
     };

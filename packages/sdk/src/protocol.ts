@@ -28,6 +28,9 @@ export const ANSWER_SIGNATURE = "rotor-signature";
 /** Used by `rotor dev` and by apps with `ROTOR_DEV=1` only. Not a secret: `rotor start` refuses an app that answers with it. */
 export const DEVELOPMENT_SIGNING_KEY = "whsec_cm90b3ItZGV2ZWxvcG1lbnQta2V5LW5vdC1hLXNlY3JldCE=";
 
+/** In place of a delivery's number in a check: an answer to one can never be taken for a delivery's. */
+export const CHECK_DELIVERY = 0;
+
 /** What an answer's signature covers beside its text: the question that it answers. */
 export const answerContext = (run: string, delivery: number): string => `answer.${run}.${delivery}`;
 export const manifestContext = (nonce: string): string => `manifest.${nonce}`;
@@ -81,6 +84,8 @@ export type Manifest = {
   /** Changes when the list of functions changes; each answer carries it. */
   readonly hash: string;
   readonly dev: boolean;
+  /** It answers checks. What does not know of them would run steps: it is asked for none. */
+  readonly checks?: boolean;
   readonly functions: readonly FunctionManifest[];
 };
 
@@ -271,6 +276,8 @@ export type CheckpointReply = {
   readonly runs: readonly {
     readonly verdict: Verdict;
     readonly steps: readonly WireStep[];
+    /** More has ended than one reply holds: ask again, for this run alone. */
+    readonly more?: true;
     readonly error?: WireError;
   }[];
 };

@@ -11,6 +11,8 @@ export type ReplayOptions = {
   readonly steps: readonly WireStep[];
   readonly handler: RotorFunction["handler"];
   readonly lane: Lane;
+  /** Steps that the run may ask for (default 1,000). */
+  readonly maxSteps?: number | undefined;
   readonly env?: unknown;
   /** W3C trace context of the delivery's request. */
   readonly traceparent?: string | undefined;

@@ -128,8 +128,8 @@ class Delivery {
   }
 
   #startFunction(): void {
-    const { request, handler, env, traceparent } = this.#options;
-    const step = createStep((call) => this.#ask(call), request.run);
+    const { request, handler, env, traceparent, maxSteps } = this.#options;
+    const step = createStep((call) => this.#ask(call), request.run, maxSteps);
     const speaks = () => !this.#ledger.replaying();
     const context = contextFor(request, { step, signal: this.#over.signal, traceparent, env, speaks });
     const finish = (end: End) => {
@@ -323,7 +323,8 @@ class Delivery {
     if (reply.verdict === "yield") this.#holding = true;
     else if (reply.verdict === "cancelled" || reply.verdict === "stale") this.#verdict ??= { status: "stale" };
     else if (reply.verdict === "invalid") this.#refuse(reply.error ?? UNNAMED_REFUSAL, sent[0]?.report);
-    if (reply.verdict === "go" || reply.verdict === "yield") {
+    // Where there is more, what is not told of yet comes with it: the lane asks by itself.
+    if (reply.more !== true && (reply.verdict === "go" || reply.verdict === "yield")) {
       const told = new Set(reply.steps.map(({ key }) => key));
       const untold = sent.filter(({ report }) => !told.has(report.key));
       // A server that says nothing of a report has not stored it, as far as one can know.

@@ -6,9 +6,11 @@ import { FETCH_REMEDY, rawBodyMissing } from "./adapters/fetch.js";
 import { createAdviser } from "./advice.js";
 import type { AnswerTiming } from "./answer.js";
 import { ANSWER_TIMING, refusal, responseTo, signedResponse } from "./answer.js";
+import { check } from "./check.js";
 import { type FetchSteps, fetchSteps, reachableUrl } from "./checkpoint.js";
 import type { Duration } from "./duration.js";
 import { parseDuration } from "./duration.js";
+import type { AnswerBody } from "./end.js";
 import { readVariable } from "./environment.js";
 import { RotorInputError } from "./errors.js";
 import type { RotorFunction } from "./function.js";
@@ -139,7 +141,15 @@ export function createHandler(
     const nonce = request.headers.get(headers.nonce);
     if (!nonce || !/^[0-9a-f]{32}$/.test(nonce))
       return refusal(400, "no_nonce", `${headers.nonce}: 32 hex digits are missing`);
-    const manifest: Manifest = { version: PROTOCOL_VERSION, app, sdk: SDK, hash, dev: keys.dev, functions: manifests };
+    const manifest: Manifest = {
+      version: PROTOCOL_VERSION,
+      app,
+      sdk: SDK,
+      hash,
+      dev: keys.dev,
+      checks: true,
+      functions: manifests,
+    };
     return signedResponse(sign(manifest, manifestContext(nonce), keys.secrets));
   };
 
@@ -164,13 +174,22 @@ export function createHandler(
   const execute = async (one: RotorFunction, request: DeliveryRequest, keys: Keys, around: Around): Promise<string> => {
     const url = wire.reachableUrl(request.checkpoint.url, around.env);
     const steps = [...request.steps, ...(await wire.fetchSteps(url, request.checkpoint.token, request.more))];
+    const signed = (body: AnswerBody): string => {
+      const answer = { version: PROTOCOL_VERSION, hash, ...body } as Answer;
+      return sign(answer, answerContext(request.run, request.delivery), keys.secrets);
+    };
+    const { handler } = one;
+    const { maxSteps } = one.config;
+    if (request.check)
+      return signed(await check({ request, steps, handler, maxSteps, ...around, graceMs: timing.graceMs }));
     const hold = new AbortController();
     if (draining) hold.abort();
     holds.add(hold);
     const body = await replay({
       request,
       steps,
-      handler: one.handler,
+      handler,
+      maxSteps,
       lane: wire.laneTo(url),
       ...around,
       startWithinMs,
@@ -183,8 +202,7 @@ export function createHandler(
       // Unsigned: as if the delivery had not reached this app, which costs the run no attempt.
       return UNTOUCHED;
     }
-    const answer = { version: PROTOCOL_VERSION, hash, ...body } as Answer;
-    return sign(answer, answerContext(request.run, request.delivery), keys.secrets);
+    return signed(body);
   };
 
   const deliver = async (text: string, keys: Keys, around: Around): Promise<Response> => {

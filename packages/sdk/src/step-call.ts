@@ -33,8 +33,8 @@ export type StepCall =
       readonly report: (key: string, place: Place) => Report;
     };
 
-/** A run beyond this belongs in several: a loop may `invoke` its body, or start its successor. */
-const MAX_STEPS = 1_000;
+/** A run beyond this belongs in several, unless its function says that it knows what it does. */
+const DEFAULT_MAX_STEPS = 1_000;
 const STEP_TIMEOUT_MS = 600_000;
 const MAX_STEP_TIMEOUT_MS = 43_200_000;
 const MAX_ARGUMENT_BYTES = 1024 * 1024;
@@ -134,13 +134,19 @@ type Wait = { kind: "sleep" | "event" | "signal" | "invoke" | "enqueue" | "send"
  * The `step` object of one delivery.
  * @param ask registers a step and answers with the promise of its result.
  * @param runId the default of a signal's id begins with it.
+ * @param maxSteps how many steps the run may ask for.
  */
-export function createStep(ask: (call: StepCall) => Promise<unknown>, runId: string): Step {
+export function createStep(
+  ask: (call: StepCall) => Promise<unknown>,
+  runId: string,
+  maxSteps: number = DEFAULT_MAX_STEPS,
+): Step {
   let count = 0;
   const asked = (make: () => StepCall): Promise<never> => {
-    if (++count > MAX_STEPS) {
+    if (++count > maxSteps) {
       const error = new NonRetriableError(
-        `A run has at most ${MAX_STEPS} steps: give part of the work to a run of its own with step.invoke`,
+        `This run has asked for more than ${maxSteps} steps: give part of the work to a run of its own with step.invoke, ` +
+          "or let its function have more by maxSteps (at most 10000)",
       );
       return Promise.reject(error);
     }

@@ -1,7 +1,9 @@
 /** Store, couriers and loops as one thing that HTTP can be built on; started and stopped together. */
 
+import { check } from "./check.js";
 import { decide, type End, FINISHED } from "./core/job.js";
 import { limits } from "./core/limits.js";
+import { TOO_MANY_STEPS } from "./core/report-limits.js";
 import type { SystemRetention } from "./core/retention.js";
 import type { Policy } from "./delivery/guard.js";
 import type { Pools } from "./delivery/pools.js";
@@ -32,6 +34,7 @@ import { renewAccepted } from "./store/rescue.js";
 import { type Settled, type Settlement, settle } from "./store/settle.js";
 import { startIn } from "./store/start.js";
 import { planStart } from "./store/start-plan.js";
+import { createStepRoom } from "./store/step-room.js";
 import { readHeldJob } from "./store/views.js";
 import { sync } from "./sync.js";
 
@@ -81,6 +84,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
     isEverybodys: isDisconnect,
   });
 
+  const stepRoom = createStepRoom(db);
+
   const finishing = new Map<string, Set<() => void>>();
   const tellFinished = (jobId: string): void => {
     for (const tell of finishing.get(jobId) ?? []) tell();
@@ -95,6 +100,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   };
 
   const onSettled = (job: LoadedJob, settled: Settled, carried: Carried): void => {
+    stepRoom.forget(job.jobId);
     if (settled.kind === "settled") {
       watcher.note(job.queue.id, settled.outcome);
       if ((FINISHED as readonly string[]).includes(settled.state)) tellFinished(job.jobId);
@@ -158,8 +164,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
     onSettled,
     onBlocked: () => keeper.wake(),
     onError,
-    carry: (job, steps, signal) =>
-      carry(
+    carry: async (job, history, signal) => {
+      const carried = await carry(
         {
           pools,
           publicUrl: options.config.publicUrl,
@@ -168,9 +174,14 @@ export function createEngine(options: EngineOptions): RunningEngine {
           secretValues: keyring.secretValues,
         },
         job,
-        steps,
+        history,
         signal,
-      ),
+      );
+      const { end } = carried;
+      const reports = end.kind === "waiting" || end.kind === "yield" ? end.reports : [];
+      const fits = reports.length === 0 || (await stepRoom.fits(job.jobId, job.delivery, reports, history.count));
+      return fits ? carried : { ...carried, end: { kind: "failed", final: true, error: TOO_MANY_STEPS } };
+    },
   });
   const rescuer = createRescuer({ db, lease, held, onRescued: wake, onError });
   const scheduler = createScheduler({ db, held, onDue: wake, onError });
@@ -240,8 +251,13 @@ export function createEngine(options: EngineOptions): RunningEngine {
       return results;
     },
     async checkpoint(item) {
+      const { jobId, delivery, reports } = item;
+      dispatcher.heard(jobId);
+      const loaded = dispatcher.stepsInHand(jobId, delivery);
+      if (reports.length > 0 && !(await stepRoom.fits(jobId, delivery, reports, loaded)))
+        return { verdict: "invalid", steps: [], error: TOO_MANY_STEPS };
       const result = await checkpointer.write(item);
-      const job = dispatcher.inHand(item.jobId);
+      const job = dispatcher.inHand(jobId);
       if (job !== undefined && item.reports.length > 0) {
         for (const { key, kind, state, attempt } of result.steps) {
           if (!item.reports.some((report) => report.key === key)) continue;
@@ -295,6 +311,10 @@ export function createEngine(options: EngineOptions): RunningEngine {
       const result = await sync({ db, pools, dev: options.config.dev, secrets }, workspace, url, move);
       if (result.ok) wake();
       return result;
+    },
+    check: (workspace, url, asked) => {
+      const { dev, publicUrl } = options.config;
+      return check({ db, pools, dev, secrets, publicUrl, tokenSecret: options.tokenSecret }, workspace, url, asked);
     },
     wake,
     async finished(jobId, ms, signal) {

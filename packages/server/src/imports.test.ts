@@ -19,7 +19,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   config: ["core"],
   bootstrap: ["config", "core", "postgres", "store"],
   sync: ["core", "store", "delivery", "http"],
-  engine: ["core", "store", "delivery", "loops", "feed", "http", "sync"],
+  check: ["core", "store", "delivery", "http", "sync"],
+  engine: ["core", "store", "delivery", "loops", "feed", "http", "sync", "check"],
   admin: ["bootstrap", "config", "core", "http", "postgres", "store"],
   "one-process": ["bootstrap", "config", "delivery", "http"],
   main: [

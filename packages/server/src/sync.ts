@@ -1,6 +1,6 @@
 /** Reads an app's manifest and stores what it says of itself. */
 import { randomBytes } from "node:crypto";
-import { headers, manifestContext } from "@rotorsh/sdk/protocol";
+import { headers, type Manifest, manifestContext } from "@rotorsh/sdk/protocol";
 import { signRotor, verifyAnswer } from "@rotorsh/sdk/signature";
 import { storable } from "./core/callback-answer.js";
 import { checkSchedule } from "./core/cron.js";
@@ -24,7 +24,14 @@ export type SyncOptions = {
 /** How long an app may take to describe itself. */
 const TIMEOUT_MS = 10_000;
 
-export async function sync(options: SyncOptions, workspace: string, url: string, move: boolean): Promise<SyncResult> {
+export type Unread = { readonly ok: false; readonly status: 422 | 424; readonly message: string };
+
+/** What the app at this address says of itself: its answer is signed, and it is of this server's kind. */
+export async function readManifest(
+  options: Omit<SyncOptions, "db">,
+  workspace: string,
+  url: string,
+): Promise<{ readonly ok: true; readonly manifest: Manifest } | Unread> {
   const secrets = await options.secrets(workspace);
   const nonce = randomBytes(16).toString("hex");
   const result = await deliver(options.pools, {
@@ -65,8 +72,16 @@ export async function sync(options: SyncOptions, workspace: string, url: string,
         "The app runs in development mode (ROTOR_DEV=1), whose key is public. Unset ROTOR_DEV and give it ROTOR_SIGNING_KEY.",
     };
   }
-  const ids = new Set(manifest.value.functions.map(({ id }) => id));
-  for (const each of manifest.value.functions) {
+  return { ok: true, manifest: manifest.value };
+}
+
+/** Reads the app at this address and makes the stored functions equal to what it says. */
+export async function sync(options: SyncOptions, workspace: string, url: string, move: boolean): Promise<SyncResult> {
+  const read = await readManifest(options, workspace, url);
+  if (!read.ok) return read;
+  const { manifest } = read;
+  const ids = new Set(manifest.functions.map(({ id }) => id));
+  for (const each of manifest.functions) {
     const { id, triggers } = each;
     const wrong = checkStartOptions(each, ids);
     if (wrong !== undefined) return { ok: false, status: 422, message: `The function ${id}: ${wrong}` };
@@ -80,7 +95,7 @@ export async function sync(options: SyncOptions, workspace: string, url: string,
       if (wrong !== undefined) return { ok: false, status: 422, message: `The function ${id}: ${wrong}` };
     }
   }
-  const synced = await syncApp(options.db, workspace, url, manifest.value, move);
+  const synced = await syncApp(options.db, workspace, url, manifest, move);
   if (!synced.ok) return { ok: false, status: 409, message: synced.message };
   return {
     ok: true,
@@ -88,6 +103,6 @@ export async function sync(options: SyncOptions, workspace: string, url: string,
     url,
     added: synced.added,
     removed: synced.removed,
-    functions: manifest.value.functions.length,
+    functions: manifest.functions.length,
   };
 }

@@ -53,6 +53,14 @@ function toRequest({ request, response, holder }: NodeCall): Request | undefined
   return body && new Request(urlOf(request), { ...plain, body, duplex: "half" } as RequestInit);
 }
 
+/** Resolves when the answer is out of this process's hands: given to the system, or lost. */
+const left = (to: ServerResponse): Promise<void> =>
+  new Promise((resolve) => {
+    if (to.writableFinished || to.destroyed) return resolve();
+    to.once("finish", resolve);
+    to.once("close", resolve);
+  });
+
 async function write(response: Response, { request, response: to }: NodeCall): Promise<void> {
   // What is left of an unread body would be taken for the next request.
   if (!request.complete) to.setHeader("connection", "close");
@@ -60,7 +68,7 @@ async function write(response: Response, { request, response: to }: NodeCall): P
   const reader = response.body?.getReader();
   if (!reader) {
     to.end();
-    return;
+    return left(to);
   }
   to.once("close", () => {
     // Refused when the stream has ended already, which is as good.
@@ -72,6 +80,7 @@ async function write(response: Response, { request, response: to }: NodeCall): P
     to.write(value);
   }
   to.end();
+  return left(to);
 }
 
 async function answerOf(handler: FetchHandler, call: NodeCall): Promise<Response> {
@@ -86,11 +95,23 @@ async function answerOf(handler: FetchHandler, call: NodeCall): Promise<Response
   return handler(asked).catch((error: unknown) => refusal(500, "internal", String(error)));
 }
 
-/** Has the handler answer a call of Node or of a framework on it. Never rejects. */
-export async function answerNode(handler: FetchHandler, call: NodeCall): Promise<void> {
-  const answer = await answerOf(handler, call);
+/** Calls whose answers have not left. */
+const answering = new Set<Promise<void>>();
+
+/** Resolves when the answers to all calls in hand have left this process: before, it must not end. */
+export const answersLeft = async (): Promise<void> => void (await Promise.all(answering));
+
+async function answer(handler: FetchHandler, call: NodeCall): Promise<void> {
+  const response = await answerOf(handler, call);
   // The connection was lost while the answer was written: there is nobody left to tell.
-  await write(answer, call).catch(() => call.response.destroy());
+  await write(response, call).catch(() => call.response.destroy());
+}
+
+/** Has the handler answer a call of Node or of a framework on it; resolves when the answer has left. Never rejects. */
+export function answerNode(handler: FetchHandler, call: NodeCall): Promise<void> {
+  const done = answer(handler, call).finally(() => answering.delete(done));
+  answering.add(done);
+  return done;
 }
 
 /** A listener for `http.createServer`, and for frameworks that hand on Node's own request and response. */

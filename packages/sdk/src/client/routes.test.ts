@@ -39,6 +39,7 @@ test("every call has the route that the API documents", async () => {
   await rotor.schedules.pause("s");
   await rotor.schedules.resume("s");
   await rotor.functions.sync({ url: "http://app/api/rotor", move: true });
+  await rotor.functions.check("http://app/api/rotor", { function: "f", limit: 5 });
   await rotor.functions.list().page();
   await rotor.functions.get("f");
   await rotor.functions.pause("f");
@@ -115,6 +116,7 @@ test("every call has the route that the API documents", async () => {
     "POST /v1/schedules/s/pause",
     "POST /v1/schedules/s/resume",
     "POST /v1/functions/sync",
+    "POST /v1/functions/check",
     "GET /v1/functions",
     "GET /v1/functions/f",
     "POST /v1/functions/f/pause",
@@ -171,5 +173,6 @@ test("every call has the route that the API documents", async () => {
   expect(bodies.get("POST /v1/runs/cancel")).toEqual({
     filter: { function: "f", created_after: "1970-01-01T00:00:00.000Z" },
   });
+  expect(bodies.get("POST /v1/functions/check")).toEqual({ url: "http://app/api/rotor", function: "f", limit: 5 });
   expect(bodies.get("POST /v1/runs/r/replay")).toEqual({ from_step: "s" });
 });

@@ -76,7 +76,10 @@ export const limits = {
   /** Of a run. */
   runOutputBytes: MiB,
   stepOutputBytes: 4 * MiB,
-  stepsPerRun: 1_000,
+  /** Whatever its app says. An SDK stops earlier, at what its function asks for. */
+  stepsPerRun: 10_000,
+  /** Reports of one run in one checkpoint or answer: what one statement writes in some milliseconds. */
+  reports: 1_000,
   /** Shown with a failure; stacks of generated code are endless. */
   errorMessageLength: 8 * KiB,
   errorStackLength: 16 * KiB,
@@ -133,6 +136,12 @@ export const limits = {
   headersBytes: 8 * KiB,
   /** Of a workflow delivery's request body: what proxies commonly allow. */
   deliveryBytes: MiB,
+  /** Results of runs in the bodies of all deliveries in hand on one node; a body and its request hold them some times. */
+  historiesBytes: 16 * MiB,
+  /** Of one run where that is used up: its app fetches the rest by pages. */
+  historyLeastBytes: 8 * KiB,
+  /** Steps that one reply tells of, to all of its runs together. With the largest result it is below what proxies allow. */
+  replyBytes: 3 * MiB,
   /** A workflow delivery lives this long past its last sign of life. */
   runTimeoutMs: 10 * minute,
   /** Silence on a workflow delivery; apps send a sign of life every 5 s. */
@@ -153,6 +162,19 @@ export const limits = {
   approvalTimeoutMs: 7 * day,
   /** Past its limit by this much, an active job is taken from whoever holds it. */
   expiryGraceMs: 5 * second,
+
+  // --- checks of code against stored runs ----------------------------------------------------------------------------
+  /** Runs of one function that are asked about, unless the caller says otherwise, and at most. */
+  checkRuns: 100,
+  checkRunsMax: 1_000,
+  /** At one time: the app runs for its users meanwhile. */
+  checkConcurrency: 8,
+  /** All of it. Who asks holds a request meanwhile; what is left then is not checked. */
+  checkMs: minute,
+  /** Runs of a function among which the sample is taken: some tens of milliseconds. */
+  checkLooked: 5_000,
+  /** Runs that are named in the answer; the others are counted. */
+  checkNamed: 1_000,
 
   // --- nodes ---------------------------------------------------------------------------------------------------------
   leaseMs: 5 * second,

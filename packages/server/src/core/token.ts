@@ -4,8 +4,8 @@
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 
-/** `checkpoint`: report a run's steps. `complete`: end an accepted callback job. */
-export type Purpose = "checkpoint" | "complete";
+/** `checkpoint`: report a run's steps, and read them. `check`: only read them. `complete`: end an accepted callback job. */
+export type Purpose = "checkpoint" | "check" | "complete";
 
 export type Capability = { readonly jobId: string; readonly delivery: number };
 

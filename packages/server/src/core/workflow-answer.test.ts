@@ -46,10 +46,20 @@ const stored = (step: WireStep): BodyStep => ({
 test.each(fixture<Named<{ body: DeliveryRequest }>[]>("deliveries").filter(({ body }) => body.more === null))(
   "the delivery $name is what the server builds of its rows",
   ({ body }) => {
-    const { function: name, max_attempts: maxAttempts, event, app, run, delivery, attempt, checkpoint } = body;
+    const { function: name, max_attempts: maxAttempts, event, app, run, delivery, attempt, checkpoint, check } = body;
     const text = workflowBody(
-      { app, function: name, run, delivery, attempt, maxAttempts, event: JSON.stringify(event), checkpoint },
-      body.steps.map(stored),
+      {
+        app,
+        function: name,
+        run,
+        delivery,
+        attempt,
+        maxAttempts,
+        event: JSON.stringify(event),
+        checkpoint,
+        ...(check && { check }),
+      },
+      { steps: body.steps.map(stored), more: null },
       1_000_000,
     );
     const built = JSON.parse(text) as DeliveryRequest;

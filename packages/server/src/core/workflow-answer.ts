@@ -83,7 +83,8 @@ const report: z.ZodType<Report> = z.union([
       .max(limits.batch),
   }),
 ]);
-const reports = z.array(report).max(limits.stepsPerRun);
+const stepKind = z.enum(["run", "sleep", "event", "signal", "any", "invoke", "enqueue", "send"]);
+const reports = z.array(report).max(limits.reports);
 const base = { version: z.literal(PROTOCOL_VERSION), hash: z.string().max(200) };
 
 const answer: z.ZodType<Answer> = z.union([
@@ -97,12 +98,13 @@ const answer: z.ZodType<Answer> = z.union([
   }),
   z.object({ ...base, status: z.enum(["waiting", "yield"]), reports, known_seq: z.number().int().min(0).optional() }),
   z.object({ ...base, status: z.literal("stale") }),
+  z.object({ ...base, status: z.literal("checked"), next: z.array(key).max(limits.stepsPerRun) }),
   z.object({
     ...base,
     status: z.literal("diverged"),
     step: key,
-    recorded: z.enum(["run", "sleep", "event", "signal", "invoke", "enqueue", "send"]),
-    asked: z.enum(["run", "sleep", "event", "signal", "invoke", "enqueue", "send"]).nullable(),
+    recorded: stepKind,
+    asked: stepKind.nullable(),
   }),
 ]);
 
@@ -119,6 +121,7 @@ const manifest: z.ZodType<Manifest> = z.object({
   sdk: z.string().max(100),
   hash: z.string().max(200),
   dev: z.boolean(),
+  checks: z.boolean().optional(),
   functions: z
     .array(
       z.object({

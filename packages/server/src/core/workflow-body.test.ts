@@ -33,10 +33,11 @@ const open = (key: string): BodyStep => ({
 });
 
 type Body = { steps: { key: string; seq?: number }[]; more: string | null };
-const body = (steps: readonly BodyStep[], bytes: number): Body => JSON.parse(workflowBody(run, steps, bytes));
+const body = (steps: readonly BodyStep[], bytes: number): Body =>
+  JSON.parse(workflowBody(run, { steps, more: null }, bytes));
 
 test("a run without steps", () => {
-  expect(workflowBody(run, [], 1_000_000)).toBe(
+  expect(workflowBody(run, { steps: [], more: null }, 1_000_000)).toBe(
     '{"version":1,"app":"a\\"pp","function":"fn","run":"0190","delivery":2,"attempt":1,"max_attempts":4,"event":{"n":9007199254740993},' +
       '"steps":[],"more":null,"checkpoint":{"url":"http://x/","token":"t"}}',
   );
@@ -83,7 +84,7 @@ test("where there is none, the newest are there, and a cursor that begins after 
   expect(steps.at(-1)?.key).toBe("w");
   expect(steps[0]?.seq).toBe(Number(more));
   expect(steps.length).toBeGreaterThan(10);
-  expect(workflowBody(run, all, 21_000).length).toBeLessThan(21_000);
+  expect(workflowBody(run, { steps: all, more: null }, 21_000).length).toBeLessThan(21_000);
   // The pages before it, `seq < more`, and these: each step once.
   const before = all.filter((step) => step.seq !== null && Number(step.seq) < Number(more));
   expect(before.length + steps.length).toBe(all.length);
@@ -91,7 +92,7 @@ test("where there is none, the newest are there, and a cursor that begins after 
 
 test("what does not fit is measured in bytes, not in characters", () => {
   const all = Array.from({ length: 100 }, (_, index) => finished(index + 1, JSON.stringify("\u6f22".repeat(1_000))));
-  expect(Buffer.byteLength(workflowBody(run, all, 21_000))).toBeLessThan(21_000);
+  expect(Buffer.byteLength(workflowBody(run, { steps: all, more: null }, 21_000))).toBeLessThan(21_000);
 });
 
 test("an unfinished step is there whatever its size, a finished one only where there is room", () => {
@@ -100,4 +101,18 @@ test("an unfinished step is there whatever its size, a finished one only where t
     steps: [],
     more: "3",
   });
+});
+
+test("steps that were not even read are behind the same cursor", () => {
+  const history = { steps: [finished(5), open("w")], more: "4" };
+  expect(JSON.parse(workflowBody(run, history, 1_000_000))).toMatchObject({
+    more: "4",
+    steps: [{ seq: 5 }, { key: "w" }],
+  });
+  expect(JSON.parse(workflowBody(run, history, 0))).toMatchObject({ more: "6", steps: [{ key: "w" }] });
+});
+
+test("a check says so", () => {
+  const text = workflowBody({ ...run, check: true }, { steps: [], more: null }, 1_000_000);
+  expect(JSON.parse(text)).toMatchObject({ check: true, steps: [] });
 });

@@ -28,6 +28,8 @@ export type BodyRun = {
   /** Of a batch: the events behind the first, as JSON texts with commas between them. */
   readonly batched?: string | null;
   readonly checkpoint: { readonly url: string; readonly token: string };
+  /** A question whether the code fits what is stored, and no delivery. */
+  readonly check?: true;
 };
 
 export function stepText(step: BodyStep): string {
@@ -38,17 +40,20 @@ export function stepText(step: BodyStep): string {
   return `{"key":${JSON.stringify(step.key)},"kind":"${step.kind}","state":"${step.state}","attempt":${step.attempt},${place}${output}${error}}`;
 }
 
+/** The steps of a body: finished ones in their order, then the unfinished. `more` is the cursor of what is older. */
+export type BodySteps = { readonly steps: readonly BodyStep[]; readonly more: string | null };
+
 /**
- * The body's text, at most about `bytes` long: unfinished steps first, then the newest finished ones; `more` is the
- * cursor for the rest. `steps` come in order, the unfinished last.
+ * The body's text, at most about `bytes` long: unfinished steps first, then the newest finished ones; `more` in it is the
+ * cursor for the rest.
  */
-export function workflowBody(run: BodyRun, steps: readonly BodyStep[], bytes: number): string {
+export function workflowBody(run: BodyRun, history: BodySteps, bytes: number): string {
   const events = run.batched ? `"events":[${run.event},${run.batched}],` : "";
   let room = bytes - Buffer.byteLength(run.event) - Buffer.byteLength(events) - 1_000;
   const kept: string[] = [];
-  let more: string | null = null;
-  for (let index = steps.length - 1; index >= 0; index--) {
-    const step = steps[index]!;
+  let { more } = history;
+  for (let index = history.steps.length - 1; index >= 0; index--) {
+    const step = history.steps[index]!;
     const text = stepText(step);
     room -= Buffer.byteLength(text) + 1;
     if (room < 0 && step.seq !== null) {
@@ -61,6 +66,7 @@ export function workflowBody(run: BodyRun, steps: readonly BodyStep[], bytes: nu
   return (
     `{"version":${PROTOCOL_VERSION},"app":${JSON.stringify(run.app)},"function":${JSON.stringify(run.function)},"run":"${run.run}",` +
     `"delivery":${run.delivery},"attempt":${run.attempt},"max_attempts":${run.maxAttempts},"event":${run.event},${events}` +
-    `"steps":[${kept.join(",")}],"more":${JSON.stringify(more)},"checkpoint":${JSON.stringify(run.checkpoint)}}`
+    `${run.check === true ? '"check":true,' : ""}"steps":[${kept.join(",")}],"more":${JSON.stringify(more)},` +
+    `"checkpoint":${JSON.stringify(run.checkpoint)}}`
   );
 }

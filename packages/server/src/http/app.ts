@@ -6,6 +6,7 @@ import { auditTrail } from "./audit.js";
 import { authenticator } from "./auth.js";
 import { bulkRuns } from "./bulk-runs.js";
 import { checkpoints } from "./checkpoints.js";
+import { checks } from "./checks.js";
 import { concurrencyKeys } from "./concurrency-keys.js";
 import { deadLetters } from "./dead-letters.js";
 import type { Api } from "./endpoint.js";
@@ -64,6 +65,7 @@ export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono
   deadLetters(api);
   schedules(api);
   functions(api, listeners);
+  checks(api);
   runs(api);
   bulkRuns(api);
   checkpoints(api, log);

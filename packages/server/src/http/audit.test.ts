@@ -9,11 +9,12 @@ beforeAll(async () => {
 });
 afterAll(() => kit.api.close());
 
-/** They carry work, they change nothing that is configured, and there are thousands of them a second. */
+/** They carry work, they change nothing that is configured, and there are thousands of them a second; or they only look. */
 const WORK = [
   "POST /v1/queues/{name}/jobs",
   "POST /v1/queues/{name}/jobs/batch",
   "POST /v1/functions/{id}/runs",
+  "POST /v1/functions/check",
   "POST /v1/events",
   "POST /v1/signals/{id}/complete",
 ];

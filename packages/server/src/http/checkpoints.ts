@@ -6,9 +6,11 @@
 import { z } from "@hono/zod-openapi";
 import { type CheckpointReply, PROTOCOL_VERSION, type WireError } from "@rotorsh/sdk/protocol";
 import { limits } from "../core/limits.js";
+import { outputTooLarge } from "../core/report-limits.js";
 import { readToken } from "../core/token.js";
 import { parseCheckpoint } from "../core/workflow-answer.js";
-import { loadStepsBefore, wireStep } from "../store/load.js";
+import { stepText } from "../core/workflow-body.js";
+import { loadStepsBefore, type ReplyRoom } from "../store/history.js";
 import { isUnavailable } from "../store/outage.js";
 import { parseJson, readBytes } from "./body.js";
 import { type Api, openEndpoint } from "./endpoint.js";
@@ -30,14 +32,21 @@ const replyShape = z
   .object({
     version: z.number(),
     runs: z.array(
-      z.object({ verdict: z.enum(["go", "yield", "cancelled", "stale", "retry", "invalid"]), steps: z.array(json) }),
+      z.object({
+        verdict: z.enum(["go", "yield", "cancelled", "stale", "retry", "invalid"]),
+        steps: z.array(json),
+        more: z.literal(true).optional(),
+      }),
     ),
   })
   .openapi("CheckpointReply");
 const stepsShape = z.object({ steps: z.array(json), more: z.string().nullable() });
 
-/** What an app is told of one run alone is at most this many bytes of steps. */
-const PAGE_BYTES = limits.bodyBytes;
+/** A page is at most this many bytes of steps, or one step. */
+const PAGE_BYTES = limits.deliveryBytes;
+
+/** The request that a run's reports came in, and what that weighs. */
+type Where = { readonly method: string; readonly path: string; readonly bytes: number };
 
 const STALE: RunReply = { verdict: "stale", steps: [] };
 
@@ -47,22 +56,28 @@ const tag = "protocol";
 export function checkpoints(api: Api, log: Log): void {
   const { engine } = api;
 
-  const record = async (run: unknown, where: { method: string; path: string }): Promise<RunReply> => {
+  const record = async (run: unknown, room: ReplyRoom, where: Where): Promise<RunReply> => {
     const token = (run as { token?: unknown } | null)?.token;
     const capability = typeof token === "string" ? readToken(engine.tokenSecret, "checkpoint", token) : undefined;
     if (capability === undefined) return STALE;
     const parsed = parseCheckpoint({ version: PROTOCOL_VERSION, runs: [run] });
     if (!parsed.ok) return refused({ name: "InvalidReportError", message: parsed.message.replace(/^runs\.0\.?/, "") });
     const { reports, known_seq: knownSeq } = parsed.value.runs[0]!;
+    const tooLarge = outputTooLarge(reports, where.bytes);
+    if (tooLarge !== undefined) return refused(tooLarge);
     try {
-      return await engine.checkpoint({ ...capability, reports, knownSeq });
+      return await engine.checkpoint({ ...capability, reports, knownSeq, room });
     } catch (error) {
       if (isBadData(error))
         return refused({
           name: "InvalidReportError",
           message: `The reports cannot be stored: ${(error as Error).message}`,
         });
-      log.error({ ...where, err: error }, isUnavailable(error) ? "the database did not answer" : "a checkpoint failed");
+      const { method, path } = where;
+      log.error(
+        { method, path, err: error },
+        isUnavailable(error) ? "the database did not answer" : "a checkpoint failed",
+      );
       return { verdict: "retry", steps: [] };
     }
   };
@@ -89,8 +104,10 @@ export function checkpoints(api: Api, log: Log): void {
         throw invalid("version", `this server speaks version ${PROTOCOL_VERSION} of the protocol`);
       if (!Array.isArray(runs) || runs.length > limits.batch)
         throw invalid("runs", `write a list of at most ${limits.batch} runs`);
-      const where = { method: c.req.method, path: c.req.path };
-      const replies = await Promise.all(runs.map((run: unknown) => record(run, where)));
+      const where = { method: c.req.method, path: c.req.path, bytes: bytes.byteLength };
+      // A result that is larger than its run's share of the reply is told in one to that run alone.
+      const room = { bytes: Math.floor(limits.replyBytes / Math.max(1, runs.length)), isAlone: runs.length === 1 };
+      const replies = await Promise.all(runs.map((run: unknown) => record(run, room, where)));
       const allStale = replies.length > 0 && replies.every((reply) => reply.verdict === "stale");
       return c.json({ version: PROTOCOL_VERSION, runs: replies } satisfies CheckpointReply, allStale ? 409 : 200);
     },
@@ -108,19 +125,15 @@ export function checkpoints(api: Api, log: Log): void {
     },
     async ({ c, query: { cursor } }) => {
       const token = /^Bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
-      const capability = token === undefined ? undefined : readToken(engine.tokenSecret, "checkpoint", token);
+      const may = (purpose: "checkpoint" | "check") =>
+        token === undefined ? undefined : readToken(engine.tokenSecret, purpose, token);
+      const capability = may("checkpoint") ?? may("check");
       if (capability === undefined)
         throw new Refusal(401, "unauthorized", "Give the delivery's token: Authorization: Bearer <token>.");
-      const rows = await loadStepsBefore(engine.db, capability.jobId, Number(cursor));
-      let bytes = 0;
-      // One step at least, however large: else the pages would never end.
-      const shown = rows.filter((row, index) => {
-        bytes += (row.output?.length ?? 0) + (row.error?.length ?? 0) + row.key.length + 100;
-        return index === 0 || bytes <= PAGE_BYTES;
-      });
-      const last = shown.at(-1);
-      const more = last !== undefined && (shown.length < rows.length || rows.length === 1_000) ? last.seq : null;
-      return c.json({ steps: shown.map(wireStep), more });
+      const page = await loadStepsBefore(engine.db, capability.jobId, Number(cursor), PAGE_BYTES);
+      // As text, as it is stored: nothing of it is looked at here.
+      const text = `{"steps":[${page.steps.map(stepText).join(",")}],"more":${JSON.stringify(page.more)}}`;
+      return c.body(text, 200, { "content-type": "application/json" });
     },
   );
 }

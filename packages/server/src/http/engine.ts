@@ -1,4 +1,6 @@
 /** What the HTTP API needs of the server around it. Types only: who implements them is `main.ts`'s business. */
+import type { WireError } from "@rotorsh/sdk/protocol";
+import type { Fit } from "../core/check.js";
 import type { End } from "../core/job.js";
 import type { Policy as UrlPolicy } from "../delivery/guard.js";
 import type { Checkpoint, Checkpointed } from "../store/checkpoint.js";
@@ -39,6 +41,8 @@ export type Engine = {
   heartbeat(jobId: string, delivery: number): Promise<boolean>;
   /** Asks the app at this address for its functions and stores them. */
   sync(workspace: string, url: string, move: boolean): Promise<SyncResult>;
+  /** Asks the app at this address how its code fares with stored runs. Nothing is stored, and no run is touched. */
+  check(workspace: string, url: string, options: CheckOptions): Promise<CheckResult>;
   /** Something may be due now. */
   wake(): void;
   /** Resolves when this job is finished, when the time is over, or when the signal aborts; the caller then reads. */
@@ -62,6 +66,42 @@ export type SyncResult =
       readonly functions: number;
     }
   | { readonly ok: false; readonly status: 409 | 422 | 424; readonly message: string };
+
+export type CheckOptions = {
+  /** Only this one. */
+  readonly function?: string | undefined;
+  /** Runs of each function. */
+  readonly limit: number;
+};
+
+/** How the code of one function fares with its stored runs. */
+export type FunctionCheck = {
+  readonly function: string;
+  /** False: the app no longer has it, so its unfinished runs would wait in vain. */
+  readonly served: boolean;
+  /** Unfinished runs, counted up to `limits.checkLooked`. */
+  readonly unfinished: number;
+  readonly fits: number;
+  /** Finished runs that come to another end. */
+  readonly otherwise: number;
+  readonly diverges: number;
+  readonly errors: number;
+  /** Unfinished runs that were not asked about. */
+  readonly unchecked: number;
+};
+
+export type CheckResult =
+  | {
+      readonly ok: true;
+      readonly app: string;
+      readonly functions: readonly FunctionCheck[];
+      readonly diverging: readonly ({
+        readonly function: string;
+        readonly runId: string;
+      } & Pick<Extract<Fit, { kind: "diverges" }>, "step" | "recorded" | "asked">)[];
+      readonly failing: readonly { readonly function: string; readonly runId: string; readonly error: WireError }[];
+    }
+  | { readonly ok: false; readonly status: 404 | 422 | 424; readonly message: string };
 
 /** Something that happened in a workspace, as `GET /v1/stream` tells it. All of it can be written as JSON. */
 export type FeedEntry = {

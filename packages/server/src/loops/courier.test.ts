@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parsePolicy } from "../delivery/guard.js";
 import { Pools } from "../delivery/pools.js";
+import { NO_HISTORY } from "../store/history.js";
 import { type LoadedJob, loadJobs } from "../store/load.js";
 import { type TestDatabase, testDatabase } from "../testing-kit/database.js";
 import { callbackQueue, claimAll, enqueueAll, newJob } from "../testing-kit/fixtures.js";
@@ -36,7 +37,7 @@ test("a job that cannot be put into words costs an attempt, so that it does not 
   const { end } = await carry(
     options(async () => []),
     job,
-    [],
+    NO_HISTORY,
     live,
   );
   expect(end).toMatchObject({ kind: "failed", final: false, error: { name: "DeliveryError" } });
@@ -44,11 +45,11 @@ test("a job that cannot be put into words costs an attempt, so that it does not 
 
 test("keys that cannot be read say nothing about the job", async () => {
   const away = options(() => Promise.reject(new Error("the database is away")));
-  await expect(carry(away, job, [], live)).rejects.toThrow("away");
+  await expect(carry(away, job, NO_HISTORY, live)).rejects.toThrow("away");
 });
 
 test("a delivery that is given up before it began is given back", async () => {
   const secrets = options(async () => [`whsec_${Buffer.alloc(32, 5).toString("base64")}`]);
-  const { end } = await carry(secrets, job, [], AbortSignal.abort());
+  const { end } = await carry(secrets, job, NO_HISTORY, AbortSignal.abort());
   expect(end).toEqual({ kind: "released" });
 });

@@ -4,13 +4,15 @@ import { verifyAnswer } from "@rotorsh/sdk/signature";
 import { readCallbackAnswer, storable } from "../core/callback-answer.js";
 import type { End } from "../core/job.js";
 import { limits } from "../core/limits.js";
+import { outputTooLarge } from "../core/report-limits.js";
 import { makeToken } from "../core/token.js";
 import { parseAnswer } from "../core/workflow-answer.js";
 import { workflowBody } from "../core/workflow-body.js";
 import { type DeliveryResult, deliver } from "../delivery/deliver.js";
 import type { Pools } from "../delivery/pools.js";
 import { callbackRequest, webhookRequest, workflowRequest } from "../delivery/request.js";
-import type { LoadedJob, StepRow } from "../store/load.js";
+import type { History, StepRow } from "../store/history.js";
+import type { LoadedJob } from "../store/load.js";
 import { fillQueue, secretsNeeded, withoutValues } from "./filling.js";
 import { keptOf } from "./kept.js";
 
@@ -40,7 +42,7 @@ export type Carried = {
 export async function carry(
   options: CourierOptions,
   job: LoadedJob,
-  steps: readonly StepRow[],
+  history: History,
   signal: AbortSignal,
 ): Promise<Carried> {
   const { workspace, id } = job.queue;
@@ -53,7 +55,7 @@ export async function carry(
   try {
     return await (job.queue.kind === "callback"
       ? callback(options, job, secrets, values, signal)
-      : workflow(options, job, steps, secrets, signal));
+      : workflow(options, job, history, secrets, signal));
   } catch (error) {
     // A job that cannot even be put into words: the attempt counts, or it would come back for ever.
     const message = `It could not be delivered: ${error instanceof Error ? error.message : String(error)}`;
@@ -119,7 +121,7 @@ async function callback(
 async function workflow(
   options: CourierOptions,
   job: LoadedJob,
-  steps: readonly StepRow[],
+  history: History,
   secrets: readonly string[],
   signal: AbortSignal,
 ): Promise<Carried> {
@@ -136,9 +138,11 @@ async function workflow(
       batched: job.batched,
       checkpoint: { url: `${options.publicUrl}/v1/checkpoints`, token },
     },
-    steps,
+    history,
     limits.deliveryBytes,
   );
+  const knownSeq = newestSeq(history);
+  const largest = largestOf(history.steps);
   const request = workflowRequest({
     body: text,
     secrets,
@@ -155,11 +159,10 @@ async function workflow(
     workspace: job.queue.workspace,
     signal,
   });
-  const knownSeq = Number(steps.findLast((step) => step.seq !== null)?.seq ?? 0);
   const kept = keptOf(job, { sent: request.headers, configured: {}, tokens: [token], values: [] }, result);
   if (result.kind !== "answered") return { ...kept, end: unanswered(result, limits.runSilenceMs), status: null };
   const base = { ...kept, status: result.status };
-  if (result.status === 413) return { ...base, end: { kind: "diverged", error: tooLarge(steps) } };
+  if (result.status === 413) return { ...base, end: { kind: "diverged", error: tooLarge(largest) } };
   const signed =
     result.status === 200 ? verifyAnswer(result.body, answerContext(job.jobId, job.delivery), [...secrets]) : undefined;
   if (signed === undefined) {
@@ -191,8 +194,9 @@ async function workflow(
   switch (value.status) {
     case "completed": {
       const output = JSON.stringify(value.output);
-      if (output.length <= limits.runOutputBytes) return { ...known, end: { kind: "done", output } };
-      const message = `The function returned ${output.length} bytes; at most ${limits.runOutputBytes} are kept. Return a reference to what is large.`;
+      const weight = Buffer.byteLength(output);
+      if (weight <= limits.runOutputBytes) return { ...known, end: { kind: "done", output } };
+      const message = `The function returned ${weight} bytes; at most ${limits.runOutputBytes} are kept. Return a reference to what is large.`;
       return { ...known, end: { kind: "failed", final: true, error: { name: "OutputTooLargeError", message } } };
     }
     case "failed":
@@ -201,8 +205,11 @@ async function workflow(
         end: { kind: "failed", final: !value.retriable, error: value.error, retryAfterMs: value.retry_after_ms },
       };
     case "waiting":
-    case "yield":
+    case "yield": {
+      const tooLarge = outputTooLarge(value.reports, result.body.length);
+      if (tooLarge !== undefined) return { ...known, end: { kind: "failed", final: true, error: tooLarge } };
       return { ...known, end: { kind: value.status, reports: value.reports, knownSeq, seenSeq: value.known_seq } };
+    }
     case "stale":
       return { ...known, end: { kind: "stale" } };
     case "checked":
@@ -242,13 +249,21 @@ function unanswered(result: Exclude<DeliveryResult, { kind: "answered" }>, limit
   }
 }
 
-function tooLarge(steps: readonly StepRow[]): { name: string; message: string } {
-  const largest = [...steps]
-    .sort((a, b) => (b.output?.length ?? 0) - (a.output?.length ?? 0))
+/** Of all finished steps: where none is here, the newest is the one before the cursor. */
+const newestSeq = ({ steps, more }: History): number => {
+  const newest = steps.findLast((step) => step.seq !== null);
+  return newest === undefined ? Number(more ?? 1) - 1 : Number(newest.seq);
+};
+
+/** The steps that make a body large, with what they weigh. */
+const largestOf = (steps: readonly StepRow[]): readonly string[] =>
+  steps
+    .map(({ key, output, error }) => ({ key, bytes: Buffer.byteLength(output ?? error ?? "") }))
+    .sort((a, b) => b.bytes - a.bytes)
     .slice(0, 3)
-    .map((step) => `${step.key} (${step.output?.length ?? 0} bytes)`);
-  return {
-    name: "BodyTooLargeError",
-    message: `The app refuses the delivery's body (413). Its largest steps: ${largest.join(", ") || "none"}. Return references, or raise the app's limit, and resume the run.`,
-  };
-}
+    .map(({ key, bytes }) => `${key} (${bytes} bytes)`);
+
+const tooLarge = (largest: readonly string[]): { name: string; message: string } => ({
+  name: "BodyTooLargeError",
+  message: `The app refuses the delivery's body (413). Its largest steps: ${largest.join(", ") || "none"}. Return references, or raise the app's limit, and resume the run.`,
+});

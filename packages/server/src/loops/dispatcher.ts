@@ -8,10 +8,12 @@ import { inTurn } from "../core/turns.js";
 import type { AGAIN, BatchWriter } from "../store/batch.js";
 import { claim, type Due, lookForDue } from "../store/claim.js";
 import type { Db } from "../store/db.js";
-import { type LoadedJob, loadJobs, loadSteps, type StepRow } from "../store/load.js";
+import { type History, loadHistories, NO_HISTORY } from "../store/history.js";
+import { type LoadedJob, loadJobs } from "../store/load.js";
 import { failQueue, resetQueue, tripQueue } from "../store/queues.js";
 import { heldBy, release } from "../store/rescue.js";
 import type { Settled, Settlement } from "../store/settle.js";
+import { unreachedMs } from "../store/unreached.js";
 import type { Carried } from "./courier.js";
 import type { Lease } from "./lease.js";
 import { createLoop, type Loop } from "./loop.js";
@@ -20,7 +22,7 @@ export type DispatcherOptions = {
   readonly db: Db;
   readonly lease: Lease;
   readonly settler: BatchWriter<Settlement, Exclude<Settled, typeof AGAIN>>;
-  readonly carry: (job: LoadedJob, steps: readonly StepRow[], signal: AbortSignal) => Promise<Carried>;
+  readonly carry: (job: LoadedJob, history: History, signal: AbortSignal) => Promise<Carried>;
   /** Jobs were found that wait for a key now. */
   readonly onBlocked: () => void;
   /** Nothing is claimed while this says so: a database of another environment. */
@@ -34,13 +36,17 @@ export type Dispatcher = {
   readonly loop: Loop;
   /** The job in hand, if this node delivers it now. */
   inHand(jobId: string): LoadedJob | undefined;
+  /** How many steps the run had when this delivery of it began here. */
+  stepsInHand(jobId: string, delivery: number): number | undefined;
+  /** The app of this run has said something: where it was thought to be away, it is back. */
+  heard(jobId: string): void;
   /** Ends every delivery: they belong to others. */
   abandon(): void;
   /** Claims no more, and waits for what is in hand, at most this long; the rest is given back. */
   drain(ms: number): Promise<void>;
 };
 
-type InHand = { readonly job: LoadedJob; readonly abort: AbortController };
+type InHand = { readonly job: LoadedJob; readonly history: History; readonly abort: AbortController };
 
 /** The end of a delivery that did not begin. */
 const RELEASED: Carried = { end: { kind: "released" }, status: null, durationMs: 0 };
@@ -133,20 +139,22 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     taken: readonly { jobId: string; delivery: number; kind: string }[],
     nodeId: string,
   ): Promise<void> => {
-    const [jobs, steps] = await Promise.all([
-      loadJobs(db, taken),
-      loadSteps(
-        db,
-        taken.filter((job) => job.kind === "function").map((job) => job.jobId),
-      ),
-    ]);
-    for (const job of jobs) void handle(job, steps.get(job.jobId) ?? [], nodeId);
+    const runs = taken.filter((job) => job.kind === "function").map((job) => job.jobId);
+    const [jobs, histories] = await Promise.all([loadJobs(db, taken), loadHistories(db, runs, roomForHistories())]);
+    for (const job of jobs) void handle(job, histories.get(job.jobId) ?? NO_HISTORY, nodeId);
   };
 
-  const handle = async (first: LoadedJob, firstSteps: readonly StepRow[], nodeId: string): Promise<void> => {
+  /** Bytes of results that this node may take in hand beside those that it has. */
+  const roomForHistories = (): number => {
+    let bytes = 0;
+    for (const { history } of inHand.values()) bytes += history.bytes;
+    return limits.historiesBytes - bytes;
+  };
+
+  const handle = async (first: LoadedJob, firstHistory: History, nodeId: string): Promise<void> => {
     const abort = new AbortController();
     let job = first;
-    let steps = firstSteps;
+    let history = firstHistory;
     try {
       for (;;) {
         // A node that was paused wakes here: its jobs may be others' by now.
@@ -154,8 +162,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
           reconciledAt = Number.NEGATIVE_INFINITY;
           return;
         }
-        inHand.set(job.jobId, { job, abort });
-        const carried = await options.carry(job, steps, abort.signal);
+        inHand.set(job.jobId, { job, history, abort });
+        const carried = await options.carry(job, history, abort.signal);
         const settled = await settle(job, carried, nodeId);
         if (settled === undefined) return;
         options.onSettled(job, settled, carried);
@@ -167,7 +175,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
           await settle(job, RELEASED, nodeId);
           return;
         }
-        steps = (await loadSteps(db, [job.jobId])).get(job.jobId) ?? [];
+        inHand.set(job.jobId, { job, history: NO_HISTORY, abort });
+        history = (await loadHistories(db, [job.jobId], roomForHistories())).get(job.jobId) ?? NO_HISTORY;
       }
     } catch (error) {
       // Still active by the database; reconciliation gives it back.
@@ -218,7 +227,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     }
   };
 
-  /** Keeps the breaker of the job's queue; an app that was away for too long fails its run after all. */
+  /** Keeps the breaker of the job's queue; a run that has waited for its app for too long fails after all. */
   const reached = async (job: LoadedJob, carried: Carried): Promise<Carried["end"]> => {
     const { end } = carried;
     try {
@@ -232,8 +241,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         if (job.queue.trips > 0 && end.kind !== "released") await resetQueue(db, job.queue.id, job.queue.appId);
         return end;
       }
-      const sinceMs = await tripQueue(db, job.queue.id, job.queue.appId);
-      return sinceMs > limits.unreachableMs ? { kind: "failed", final: true, error: end.error } : end;
+      const sinceMs = await tripQueue(db, job.queue.id, job.queue.appId, job.queue.trips);
+      if (sinceMs <= limits.unreachableMs) return end;
+      const waitedMs = Math.max(job.queuedMs ?? 0, await unreachedMs(db, job.jobId));
+      return waitedMs > limits.unreachableMs ? { kind: "failed", final: true, error: end.error } : end;
     } catch (error) {
       // The next delivery keeps the breaker; how this one ended must not be lost over it.
       options.onError(error);
@@ -256,6 +267,18 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   return {
     loop,
     inHand: (jobId) => inHand.get(jobId)?.job,
+    stepsInHand(jobId, delivery) {
+      const held = inHand.get(jobId);
+      return held?.job.delivery === delivery ? held.history.count : undefined;
+    },
+    heard(jobId) {
+      const held = inHand.get(jobId);
+      if (held === undefined || held.job.queue.trips === 0) return;
+      const { queue } = held.job;
+      // Once: what is said after this finds no trips.
+      inHand.set(jobId, { ...held, job: { ...held.job, queue: { ...queue, trips: 0 } } });
+      resetQueue(db, queue.id, queue.appId).then(() => loop.wake(), options.onError);
+    },
     abandon() {
       for (const { abort } of inHand.values()) abort.abort();
     },

@@ -7,6 +7,7 @@ import { expirePatience } from "../store/control.js";
 import type { Db } from "../store/db.js";
 import { endLate } from "../store/deadlines.js";
 import { expireOverdue, rescueDead } from "../store/rescue.js";
+import { expireUnreached } from "../store/unreached.js";
 import type { Lease } from "./lease.js";
 import { createLoop, type Loop } from "./loop.js";
 
@@ -25,7 +26,7 @@ export function createRescuer({ db, lease, held, onRescued, onError }: RescuerOp
       // After an outage of Postgres every lease has run out: who has not lived through one since judges nobody.
       if (held() || !lease.steady()) return limits.renewMs;
       const rescued = await rescueDead(db);
-      const late = await endLate(db);
+      const late = (await endLate(db)) + (await expireUnreached(db));
       const ended = (await expireOverdue(db, Math.random)) + (await expirePatience(db)) + late;
       if (rescued !== undefined || ended > 0) onRescued((rescued ?? 0) + ended);
       return rescued === undefined && late === 0 ? limits.renewMs : 0;

@@ -110,7 +110,7 @@ test("a queue is drained once for each time that it had work, jobs that ask for 
 test("an app out of reach and a schedule that missed its tick are told, and that they are well again", async () => {
   const functionId = await functionQueue(db, "f");
   const { rows } = await db.script("select app_id as id from rotor.queues where name = 'f'");
-  await tripQueue(db, functionId, rows[0].id);
+  await tripQueue(db, functionId, rows[0].id, 0);
   await db.script(
     `insert into rotor.schedules (workspace_id, queue_id, name, cron, timezone, body, content_type, next_at)
      values ('${WORKSPACE}', ${queueId}, 'every', '* * * * *', 'UTC', '1', 'application/json', rotor.clock() + interval '1 minute')`,

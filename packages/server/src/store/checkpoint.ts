@@ -2,12 +2,12 @@
  * checkpoint: active → active. Records the reports of many runs in one commit and tells each app what is stored, what
  * has ended since, and whether to go on.
  */
-import type { Report, Verdict, WireStep } from "@rotorsh/sdk/protocol";
+import type { Report, Verdict, WireError, WireStep } from "@rotorsh/sdk/protocol";
 import { limits } from "../core/limits.js";
 import { AGAIN, firstOfEach } from "./batch.js";
 import { type LookedChildren, lookChildren } from "./children.js";
 import { type Db, sql } from "./db.js";
-import { loadStepsSince, wireStep } from "./load.js";
+import { loadStepsByKey, loadStepsSince, type ReplyRoom, type StepRow, wireStep } from "./history.js";
 import { lockNames } from "./names.js";
 import { quickCheckpoint } from "./quick-checkpoint.js";
 import { isPlain, prepare, type Recorded, record } from "./record.js";
@@ -19,12 +19,20 @@ export type Checkpoint = {
   readonly delivery: number;
   readonly reports: readonly Report[];
   readonly knownSeq: number;
+  /** For the steps that its app is told of (default: a whole reply's). */
+  readonly room?: ReplyRoom;
 };
 
 export type Checkpointed = {
   readonly verdict: Verdict;
   readonly steps: readonly WireStep[];
+  /** More has ended than there was room for: the app asks again. */
+  readonly more?: true;
+  /** Of the verdict `invalid`. */
+  readonly error?: WireError;
 };
+
+const WHOLE_REPLY: ReplyRoom = { bytes: limits.replyBytes, isAlone: true };
 
 type Held = {
   readonly id: string;
@@ -147,7 +155,7 @@ async function wholeCheckpoint(
     return { held, later, live, written: () => written };
   });
   const [recorded] = await written();
-  const steps = new Map(await Promise.all(live.map(async (item) => [item.jobId, await tell(item)] as const)));
+  const told = new Map(await Promise.all(live.map(async (item) => [item.jobId, await tell(item)] as const)));
   const turns = new Set(items);
   return all.map((item) => {
     if (!turns.has(item)) return AGAIN;
@@ -156,22 +164,22 @@ async function wholeCheckpoint(
     if (job === undefined) return { verdict: "stale", steps: [] };
     if (job.state === "cancelled") return { verdict: "cancelled", steps: [] };
     if (job.state !== "active" || job.delivery !== item.delivery) return { verdict: "stale", steps: [] };
-    return { verdict: yields(job.nodeId) ? "yield" : "go", steps: steps.get(item.jobId) ?? [] };
+    return { verdict: yields(job.nodeId) ? "yield" : "go", ...(told.get(item.jobId) ?? { steps: [] }) };
   });
 
   /** What its app is told: its own results, or, where more may have happened, all that has. */
-  async function tell(item: Checkpoint): Promise<WireStep[]> {
-    const own = recorded.filter((step) => step.jobId === item.jobId);
-    const onlyOwn =
-      own.length === item.reports.length &&
-      own.length > 0 &&
-      own.every((step) => step.kind === "run") &&
-      !held.get(item.jobId)!.woken;
-    if (!onlyOwn)
-      return (await loadStepsSince(db, item.jobId, item.knownSeq)).map((row) =>
-        own.some((step) => step.key === row.key && step.kind === "run") ? withoutOutput(wireStep(row)) : wireStep(row),
-      );
-    return own.map((step) => toldOfOwn(step, item.reports));
+  async function tell(item: Checkpoint): Promise<Pick<Checkpointed, "steps" | "more">> {
+    const recordedNow = recorded.filter((step) => step.jobId === item.jobId);
+    // What was there before may be another's of the same attempt: the app is told of it.
+    const own = new Set(recordedNow.filter((step) => step.kind === "run").map((step) => step.key));
+    const wire = (row: StepRow): WireStep => (own.has(row.key) ? withoutOutput(wireStep(row)) : wireStep(row));
+    if (item.reports.length === 0 || held.get(item.jobId)!.woken) {
+      const since = await loadStepsSince(db, item.jobId, item.knownSeq, [...own], item.room ?? WHOLE_REPLY);
+      return { steps: since.steps.map(wire), ...(since.more && { more: true }) };
+    }
+    const keys = new Set(item.reports.map((report) => report.key));
+    if (own.size < keys.size) return { steps: (await loadStepsByKey(db, item.jobId, [...keys], [...own])).map(wire) };
+    return { steps: recordedNow.map((step) => toldOfOwn(step, item.reports)) };
   }
 }
 
@@ -196,7 +204,7 @@ const errorOf = (reports: readonly Report[], key: string, attempt: number): Pick
 
 const isResult = (report: Report): boolean => report.kind === "run" && report.outcome !== "retry";
 
-/** The app has what it reported itself; what was there before may be another's of the same attempt. */
+/** The app has what it reported itself. */
 function withoutOutput(step: WireStep): WireStep {
   const { output: _, ...rest } = step;
   return rest;

@@ -57,7 +57,7 @@ export type LockedQueue = RateCounts & {
 const lockQueues = sql(
   "claim.lock",
   `select id, rate_limit as "limit", rate_period_ms::float8 as "periodMs", rate_key is not null as "byKey", keyed,
-          kind = 'callback' and trips > 0 as probing, rate_bucket::float8 as bucket, rate_counts as counts,
+          trips > 0 as probing, rate_bucket::float8 as bucket, rate_counts as counts,
           (extract(epoch from rotor.clock()) * 1000)::float8 as "nowMs"
      from rotor.queues where id = any($1::int[]) order by id for no key update skip locked`,
 );
@@ -97,12 +97,17 @@ const count = sql(
     where queue.id = item.id`,
 );
 
-/** A probe is on its way: until it has answered, or for as long as the breaker was open last, none follows it. */
+/**
+ * A probe is on its way: until it has answered, or for as long as the breaker was open last, none follows it. A run may
+ * take hours to answer, and is heard of before that: others follow it soon.
+ */
 const probe = sql(
   "claim.probe",
   `update rotor.queues
-      set open_at = rotor.clock() + least((breaker ->> 'minMs')::float8 * 2 ^ least(trips - 1, 20), (breaker ->> 'maxMs')::float8) * interval '1 millisecond'
-    where id = any($1::int[]) and breaker is not null`,
+      set open_at = rotor.clock() + interval '1 millisecond' *
+            case when kind = 'function' then $2
+                 else least((breaker ->> 'minMs')::float8 * 2 ^ least(trips - 1, 20), (breaker ->> 'maxMs')::float8) end
+    where id = any($1::int[]) and (breaker is not null or kind = 'function')`,
 );
 
 /**
@@ -135,7 +140,7 @@ export async function claim(db: Db, nodeId: string, queueIds: readonly number[],
     }
     writeRates(t, locked, rates, taken);
     const probes = locked.filter((queue) => queue.probing && taken.some((job) => job.queueId === queue.id));
-    if (probes.length > 0) void t.query(probe, [probes.map((queue) => queue.id)]);
+    if (probes.length > 0) void t.query(probe, [probes.map((queue) => queue.id), limits.breakerMinMs]);
     await endDueWaits(
       t,
       // A run that begins waits for nothing yet.

@@ -11,6 +11,7 @@ import { grantTurns, type HasKeys, KEYS_OF } from "./keys.js";
 import { lockJobs } from "./resume.js";
 import { linger } from "./slots.js";
 
+/** A job that was moved: what its log, its parent and its keys need. */
 export type Moved = HasKeys & {
   readonly jobId: string;
   readonly delivery: number;
@@ -19,7 +20,8 @@ export type Moved = HasKeys & {
   readonly parentId: string | null;
 };
 
-export const returning = `returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId", ${KEYS_OF}`;
+/** Answers `Moved`. */
+export const MOVED = `returning job.id as "jobId", job.delivery, job.attempt, job.state, job.parent_id as "parentId", ${KEYS_OF}`;
 
 const family = sql(
   "control.family",
@@ -41,7 +43,7 @@ const approveAll = sql(
           blocked_on = case when job.keeps_turn and job.delivery > 0 then job.key_id end
      from rotor.payloads payload
     where job.id = any($1::uuid[]) and job.state = 'pending_approval' and payload.job_id = job.id
-   ${returning}`,
+   ${MOVED}`,
 );
 
 /** approve: pending_approval → waiting. Answers the ids that were moved. */
@@ -63,7 +65,7 @@ const rejectAll = sql(
   "control.reject",
   `update rotor.jobs job set state = 'failed', due_at = null, delivery = job.delivery + 1
     where job.id = any($1::uuid[]) and job.state = 'pending_approval'
-   ${returning}`,
+   ${MOVED}`,
 );
 
 /** reject: pending_approval → failed, reason `rejected`. */
@@ -86,7 +88,7 @@ const giveUp = sql(
   "control.give-up",
   `update rotor.jobs job set state = 'failed', due_at = null, held_at = null, delivery = job.delivery + 1
     where job.id = any($1::uuid[]) and (job.state = 'pending_approval' or job.held_at is not null) and job.due_at <= rotor.clock()
-   ${returning}`,
+   ${MOVED}`,
 );
 
 /** The deadline of an approval, or of a held run, has passed: → failed, reason `expired`. Answers how many. */
@@ -112,7 +114,7 @@ const cancelAll = sql(
       set state = 'cancelled', due_at = null, held_at = null, node_id = null, woken = false, blocked_on = null,
           delivery = job.delivery + case when job.state = 'active' then 0 else 1 end
     where job.id = any($1::uuid[]) and (job.state in ('pending_approval', 'waiting') or ($2 and job.state = 'active'))
-   ${returning}`,
+   ${MOVED}`,
 );
 
 /** cancel: any unfinished state → cancelled; where `active` is false, those that are being delivered go on. */
@@ -171,7 +173,7 @@ const retryAll = sql(
      from rotor.queues queue, rotor.deliveries last, rotor.payloads payload, unnest($1::uuid[], $2::float8[], $3::int[]) as item (id, delay_ms, delivery)
     where job.id = item.id and job.state = 'failed' and queue.id = job.queue_id and (item.delivery is null or item.delivery = job.delivery)
       and last.job_id = job.id and last.delivery = job.delivery and payload.job_id = job.id
-   ${returning}, last.error as "lastError"`,
+   ${MOVED}, last.error as "lastError"`,
 );
 
 /**
@@ -221,7 +223,7 @@ const letGo = sql(
   "control.let-go",
   `update rotor.jobs job set held_at = null, due_at = rotor.clock()
     where job.id = any($1::uuid[]) and job.held_at is not null
-   ${returning}`,
+   ${MOVED}`,
 );
 
 /** Lets held runs go on: due now. */

@@ -4,7 +4,7 @@
  */
 import { limits } from "../core/limits.js";
 import { runTimeoutError } from "../core/run-timeout.js";
-import { ended, type Moved, returning } from "./control.js";
+import { ended, MOVED, type Moved } from "./control.js";
 import { type Db, sql } from "./db.js";
 import { grantTurns } from "./keys.js";
 import { lockWhole } from "./rescue.js";
@@ -29,7 +29,7 @@ const endAll = sql(
           delivery = job.delivery + case when job.state = 'active' then 0 else 1 end
      from rotor.payloads payload
     where job.id = any($1::uuid[]) and job.due_at is not null and job.deadline_at <= rotor.clock() and payload.job_id = job.id
-   ${returning}, payload.deadline_ms::float8 as "deadlineMs",
+   ${MOVED}, payload.deadline_ms::float8 as "deadlineMs",
              (select state from rotor.jobs where id = job.id) = 'pending_approval' as "undecided"`,
 );
 

@@ -1,6 +1,5 @@
 /** What a claimed job carries: read after the claim committed, so that what was written up to then is in it. */
 
-import type { StepKind, StepState, WireError, WireStep } from "@rotorsh/sdk/protocol";
 import type { Backoff } from "../core/backoff.js";
 import type { Breaker } from "../core/breaker.js";
 import { type Queryable, sql } from "./db.js";
@@ -95,65 +94,4 @@ export async function loadJobs(
     const job = { jobId, delivery, attempt, maxAttempts, timeoutMs, body, contentType, runAt, queuedMs, headers };
     return { ...job, eventId, parentId, shared, batched, queue: { ...queue, id: queueId, headers: queueHeaders } };
   });
-}
-
-/** A step as stored, its JSON still text. */
-export type StepRow = {
-  readonly jobId: string;
-  readonly key: string;
-  readonly kind: StepKind;
-  readonly state: StepState;
-  readonly attempt: number;
-  readonly seq: string | null;
-  readonly dueInMs: number | null;
-  readonly output: string | null;
-  readonly error: string | null;
-};
-
-const columns = `job_id as "jobId", key, kind, state, attempt, seq, output, error,
-          (extract(epoch from due_at - rotor.clock()) * 1000)::float8 as "dueInMs"`;
-
-/** All steps of these runs that the code may see: finished ones in order, then the unfinished. */
-const steps = sql(
-  "load.steps",
-  `select ${columns} from rotor.steps where job_id = any($1::uuid[]) and state <> 'dropped' order by job_id, seq, key`,
-);
-
-/** Finished steps of one run before a place in the order, newest first: the pages of a large history. */
-const before = sql(
-  "load.steps-before",
-  `select ${columns} from rotor.steps where job_id = $1 and seq < $2 order by seq desc limit 1000`,
-);
-
-/** Steps that ended after a place in the order, and those that are unfinished. */
-const since = sql(
-  "load.steps-since",
-  `select ${columns} from rotor.steps
-    where job_id = $1 and (seq > $2 or state = 'waiting') order by seq, key`,
-);
-
-export async function loadSteps(db: Queryable, jobIds: readonly string[]): Promise<Map<string, StepRow[]>> {
-  const byJob = new Map<string, StepRow[]>(jobIds.map((id) => [id, []]));
-  if (jobIds.length === 0) return byJob;
-  for (const row of await db.query<StepRow>(steps, [[...jobIds]])) byJob.get(row.jobId)?.push(row);
-  return byJob;
-}
-
-export const loadStepsBefore = (db: Queryable, jobId: string, seq: number): Promise<StepRow[]> =>
-  db.query<StepRow>(before, [jobId, seq]);
-
-export const loadStepsSince = (db: Queryable, jobId: string, seq: number): Promise<StepRow[]> =>
-  db.query<StepRow>(since, [jobId, seq]);
-
-/** A stored step as the wire has it. */
-export function wireStep(row: StepRow): WireStep {
-  return {
-    key: row.key,
-    kind: row.kind,
-    state: row.state,
-    attempt: row.attempt,
-    ...(row.seq === null ? { due_in_ms: Math.ceil(row.dueInMs ?? 0) } : { seq: Number(row.seq) }),
-    ...(row.state === "completed" ? { output: row.output === null ? null : JSON.parse(row.output) } : {}),
-    ...(row.error === null ? {} : { error: JSON.parse(row.error) as WireError }),
-  };
 }

@@ -240,14 +240,23 @@ const trip = sql(
      update rotor.queues
         set trips = least(trips + 1, 30),
             open_at = rotor.clock() + least($3 * 2 ^ least(trips, 20), $4) * interval '1 millisecond'
-      where (id = $1 or app_id = $2) and open_at <= rotor.clock()
+      where (id = $1 or app_id = $2) and (trips <= $5 or open_at <= rotor.clock())
    )
    select (extract(epoch from rotor.clock() - app.unreachable_since) * 1000)::float8 as "sinceMs" from app`,
 );
 
-/** Answers for how long the app has been out of reach, in milliseconds; 0 for a queue without an app. */
-export async function tripQueue(db: Queryable, queueId: number, appId: number | null): Promise<number> {
-  const [row] = await db.query<{ sinceMs: number }>(trip, [queueId, appId, limits.breakerMinMs, limits.breakerMaxMs]);
+/**
+ * Answers for how long the app has been out of reach, in milliseconds; 0 for a queue without an app.
+ * @param trips as they were when the delivery was claimed: a probe that fails opens again what is held open for it alone.
+ */
+export async function tripQueue(db: Queryable, queueId: number, appId: number | null, trips: number): Promise<number> {
+  const [row] = await db.query<{ sinceMs: number }>(trip, [
+    queueId,
+    appId,
+    limits.breakerMinMs,
+    limits.breakerMaxMs,
+    trips,
+  ]);
   return row?.sinceMs ?? 0;
 }
 

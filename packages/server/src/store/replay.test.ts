@@ -23,8 +23,8 @@ import {
   waitFor,
 } from "../testing-kit/fixtures.js";
 import { endLate } from "./deadlines.js";
+import { loadHistories } from "./history.js";
 import { violations } from "./invariants.js";
-import { loadSteps } from "./load.js";
 import { replay, replayAll } from "./replay.js";
 
 const MINUTE = 60_000;
@@ -74,7 +74,7 @@ test("a replay from a step has the results before it, in their order, and nothin
   for (const key of ["c", "a", "b", "d"]) await checkpointOne(db, run, [ran(key, key)]);
   await checkpointOne(db, run, [waitFor("wait", "ping")]);
   const id = (await replay(db, run.jobId, { fromStep: "b" }))!;
-  const copied = (await loadSteps(db, [id])).get(id)!;
+  const copied = (await loadHistories(db, [id])).get(id)!.steps;
   expect(copied.map((step) => [step.key, step.output])).toEqual([
     ["c", '"c"'],
     ["a", '"a"'],

@@ -3,6 +3,7 @@
  * clock, for API, command line and dashboard alike.
  */
 import type { State } from "../core/job.js";
+import { limits } from "../core/limits.js";
 import { type Queryable, sql } from "./db.js";
 
 /** Why an unfinished job does not move just now; null where it is finished or active. */
@@ -65,7 +66,9 @@ const jobs = sql(
             when queue.paused_at is not null then 'paused'
             when blocker.kind = 'turn' then 'key_blocked'
             when blocker.kind = 'rate' or (queue.rate_open_at > rotor.clock() and job.due_at <= rotor.clock()) then 'rate_limited'
-            when queue.kind = 'function' and queue.open_at > rotor.clock() then 'unreachable'
+            -- While its app is away and not only when it is next looked for; of a run that is due later anyway, that is not what it waits for.
+            when queue.kind = 'function' and queue.trips > 0
+                 and job.due_at <= greatest(queue.open_at, rotor.clock()) + interval '${limits.breakerMinMs} milliseconds' then 'unreachable'
             -- Of a job that is due later anyway, the breaker is not what it waits for.
             when queue.kind = 'callback' and queue.open_at > greatest(rotor.clock(), job.due_at) then 'breaker'
             when job.due_at <= rotor.clock() then 'queued'

@@ -19,8 +19,8 @@ import {
   WORKSPACE,
   waitFor,
 } from "../testing-kit/fixtures.js";
+import { loadHistories } from "./history.js";
 import { violations } from "./invariants.js";
-import { loadSteps } from "./load.js";
 import { publish } from "./publish.js";
 
 let database: TestDatabase;
@@ -227,7 +227,7 @@ describe("time", () => {
     try {
       await database.shiftClock(60_500);
       expect(await claimAll(database.db, queueId)).toHaveLength(1);
-      const [step] = (await loadSteps(database.db, [run.jobId])).get(run.jobId)!;
+      const [step] = (await loadHistories(database.db, [run.jobId])).get(run.jobId)!.steps;
       expect(step).toMatchObject({ key: "wait", state: "completed", output: "null" });
       const before = await readSteps(database.db, run.jobId);
       expect((await send(1)).resumed).toEqual([]);

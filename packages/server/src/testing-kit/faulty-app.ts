@@ -32,6 +32,8 @@ export type Delivered = {
   /** Whether anything of it failed, so that its steps may have to run again. */
   faulted: boolean;
   dead: boolean;
+  /** Ends it here and now, as the death of its process would: no answer, and no checkpoint from now on. */
+  readonly crash: () => void;
 };
 
 export type FaultyApp = {
@@ -95,7 +97,12 @@ export async function faultyApp(
     };
     const fault = faults.delivery?.(run, delivery) ?? "none";
     const finished = steps.filter((step) => step.state !== "waiting").length;
-    const one: Delivered = { run, delivery, finished, faulted: fault !== "none", dead: false };
+    const crash = () => {
+      one.faulted = true;
+      one.dead = true;
+      response.destroy();
+    };
+    const one: Delivered = { run, delivery, finished, faulted: fault !== "none", dead: false, crash };
     const via = deliveries.push(one) - 1;
     const begin = () => current.run(one, () => handle("POST", headers, body, via));
     const ms = faults.afterMs?.() ?? 0;

@@ -110,6 +110,8 @@ export async function testApi(config: Partial<Engine["config"]> = {}): Promise<T
       return settled !== undefined && settled !== AGAIN ? settled.kind : "stale";
     },
     heartbeat: (jobId, delivery) => renewAccepted(db, jobId, delivery),
+    // Real apps are asked in the stories.
+    check: async (_workspace, url) => ({ ok: false, status: 424, message: `The app at ${url} could not be read.` }),
     async sync(workspace, url, move) {
       const manifest = apps.get(url);
       if (manifest === undefined) return { ok: false, status: 424, message: `${url} does not answer.` };

@@ -154,6 +154,10 @@ export const ways: Readonly<Record<string, Way>> = {
     answer: "own",
   },
   "POST /v1/functions/sync": { bodies: () => [{ url: "http://127.0.0.1:9999/api/rotor", move: true }], answer: "own" },
+  "POST /v1/functions/check": {
+    bodies: ({ functions }) => functions.map((each) => ({ url: "http://127.0.0.1:9999/api/rotor", function: each })),
+    answer: "own",
+  },
   "GET /v1/functions/{id}": {},
   "DELETE /v1/functions/{id}": {},
   "POST /v1/functions/{id}/runs": { bodies: ({ runs, tags }) => [{ id: runs[1], data: 1, tags }] },

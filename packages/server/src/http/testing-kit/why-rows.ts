@@ -331,7 +331,7 @@ export const whyRows: Readonly<Record<string, (kit: WhyKit) => Promise<Told>>> =
     const queueId = await functionQueue(db, name);
     const { runId } = await rotor.runs.start(name, {});
     const { appId } = (await getQueue(db, "default", "function", name))!;
-    await tripQueue(db, queueId, appId);
+    await tripQueue(db, queueId, appId, 0);
     return {
       id: runId,
       reason: "unreachable",
