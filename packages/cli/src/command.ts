@@ -1,6 +1,6 @@
 /** What all commands share: `--json`, one thing or a page of a list printed. What they do is in `commands/`. */
 
-import type { Listing } from "@rotorsh/sdk";
+import type { BulkOptions, Listing } from "@rotorsh/sdk";
 import { type Command, Option } from "commander";
 import { wholeNumber } from "./arguments.js";
 import type { Context } from "./context.js";
@@ -32,6 +32,11 @@ export function show<T>(context: Context, options: JsonOption, value: T, lines: 
 export function showFields(context: Context, options: JsonOption, thing: object): void {
   show(context, options, thing, fields);
 }
+
+/** Says beside the result how far an ask about many has come, where it takes longer than some seconds. */
+export const progressOf = (context: Context): BulkOptions => ({
+  onProgress: (soFar) => context.err(`${soFar.toLocaleString("en")} so far …`),
+});
 
 /** Prints one page of a list, and how to get the next. `none` is said where it is empty, with what to do next. */
 export async function showPage<T>(

@@ -140,6 +140,11 @@ test.each([
   { argv: ["dlq", "replay", "j1", "--queue", "q"], hint: "either ids or a filter" },
   { argv: ["dlq", "replay", "--all", "--rate", "fast"], hint: "10/s" },
   { argv: ["dlq", "purge", "--all"], hint: "--yes" },
+  { argv: ["runs", "cancel"], hint: "--all" },
+  { argv: ["runs", "replay", "r1", "--function", "f"], hint: "either ids or a filter" },
+  { argv: ["runs", "cancel", "r1", "r2", "--children"], hint: "one run" },
+  { argv: ["runs", "replay", "--function", "f", "--from-step", "s"], hint: "one run" },
+  { argv: ["runs", "cancel", "--created-after", "soon"], hint: "2026-11-23T20:00:00Z" },
   { argv: ["queues", "drain", "q"], hint: "--yes" },
   { argv: ["workspaces", "delete", "w", "--cancel"], hint: "--yes" },
   { argv: ["adopt"], hint: "--release" },
@@ -208,6 +213,47 @@ test("a rotated key is printed alone: what signs, a queue's secret, or an API ke
   expect(queue.body).toEqual({ queue: "q", overlap: "0s" });
   const api = await callApi(["keys", "rotate", "k1"], { id: "k2", key: "rt_ws_default_new" });
   expect([api.out, api.lines]).toEqual(["rt_ws_default_new", ["POST /v1/keys/k1/rotate"]]);
+});
+
+test("a run is cancelled, with its children too, retried, and replayed", async () => {
+  const cancelled = await callApi(["runs", "cancel", "r1", "--children"], {
+    state: "cancelled",
+    children_cancelled: 2,
+  });
+  expect([cancelled.lines, cancelled.body]).toEqual([["POST /v1/runs/r1/cancel"], { children: true }]);
+  expect(cancelled.out).toBe("Cancelled r1, and 2 below it.");
+  expect((await callApi(["runs", "cancel", "r1"])).out).toBe("Cancelled r1.");
+  expect((await callApi(["runs", "retry", "r1"])).lines).toEqual(["POST /v1/runs/r1/retry"]);
+  const replayed = await callApi(["runs", "replay", "r1", "--from-step", "s", "--input", "[1]"], { run_id: "r2" });
+  expect([replayed.lines, replayed.body]).toEqual([["POST /v1/runs/r1/replay"], { from_step: "s", input: [1] }]);
+});
+
+test("runs are cancelled and replayed by filter, or only counted", async () => {
+  const flags = ["--function", "f", "--state", "sleeping", "--created-before", "2026-11-23", "--dry-run"];
+  const counted = await callApi(["runs", "cancel", ...flags], { cancelled: 3, next_cursor: null });
+  expect(counted.lines).toEqual(["POST /v1/runs/cancel"]);
+  const filter = { function: "f", state: "sleeping", created_before: "2026-11-23T00:00:00.000Z" };
+  expect(counted.body).toEqual({ filter, dry_run: true });
+  expect(counted.out).toBe("3 runs would be cancelled.");
+  const all = await callApi(["runs", "replay", "--all"], { replayed: 1, next_cursor: null });
+  expect([all.lines, all.body]).toEqual([["POST /v1/runs/replay"], { filter: {}, confirm: true }]);
+  expect(all.out).toBe("Replayed 1 run.");
+  expect((await callApi(["runs", "cancel", "r1", "r2"], { cancelled: 2 })).body).toEqual({ ids: ["r1", "r2"] });
+});
+
+test("an ask about many that takes its time says how far it is", async () => {
+  const api = await startScriptedApi();
+  api.replies = [
+    { json: { cancelled: 1_500, before: "2026-11-23T00:00:00.000Z", next_cursor: "c" } },
+    { json: { cancelled: 2, before: "2026-11-23T00:00:00.000Z", next_cursor: null } },
+  ];
+  const { out, err } = await call(["runs", "cancel", "--tag", "t"], { env: { ROTOR_BASE_URL: api.baseUrl } });
+  api.close();
+  expect([out, err]).toEqual(["Cancelled 1502 runs.", "1,500 so far …"]);
+  expect(api.seen.map(({ body }) => body)).toEqual([
+    { filter: { tag: "t" } },
+    { filter: { tag: "t" }, before: "2026-11-23T00:00:00.000Z", cursor: "c" },
+  ]);
 });
 
 test("dead letters are replayed by filter, or only counted", async () => {

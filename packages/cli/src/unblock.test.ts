@@ -18,6 +18,7 @@ const job: WhyJob = {
   maxAttempts: 3,
   createdAt: at,
   finishedAt: null,
+  deadlineAt: null,
 };
 
 const facts: WhyFacts = {

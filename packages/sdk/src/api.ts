@@ -279,15 +279,42 @@ export type Run = {
   readonly output?: Untyped;
   readonly error: WireError | null;
   readonly event: { readonly id: string; readonly name: string; readonly data: Untyped; readonly ts: number };
-  /** The run that invoked it. */
+  /** The run that invoked it; of a run that handles a failure, the one that failed. */
   readonly parentId: string | null;
+  /** Of a single failed run: the run of its function's `onFailure` that this failure started. */
+  readonly failureRunId?: string | null;
   readonly replayOf: string | null;
+  /** It fails where it has not ended by then: its function's `timeout`. */
+  readonly deadlineAt: string | null;
   readonly createdAt: string;
   readonly runAt: string;
   readonly finishedAt: string | null;
   /** Of a single run only. */
   readonly steps?: readonly StepView[];
   readonly deliveries?: readonly Delivery[];
+};
+
+export type CancelledRun = Run & {
+  /** Where its children were cancelled with it: runs and jobs below it that this ended. */
+  readonly childrenCancelled?: number;
+};
+
+export type RunsCancelled = {
+  /** Runs that were ended; with `dryRun`, that would be. */
+  readonly cancelled: number;
+  /** Left out where there are more than a thousand. */
+  readonly ids?: readonly string[];
+  /** Runs that were created from then on were left alone. Given back as `before`, it makes an ask that can be repeated. */
+  readonly before: string;
+};
+
+export type RunsReplayed = {
+  /** New runs; with `dryRun`, that there would be. */
+  readonly replayed: number;
+  /** Of the new runs; with `dryRun`, of those that would be replayed. Left out where there are more than a thousand. */
+  readonly ids?: readonly string[];
+  /** See `RunsCancelled`. */
+  readonly before: string;
 };
 
 export type Event = {

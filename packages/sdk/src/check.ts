@@ -37,7 +37,7 @@ export async function check(options: CheckOptions): Promise<AnswerBody> {
   const uses = new Map<string, number>();
   const asked = new Set<string>();
   const open = new Map<string, Open>();
-  const thrown = new WeakSet<object>();
+  const thrown = new WeakMap<object, string>();
   const over = new AbortController();
   let end: End | undefined;
   let diverged: AnswerBody | undefined;
@@ -50,7 +50,7 @@ export async function check(options: CheckOptions): Promise<AnswerBody> {
       return;
     }
     const error = errorOf(call.id, step);
-    thrown.add(error);
+    thrown.set(error, step.key);
     reject(error);
   };
 

@@ -98,6 +98,8 @@ export type WireError = {
   readonly stack?: string;
   readonly code?: string;
   readonly cause?: WireError;
+  /** Of a run: the key of the failed step whose error it did not catch. */
+  readonly step?: string;
 };
 
 /** A step as the server has stored it. */

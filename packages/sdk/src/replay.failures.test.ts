@@ -96,6 +96,35 @@ describe("a step that fails", () => {
     });
   });
 
+  test("is named by the run's failure, also as the cause of another error, and not where it was got by", async () => {
+    const failing = (throws: (error: unknown) => unknown) =>
+      peerFor(async ({ step }) => {
+        await step.run("got by", () => Promise.reject(new Error("no")), { retries: 0 }).catch(() => undefined);
+        await step.run("charge", () => "fine");
+        await step
+          .run("charge", () => Promise.reject(new Error("no card")), { retries: 0 })
+          .catch((error: unknown) => {
+            throw throws(error);
+          });
+      });
+    const errorOf = async (throws: (error: unknown) => unknown) => {
+      const peer = await failing(throws);
+      return ((await peer.finish(peer.create("f"))) as unknown as { error: { step?: string } }).error;
+    };
+    expect(await errorOf((error) => error)).toMatchObject({ name: "StepError", step: "charge#2" });
+    const wrapped = (cause: unknown) => new NonRetriableError("no order", { cause });
+    expect(await errorOf(wrapped)).toMatchObject({ name: "NonRetriableError", step: "charge#2" });
+    expect(
+      await errorOf((error) => new NonRetriableError("all", { cause: new AggregateError([error]) })),
+    ).toMatchObject({
+      step: "charge#2",
+    });
+    expect((await errorOf(() => new NonRetriableError("something else"))).step).toBeUndefined();
+    const circle = new NonRetriableError("round");
+    Object.assign(circle, { cause: circle });
+    expect((await errorOf(() => circle)).step).toBeUndefined();
+  });
+
   test("when its output has no JSON, or 4 MiB of it, fails at once and says so", async () => {
     const cycle: Record<string, unknown> = {};
     cycle.self = cycle;

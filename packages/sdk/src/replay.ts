@@ -56,8 +56,8 @@ class Delivery {
   readonly #asked = new Map<string, Asked>();
   /** Asked and not settled, in the order of asking. */
   readonly #open = new Set<Asked>();
-  /** Errors that a stored step threw: each replay throws them again. */
-  readonly #thrown = new WeakSet<object>();
+  /** Errors that a stored step threw, and its key: each replay throws them again. */
+  readonly #thrown = new WeakMap<object, string>();
   readonly #timers = createTimers();
   #outbox: Outgoing[] = [];
   /** Whether the outbox holds a result that code may be waiting for. */
@@ -228,7 +228,7 @@ class Delivery {
       return;
     }
     const error = errorOf(asked.call.id, step);
-    this.#thrown.add(error);
+    this.#thrown.set(error, step.key);
     asked.reject(error);
   }
 

@@ -16,6 +16,12 @@ create index jobs_second_keyed on rotor.jobs (second_key_id, due_at)
 -- The second timer: it ends whole runs, whatever they wait for. Runs without a time limit have no entry.
 create index jobs_deadline on rotor.jobs (deadline_at) where deadline_at is not null and due_at is not null;
 
+-- How long all of a run may take: kept to begin anew when it is retried. And of a replay that has results of an older
+-- run: when that one began, which is as far as its waits may look back.
+alter table rotor.payloads
+  add column deadline_ms bigint,
+  add column history_from timestamptz;
+
 -- What else an event or a signal ends: a wait for the first of several (its parts), or the run itself (cancelOn).
 create table rotor.watches (
   job_id   uuid not null,

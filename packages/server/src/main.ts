@@ -64,6 +64,7 @@ export async function startRotor(given: Config | OneProcess, outside: Outside = 
   );
   const onError = (error: unknown): void =>
     log.error({ err: error }, error instanceof Error ? error.message : String(error));
+  const onWarning = (message: string): void => log.warn(message);
   const embedded: Embedded | undefined =
     config.databaseUrl === undefined
       ? await startEmbedded({ dataDir: config.dataDir!, log: (line) => log.info(line) })
@@ -87,7 +88,7 @@ export async function startRotor(given: Config | OneProcess, outside: Outside = 
   };
   try {
     const keys = sealKeysOf(config);
-    const db = openDb({ url: config.databaseUrl ?? embedded!.url, schema: config.schema, onError });
+    const db = openDb({ url: config.databaseUrl ?? embedded!.url, schema: config.schema, onError, onWarning });
     closers.push(() => db.close());
     const client = await db.connect();
     try {

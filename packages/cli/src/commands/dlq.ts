@@ -11,7 +11,7 @@ import type {
 } from "@rotorsh/sdk";
 import { type Command, InvalidArgumentError } from "commander";
 import { instant } from "../arguments.js";
-import { group, type JsonOption, leaf, listLeaf, type PageOptions, show, showPage } from "../command.js";
+import { group, type JsonOption, leaf, listLeaf, type PageOptions, progressOf, show, showPage } from "../command.js";
 import { type Context, clientOf } from "../context.js";
 import { UsageError } from "../failure.js";
 
@@ -96,7 +96,7 @@ export function addDeadLetters(program: Command, context: Context): void {
       };
       const lines = ({ replayed }: DeadLettersReplayed): string =>
         flags.dryRun ? `${jobs(replayed)} would be replayed.` : `Replayed ${jobs(replayed)}.`;
-      show(context, flags, await clientOf(context).dlq.replay(replay), lines);
+      show(context, flags, await clientOf(context).dlq.replay(replay, progressOf(context)), lines);
     });
   withFilter(leaf(dlq, "purge [ids...]", "remove failed jobs for good"))
     .option("--all", "every dead letter")
@@ -109,6 +109,6 @@ export function addDeadLetters(program: Command, context: Context): void {
       const purge: PurgeOptions = flags.dryRun ? { ...selection, dryRun: true } : { ...selection, confirm: true };
       const lines = ({ purged, kept }: DeadLettersPurged): string =>
         `${flags.dryRun ? `${jobs(purged)} would be removed.` : `Removed ${jobs(purged)}.`}${kept > 0 ? ` ${jobs(kept)} younger than a day stay: their ids are remembered.` : ""}`;
-      show(context, flags, await clientOf(context).dlq.purge(purge), lines);
+      show(context, flags, await clientOf(context).dlq.purge(purge, progressOf(context)), lines);
     });
 }

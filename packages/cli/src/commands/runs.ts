@@ -1,4 +1,4 @@
-/** `rotor runs …`: runs of functions, started, awaited, looked at, cancelled. */
+/** `rotor runs …`: runs of functions, started, awaited, looked at. What ends many of them is in `runs-bulk.ts`. */
 
 import type { Duration, Run, RunFilter, StepView } from "@rotorsh/sdk";
 import type { Command } from "commander";
@@ -7,10 +7,10 @@ import { group, type JsonOption, leaf, listLeaf, type PageOptions, show, showPag
 import { type Context, clientOf } from "../context.js";
 import { clean, fields, json, table } from "../output.js";
 import { stateOption } from "../states.js";
+import { addBulk, startedLine } from "./runs-bulk.js";
 
 type ListFlags = PageOptions & Pick<RunFilter, "function" | "state" | "event" | "tag">;
 type StartFlags = JsonOption & { readonly id?: string; readonly delay?: Duration | number };
-type ReplayFlags = JsonOption & { readonly fromStep?: string; readonly input?: string };
 type ResultFlags = JsonOption & { readonly timeout?: Duration };
 
 /** The deliveries of a run say nothing that its steps do not: they are for programs. */
@@ -26,9 +26,6 @@ function runLines({ steps = [], deliveries: _, ...run }: Run): string {
   ]);
   return steps.length === 0 ? fields(run) : `${fields(run)}\n\n${log}`;
 }
-
-const startedLine = ({ runId }: { readonly runId: string }): string =>
-  `Started ${clean(runId)}. Look at it: rotor runs get ${clean(runId)}`;
 
 function addReading(runs: Command, context: Context): void {
   listLeaf(runs, "list", "list the runs, the newest first")
@@ -80,20 +77,10 @@ export function addRuns(program: Command, context: Context): void {
       const input = await readJson(context, "DATA", data);
       show(context, flags, await clientOf(context).runs.start<unknown>(id, input, options), startedLine);
     });
-  leaf(runs, "cancel <id>", "end an unfinished run").action(async (id: string, options: JsonOption) => {
-    show(context, options, await clientOf(context).runs.cancel(id), () => `Cancelled ${clean(id)}.`);
+  addBulk(runs, context);
+  leaf(runs, "retry <id>", "let a failed run go on where it failed").action(async (id: string, options: JsonOption) => {
+    show(context, options, await clientOf(context).runs.retry(id), () => `Retried ${clean(id)}.`);
   });
-  leaf(runs, "replay <id>", "start a new run like this one")
-    .option("--from-step <key>", "keep the results before this step")
-    .option("--input <json>", "other data for its event")
-    .action(async (id: string, flags: ReplayFlags) => {
-      const input = await readJson(context, "--input", flags.input);
-      const options = {
-        ...(flags.fromStep !== undefined && { fromStep: flags.fromStep }),
-        ...(input !== undefined && { input }),
-      };
-      show(context, flags, await clientOf(context).runs.replay(id, options), startedLine);
-    });
   leaf(runs, "resume <id>", "try a held run again, after its code was mended").action(
     async (id: string, options: JsonOption) => {
       show(context, options, await clientOf(context).runs.resume(id), () => `Resumed ${clean(id)}.`);

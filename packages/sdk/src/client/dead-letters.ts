@@ -1,7 +1,8 @@
 /** The dead letters: failed jobs of all queues. */
 
 import type { DeadLetter, DeadLettersPurged, DeadLettersReplayed } from "../api.js";
-import type { Call, CallInput, CallOptions } from "./call.js";
+import { allOf, answersOf, type BulkAnswer, type BulkOptions, instant } from "./bulk.js";
+import type { Call } from "./call.js";
 import { type ListOptions, listingOf } from "./listing.js";
 
 export type DeadLetterFilter = {
@@ -39,76 +40,33 @@ export type PurgeOptions = DeadLetterSelection & {
   readonly confirm?: boolean;
 };
 
-const instant = (time: Date | string | undefined) => (time instanceof Date ? time.toISOString() : time);
-
-/** Each request of a bulk ask works for some seconds, and answers then. */
-const BULK_TIMEOUT_MS = 60_000;
-
-type BulkAnswer = { readonly before: string; readonly nextCursor: string | null };
-
 /** The calls of `rotor.dlq`. All throw `RotorApiError`, or `RotorConnectionError` when no answer came. */
-export const deadLettersOf = (call: Call) => {
-  /** Asks until all is done. Once `before` is known, an ask whose answer is lost can be asked again. */
-  async function* answers<Answer extends BulkAnswer>(
-    method: string,
-    path: string,
-    body: DeadLetterSelection,
-    options: CallOptions | undefined,
-  ): AsyncGenerator<Answer> {
-    let cursor: string | undefined;
-    let { before } = body;
-    do {
-      const input: CallInput = {
-        ...options,
-        body: { ...body, before, cursor },
-        repeatable: method === "DELETE" || before !== undefined,
-        timeoutMs: BULK_TIMEOUT_MS,
-      };
-      const answer = (await call(method, path, input)) as Answer;
-      yield answer;
-      cursor = answer.nextCursor ?? undefined;
-      before = answer.before;
-    } while (cursor !== undefined);
-  }
-
-  return {
-    list: ({ queue, tag, after, before, error, ...options }: DeadLetterFilter & ListOptions = {}) =>
-      listingOf<DeadLetter>(call, "/v1/dlq", options, {
-        queue,
-        tag,
-        after: instant(after),
-        before: instant(before),
-        error,
-      }),
-    /**
-     * Makes failed jobs wait again. One that waits already, or failed after this was asked, is left alone. Given `before`,
-     * it may be asked again after an answer was lost: what it has done is not done twice.
-     */
-    replay: async (replay: ReplayOptions, options?: CallOptions): Promise<DeadLettersReplayed> => {
-      let all: DeadLettersReplayed | undefined;
-      for await (const { replayed, ids, before } of answers<DeadLettersReplayed & BulkAnswer>(
-        "POST",
-        "/v1/dlq/replay",
-        replay,
-        options,
-      )) {
-        const told = all === undefined ? ids : all.ids && ids && [...all.ids, ...ids];
-        all = {
-          replayed: (all?.replayed ?? 0) + replayed,
-          ...(told !== undefined && told.length <= 1_000 && { ids: told }),
-          before,
-        };
-      }
-      return all!;
-    },
-    /** Removes failed jobs for good. One whose job id the server must remember still, for a day after its enqueue, is kept. */
-    purge: async (purge: PurgeOptions, options?: CallOptions): Promise<DeadLettersPurged> => {
-      let [purged, kept] = [0, 0];
-      for await (const answer of answers<DeadLettersPurged & BulkAnswer>("DELETE", "/v1/dlq", purge, options)) {
-        purged += answer.purged;
-        kept += answer.kept;
-      }
-      return { purged, kept };
-    },
-  };
-};
+export const deadLettersOf = (call: Call) => ({
+  list: ({ queue, tag, after, before, error, ...options }: DeadLetterFilter & ListOptions = {}) =>
+    listingOf<DeadLetter>(call, "/v1/dlq", options, {
+      queue,
+      tag,
+      after: instant(after),
+      before: instant(before),
+      error,
+    }),
+  /**
+   * Makes failed jobs wait again. One that waits already, or failed after this was asked, is left alone. Given `before`,
+   * it may be asked again after an answer was lost: what it has done is not done twice.
+   */
+  replay: async (replay: ReplayOptions, options?: BulkOptions): Promise<DeadLettersReplayed> => {
+    const parts = answersOf<DeadLettersReplayed & BulkAnswer>(call, "POST", "/v1/dlq/replay", replay, options);
+    const { count, ...rest } = await allOf(parts, ({ replayed }) => replayed, options);
+    return { replayed: count, ...rest };
+  },
+  /** Removes failed jobs for good. One whose job id the server must remember still, for a day after its enqueue, is kept. */
+  purge: async (purge: PurgeOptions, options?: BulkOptions): Promise<DeadLettersPurged> => {
+    let [purged, kept] = [0, 0];
+    for await (const part of answersOf<DeadLettersPurged & BulkAnswer>(call, "DELETE", "/v1/dlq", purge, options)) {
+      purged += part.purged;
+      kept += part.kept;
+      if (part.nextCursor !== null) options?.onProgress?.(purged);
+    }
+    return { purged, kept };
+  },
+});

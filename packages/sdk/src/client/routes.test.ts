@@ -49,7 +49,9 @@ test("every call has the route that the API documents", async () => {
   await rotor.runs.get("r");
   await rotor.runs.list({ function: "f", state: "sleeping" }).page();
   await rotor.runs.result("r", { timeout: "1h" });
-  await rotor.runs.cancel("r");
+  await rotor.runs.cancel("r", { children: true });
+  await rotor.runs.cancelAll({ filter: { function: "f", createdAfter: new Date(0) } });
+  await rotor.runs.replayAll({ ids: ["r"], dryRun: true });
   await rotor.runs.replay("r", { fromStep: "s" });
   await rotor.runs.retry("r");
   await rotor.runs.resume("r");
@@ -127,6 +129,8 @@ test("every call has the route that the API documents", async () => {
     "GET /v1/runs?function=f&state=sleeping",
     "GET /v1/runs/r/result?wait=30s",
     "POST /v1/runs/r/cancel",
+    "POST /v1/runs/cancel",
+    "POST /v1/runs/replay",
     "POST /v1/runs/r/replay",
     "POST /v1/runs/r/retry",
     "POST /v1/runs/r/resume",
@@ -169,6 +173,10 @@ test("every call has the route that the API documents", async () => {
   expect(bodies.get("POST /v1/workspaces")).toEqual({ id: "w", name: "W" });
   expect(bodies.get("PATCH /v1/queues/q/jobs/j")).toEqual({ delay: "1h", concurrency_key: null });
   expect(bodies.get("PUT /v1/concurrency-keys/k")).toEqual({ limit: 2 });
+  expect(bodies.get("POST /v1/runs/r/cancel")).toEqual({ children: true });
+  expect(bodies.get("POST /v1/runs/cancel")).toEqual({
+    filter: { function: "f", created_after: "1970-01-01T00:00:00.000Z" },
+  });
   expect(bodies.get("POST /v1/functions/check")).toEqual({ url: "http://app/api/rotor", function: "f", limit: 5 });
   expect(bodies.get("POST /v1/runs/r/replay")).toEqual({ from_step: "s" });
 });

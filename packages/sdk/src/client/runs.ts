@@ -1,6 +1,6 @@
-/** Runs of functions: started, awaited, looked at, cancelled. */
+/** Runs of functions: started, awaited, looked at, cancelled, replayed. */
 
-import type { JobReason, JobState, Run } from "../api.js";
+import type { CancelledRun, JobReason, JobState, Run, RunsCancelled, RunsReplayed } from "../api.js";
 import { nextIdInStep } from "../context.js";
 import { type Duration, formatDuration, parseDuration } from "../duration.js";
 import { fromWireError, WorkflowCancelledError, WorkflowFailedError, WorkflowTimeoutError } from "../errors.js";
@@ -8,6 +8,7 @@ import type { RotorFunction } from "../function.js";
 import { uuidv7 } from "../ids.js";
 import type { Untyped } from "../json.js";
 import { pause } from "../pause.js";
+import { allOf, answersOf, type BulkAnswer, type BulkOptions, instant } from "./bulk.js";
 import { type Call, type CallOptions, segment } from "./call.js";
 import { type ListOptions, listingOf } from "./listing.js";
 
@@ -26,6 +27,31 @@ export type RunFilter = ListOptions & {
   readonly tag?: string;
 };
 
+export type CancelOptions = CallOptions & {
+  /** Also the runs and jobs that it started and waits for, and theirs (default: they go on). */
+  readonly children?: boolean;
+};
+
+/** Either the runs, or all that a filter finds. */
+export type RunSelection = (
+  | { readonly ids: readonly string[] }
+  | {
+      readonly filter: Pick<RunFilter, "function" | "state" | "event" | "tag"> & {
+        /** Created at or after this time. */
+        readonly createdAfter?: Date | string;
+        /** Created before this time. */
+        readonly createdBefore?: Date | string;
+      };
+    }
+) & {
+  /** Only what was created before this time (default: now). The `before` of an answer makes an ask that can be repeated. */
+  readonly before?: Date | string;
+  /** Only tell how many there are. */
+  readonly dryRun?: boolean;
+  /** Needed for a filter that leaves nothing out. */
+  readonly confirm?: boolean;
+};
+
 /** The server holds one request for a result this long at most. */
 const POLL_MS = 30_000;
 
@@ -34,6 +60,18 @@ const EARLY_PAUSE_MS = 250;
 
 /** Beyond what the server waits: for the way there and back. */
 const MARGIN_MS = 10_000;
+
+const asked = (selection: RunSelection): RunSelection =>
+  "filter" in selection
+    ? {
+        ...selection,
+        filter: {
+          ...selection.filter,
+          createdAfter: instant(selection.filter.createdAfter),
+          createdBefore: instant(selection.filter.createdBefore),
+        },
+      }
+    : selection;
 
 /** The calls of `rotor.runs`. All throw `RotorApiError`, or `RotorConnectionError` when no answer came. */
 export const runsOf = (call: Call) => {
@@ -92,9 +130,38 @@ export const runsOf = (call: Call) => {
     list: ({ function: id, state, event, tag, ...options }: RunFilter = {}) =>
       listingOf<Run>(call, "/v1/runs", options, { function: id, state, event, tag }),
     /** Ends an unfinished run; a step under way learns it at its `signal`. */
-    cancel: async (runId: string, options?: CallOptions) =>
-      call("POST", `${path(runId)}/cancel`, { ...options, repeatable: true }) as Promise<Run>,
-    /** Starts a new run like this one: from the start, or from a step with the results before it, with other data if given. */
+    cancel: async (runId: string, { children, ...options }: CancelOptions = {}): Promise<CancelledRun> => {
+      const input = { ...options, body: children === undefined ? undefined : { children }, repeatable: true };
+      let below = 0;
+      for (;;) {
+        const answer = (await call("POST", `${path(runId)}/cancel`, input)) as CancelledRun & {
+          childrenLeft?: boolean;
+        };
+        const { childrenLeft, childrenCancelled, ...run } = answer;
+        below += childrenCancelled ?? 0;
+        if (childrenLeft !== true)
+          return { ...run, ...(childrenCancelled !== undefined && { childrenCancelled: below }) };
+      }
+    },
+    /** Ends many unfinished runs. */
+    cancelAll: async (selection: RunSelection, options?: BulkOptions): Promise<RunsCancelled> => {
+      const parts = answersOf<RunsCancelled & BulkAnswer>(call, "POST", "/v1/runs/cancel", asked(selection), options);
+      const { count, ...rest } = await allOf(parts, ({ cancelled }) => cancelled, options);
+      return { cancelled: count, ...rest };
+    },
+    /**
+     * Starts many ended runs anew, from the start, each as a run of its own. Given `before`, it may be asked again after an
+     * answer was lost: what it has started is not started twice.
+     */
+    replayAll: async (selection: RunSelection, options?: BulkOptions): Promise<RunsReplayed> => {
+      const parts = answersOf<RunsReplayed & BulkAnswer>(call, "POST", "/v1/runs/replay", asked(selection), options);
+      const { count, ...rest } = await allOf(parts, ({ replayed }) => replayed, options);
+      return { replayed: count, ...rest };
+    },
+    /**
+     * Starts a new run like this one: from the start, or from one of its steps with the results recorded before it (of an
+     * unfinished step, all results), with other data if given.
+     */
     replay: async (
       runId: string,
       { fromStep, input, ...options }: CallOptions & { readonly fromStep?: string; readonly input?: unknown } = {},

@@ -191,3 +191,7 @@ export function retryOrFail(
       : Math.min(retryAfterMs, limits.retryAfterMs);
   return { ...plain, outcome: "retry", state: "waiting", delayMs, error };
 }
+
+/** The key of the failed step whose error a run did not catch, by the JSON text of the run's error; null where it names none. */
+export const failedStepOf = (error: string | null): string | null =>
+  error === null ? null : ((JSON.parse(error) as WireError).step ?? null);

@@ -108,8 +108,13 @@ export const limits = {
   pruned: 500,
   /** Failed jobs that one statement looks at for a filter: some tens of milliseconds. */
   failuresLooked: 5_000,
-  /** One request about dead letters looks this long for more, then it answers with what it has and a cursor. */
-  deadLettersMs: 10 * second,
+  /** One request about many jobs or runs looks this long for more, then it answers with what it has and a cursor. */
+  bulkMs: 10 * second,
+  /** Runs that one statement looks at for a filter. */
+  runsLooked: 2_000,
+
+  /** Children and children's children that one request cancels; asked again, it goes on. Some seconds' work. */
+  descendants: 10_000,
 
   // --- deliveries ----------------------------------------------------------------------------------------------------
   /** Deliveries in hand on one node. A delivery costs a socket and some kilobytes while it lasts. */

@@ -96,6 +96,15 @@ export function turnKeys(job: Keyed): { readonly keys: readonly TurnKey[]; reado
   return { keys: keys.map((each) => each.key), strict: keys[0]?.strict ?? false };
 }
 
+/** The other way round: `NewJob.functionKeys` of a run by the names of its keys, as `turnKeys` made them. */
+export const functionKeysOf = (
+  keys: readonly { readonly name: string; readonly limit: number }[],
+): { key: string; limit: number; strict: boolean }[] =>
+  keys.map(({ name, limit }) => {
+    const end = name.indexOf(":");
+    return { key: name.slice(end + 1), limit, strict: name.slice(0, end) === "strict" };
+  });
+
 /** A queue that may be visited. */
 export type Ready = { readonly queueId: number; readonly workspace: string };
 

@@ -65,6 +65,7 @@ export type WhyJob = {
   readonly state: string;
   readonly reason: string | null;
   readonly until: Date | null;
+  readonly deadlineAt: Date | null;
   readonly attempt: number;
   readonly maxAttempts: number;
   readonly createdAt: Date;
@@ -101,6 +102,13 @@ const operands = (...texts: readonly string[]): string =>
 
 /** Explains one job. */
 export function explain(job: WhyJob, facts: WhyFacts): Explanation {
+  const explained = reasonOf(job, facts);
+  if (job.deadlineAt === null || job.finishedAt !== null) return explained;
+  const at = ` ${span(job.deadlineAt.getTime() - facts.now.getTime())} (${job.deadlineAt.toISOString()})`;
+  return { ...explained, sentence: `${explained.sentence} Its function's timeout ends it${at} at the latest.` };
+}
+
+function reasonOf(job: WhyJob, facts: WhyFacts): Explanation {
   const { until } = job;
   const base = { ...nothing, until, since: facts.dueAt };
   const thing = job.kind === "function" ? "run" : "job";

@@ -20,6 +20,7 @@ const wireError: z.ZodType<WireError> = z.object({
     .transform((text) => text.slice(0, limits.errorStackLength))
     .optional(),
   code: z.string().max(300).optional(),
+  step: z.string().min(1).max(300).optional(),
   get cause(): z.ZodOptional<z.ZodType<WireError>> {
     return wireError.optional();
   },

@@ -4,6 +4,7 @@ import { accepted } from "./accepted.js";
 import { approvals } from "./approvals.js";
 import { auditTrail } from "./audit.js";
 import { authenticator } from "./auth.js";
+import { bulkRuns } from "./bulk-runs.js";
 import { checkpoints } from "./checkpoints.js";
 import { checks } from "./checks.js";
 import { concurrencyKeys } from "./concurrency-keys.js";
@@ -67,6 +68,7 @@ export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono
   functions(api, listeners);
   checks(api);
   runs(api);
+  bulkRuns(api);
   checkpoints(api, log);
   events(api, listeners);
   signals(api);

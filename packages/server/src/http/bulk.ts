@@ -1,4 +1,6 @@
-/** What is asked of many failed jobs at once: which ones, and the steps in which it is done. What is done is the route's. */
+/**
+ * What is asked of many jobs or runs at once: which ones, and the steps in which it is done. What is done is the route's.
+ */
 import { z } from "@hono/zod-openapi";
 import { isId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
@@ -62,11 +64,30 @@ export const bulkAnswer = {
 const progress = z.object({
   /** The last job that was looked at. */
   id: z.string().refine(isId),
-  /** Failures met. */
+  /** Jobs met. */
   met: z.number().int().min(0),
   before: instant,
 });
 type Progress = z.infer<typeof progress>;
+
+/** Where what is asked of is found. Each names the job by which a cursor goes on. */
+export type Source<Item> = {
+  /** Of these ids, what there is. */
+  readonly among: (ids: readonly string[], before: string) => Promise<readonly Item[]>;
+  /** The next ones that the filter finds, the oldest first, and where to go on; undefined: there are no more. */
+  readonly next: (
+    before: string,
+    cursor: string | undefined,
+  ) => Promise<{ readonly items: readonly Item[]; readonly next: string | undefined }>;
+};
+
+/** What is asked, without the filter itself. */
+export type Asked = {
+  readonly ids?: readonly string[];
+  /** Bounds that the caller gave; the earliest counts, and at the latest now. */
+  readonly before: readonly (string | undefined)[];
+  readonly cursor?: string;
+};
 
 function readCursor(text: string): Progress {
   try {
@@ -81,49 +102,65 @@ export type Carried = { readonly done: number; readonly before: string; readonly
 
 /**
  * Does something to what is selected, the oldest first, in steps of one transaction each, for as long as a request may
- * take. `act` gets failures and the place of the first in the whole ask; it answers how many it did.
+ * take. `act` gets up to `together` items, the place of the first in the whole ask, and its bound; it answers how many it did.
  */
-export async function carryOut(
+export async function carryOut<Item>(
   db: Db,
-  workspace: string,
-  body: Bulk,
-  fixed: Pick<FailureFilter, "decided">,
-  act: (failures: readonly Failure[], place: number) => Promise<number>,
+  asked: Asked,
+  source: Source<Item>,
+  act: (items: readonly Item[], place: number, before: string) => Promise<number>,
+  together: number = TOGETHER,
 ): Promise<Carried> {
   const now = await failedUntil(db);
   const begunAt = performance.now();
-  const earlier = body.cursor === undefined ? undefined : readCursor(body.cursor);
+  const earlier = asked.cursor === undefined ? undefined : readCursor(asked.cursor);
   const before =
-    earlier?.before ??
-    [now.toISOString(), body.before, body.filter?.before].filter((each) => each !== undefined).sort()[0]!;
+    earlier?.before ?? [now.toISOString(), ...asked.before].filter((each) => each !== undefined).sort()[0]!;
   let met = earlier?.met ?? 0;
   let done = 0;
-  const inSteps = async (failures: readonly Failure[]): Promise<void> => {
-    for (let from = 0; from < failures.length; from += TOGETHER) {
-      const step = failures.slice(from, from + TOGETHER);
-      done += await act(step, met);
+  const inSteps = async (items: readonly Item[]): Promise<void> => {
+    for (let from = 0; from < items.length; from += together) {
+      const step = items.slice(from, from + together);
+      done += await act(step, met, before);
       met += step.length;
     }
   };
-  if (body.ids !== undefined) {
-    await inSteps(await failuresAmong(db, workspace, body.ids, before));
+  if (asked.ids !== undefined) {
+    await inSteps(await source.among(asked.ids, before));
     return { done, before, next: null };
   }
-  const filter = { ...filterOf(body.filter ?? { queue: body.queue }), before, ...fixed };
   let cursor: string | undefined = earlier?.id;
   do {
-    const found = await findFailures(db, workspace, filter, {
-      from: "oldest",
-      cursor,
-      look: limits.failuresLooked,
-      limit: TOGETHER,
-    });
-    await inSteps(found.failures);
+    const found = await source.next(before, cursor);
+    await inSteps(found.items);
     cursor = found.next;
-  } while (cursor !== undefined && performance.now() - begunAt < limits.deadLettersMs);
+  } while (cursor !== undefined && performance.now() - begunAt < limits.bulkMs);
   const next =
     cursor === undefined
       ? null
       : Buffer.from(JSON.stringify({ id: cursor, met, before } satisfies Progress)).toString("base64url");
   return { done, before, next };
 }
+
+/** The failed jobs that an ask about dead letters means. */
+export const failuresOf = (
+  db: Db,
+  workspace: string,
+  body: Bulk,
+  fixed: Pick<FailureFilter, "decided">,
+): Source<Failure> => ({
+  among: (ids, before) => failuresAmong(db, workspace, ids, before),
+  next: async (before, cursor) => {
+    const filter = { ...filterOf(body.filter ?? { queue: body.queue }), before, ...fixed };
+    const look = { from: "oldest", cursor, look: limits.failuresLooked, limit: TOGETHER } as const;
+    const { failures, next } = await findFailures(db, workspace, filter, look);
+    return { items: failures, next };
+  },
+});
+
+/** As `carryOut` wants it. */
+export const askedOf = ({ ids, before, filter, cursor }: Bulk): Asked => ({
+  ids,
+  before: [before, filter?.before],
+  cursor,
+});

@@ -9,7 +9,17 @@ import { PACE_HINT, paceMs } from "../core/pace.js";
 import { retry } from "../store/control.js";
 import { type Failure, type FailureFilter, findFailures, purge } from "../store/dead-letters.js";
 import { listJobs } from "../store/views.js";
-import { bulk, bulkAnswer, carryOut, filterOf, givenFilter, oneSelection, SELECTION } from "./bulk.js";
+import {
+  askedOf,
+  bulk,
+  bulkAnswer,
+  carryOut,
+  failuresOf,
+  filterOf,
+  givenFilter,
+  oneSelection,
+  SELECTION,
+} from "./bulk.js";
 import { type Api, endpoint } from "./endpoint.js";
 import { invalid } from "./errors.js";
 import { jobJson, jobView } from "./job-views.js";
@@ -102,7 +112,7 @@ export function deadLetters(api: Api): void {
     const { queue, ...rest } = filterOf(filter);
     const look = Object.values(rest).some((each) => each !== undefined) ? limits.failuresLooked : limit;
     const ids: string[] = [];
-    const until = performance.now() + limits.deadLettersMs;
+    const until = performance.now() + limits.bulkMs;
     let next = cursor;
     do {
       const found = await findFailures(
@@ -148,9 +158,8 @@ export function deadLetters(api: Api): void {
       };
       const { done, before, next } = await carryOut(
         db,
-        workspace,
-        body,
-        { decided: body.include_rejected !== true },
+        askedOf(body),
+        failuresOf(db, workspace, body, { decided: body.include_rejected !== true }),
         move,
       );
       return c.json({
@@ -178,10 +187,15 @@ export function deadLetters(api: Api): void {
       if (body.filter !== undefined && Object.keys(body.filter).length === 0 && !body.confirm && !body.dry_run)
         throw invalid("confirm", "this filter leaves nothing out: write true to remove all dead letters");
       let met = 0;
-      const { done, before, next } = await carryOut(db, workspace, body, {}, async (failures) => {
-        met += failures.length;
-        return purge(db, failures, body.dry_run === true);
-      });
+      const { done, before, next } = await carryOut(
+        db,
+        askedOf(body),
+        failuresOf(db, workspace, body, {}),
+        async (failures) => {
+          met += failures.length;
+          return purge(db, failures, body.dry_run === true);
+        },
+      );
       return c.json({ purged: done, kept: met - done, before, next_cursor: next });
     },
   );

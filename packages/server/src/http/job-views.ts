@@ -125,6 +125,12 @@ export const runJson = z
     function: z.string(),
     event: z.object({ id: z.string(), name: z.string(), data: json, ts: z.number() }),
     replay_of: z.string().nullable(),
+    deadline_at: time
+      .nullable()
+      .openapi({ description: "It fails where it has not ended by then: its function's timeout." }),
+    failure_run_id: z.string().nullable().optional().openapi({
+      description: "Of a single failed run: the run of its function's `onFailure` that this failure started.",
+    }),
     steps: z.array(stepJson).optional(),
     deliveries: z.array(deliveryJson).optional(),
   })
@@ -224,6 +230,7 @@ export const runView = (run: JobView): z.infer<typeof runJson> => ({
   function: run.queue,
   event: eventOf(run),
   replay_of: run.replayOf,
+  deadline_at: run.deadlineAt?.toISOString() ?? null,
 });
 
 export const stepView = (step: StepView): z.infer<typeof stepJson> => ({

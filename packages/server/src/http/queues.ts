@@ -208,7 +208,7 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
       const { id } = await find(workspace, queueName);
       if (body.confirm !== true && body.dry_run !== true)
         throw invalid("confirm", "write true to cancel all that waits in this queue, or dry_run to count it");
-      const until = performance.now() + limits.deadLettersMs;
+      const until = performance.now() + limits.bulkMs;
       const last = await lastJob(db, id);
       let cancelled = 0;
       let cursor = body.cursor ?? null;

@@ -151,8 +151,7 @@ describe("a run", () => {
       event: { data: { b: 1 } },
       steps: [{ key: "one" }],
     });
-    for (const fromStep of ["nap", "unknown"])
-      await expect(rotor.runs.replay(runId, { fromStep })).rejects.toMatchObject({ status: 422 });
+    await expect(rotor.runs.replay(runId, { fromStep: "unknown" })).rejects.toMatchObject({ status: 422 });
     const ids = async (filter: object) => (await rotor.runs.list(filter).page()).data.map((each) => each.id);
     expect(await ids({ function: "plain", state: "completed" })).toEqual([runId]);
     expect(await ids({ event: "rotor/run.started", limit: 1 })).toEqual([replayed.runId]);

@@ -1,7 +1,10 @@
 /** Runs of functions over HTTP: read, awaited, cancelled, retried, replayed. They are started in `functions.ts`. */
 import { z } from "@hono/zod-openapi";
 import { FINISHED } from "../core/job.js";
-import { cancel, replay, resumeHeld, retry } from "../store/control.js";
+import { cancelBelow } from "../store/cancel-tree.js";
+import { cancel, resumeHeld, retry } from "../store/control.js";
+import { readFailureRun } from "../store/on-failure.js";
+import { replay } from "../store/replay.js";
 import { type JobView, listDeliveries, listSteps } from "../store/views.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint } from "./endpoint.js";
@@ -25,6 +28,10 @@ const LONGEST_WAIT_MS = 60_000;
 
 const tag = "runs";
 const params = z.object({ id: z.string() });
+const cancelledRun = runJson.extend({
+  children_cancelled: z.number().int().optional().openapi({ description: "Runs and jobs below it that this ended." }),
+  children_left: z.boolean().optional().openapi({ description: "There are more: ask the same again." }),
+});
 const one = { 200: ["The run.", runJson] } as const;
 
 /** Hangs the routes of runs. */
@@ -82,7 +89,12 @@ export function runs(api: Api): void {
     async ({ c, workspace, params: { id } }) => {
       const run = await find(workspace, id);
       const [steps, deliveries] = [await listSteps(db, run.id), await listDeliveries(db, run.id)];
-      return c.json({ ...runView(run), steps: steps.map(stepView), deliveries: deliveries.map(deliveryView) });
+      return c.json({
+        ...runView(run),
+        failure_run_id: run.state === "failed" ? await readFailureRun(db, run.id) : null,
+        steps: steps.map(stepView),
+        deliveries: deliveries.map(deliveryView),
+      });
     },
   );
 
@@ -132,19 +144,31 @@ export function runs(api: Api): void {
       method: "post",
       path: "/v1/runs/{id}/cancel",
       audit: "run.cancel",
-      summary: "End an unfinished run",
+      summary: "End an unfinished run, and with `children` all that it waits for",
       tag,
       params,
-      answers: one,
+      body: z
+        .strictObject({
+          children: z.boolean().optional().openapi({
+            description:
+              "Also the runs and jobs that it started and waits for, and theirs (default: they go on). A run that is cancelled already may be asked again for them.",
+          }),
+        })
+        .optional(),
+      answers: { 200: ["The run.", cancelledRun] },
     },
-    async ({ c, workspace, params: { id } }) => {
+    async ({ c, workspace, params: { id }, body }) => {
       const before = await find(workspace, id);
       const moved = await cancel(db, [before.id]);
       const run = await find(workspace, before.id);
       if (run.state !== "cancelled") throw conflict(`The run is ${run.state} already.`, { state: run.state });
+      const below = body?.children === true ? await cancelBelow(db, [run.id]) : undefined;
       // A parent that waits for it goes on.
-      if (moved.length > 0) engine.wake();
-      return c.json(runView(run));
+      if (moved.length > 0 || (below?.cancelled ?? 0) > 0) engine.wake();
+      return c.json({
+        ...runView(run),
+        ...(below === undefined ? {} : { children_cancelled: below.cancelled, children_left: below.more }),
+      });
     },
   );
 
@@ -203,19 +227,21 @@ export function runs(api: Api): void {
       tag,
       params,
       body: z.strictObject({
-        from_step: z.string().min(1).max(300).optional().openapi({ description: "The key of a step with a result." }),
+        from_step: z.string().min(1).max(300).optional().openapi({
+          description:
+            "The key of one of its steps, as the run's steps tell it: the results recorded before it are copied; of an unfinished step, all results.",
+        }),
         input: json.optional().openapi({ description: "In place of the event's data." }),
       }),
       answers: { 201: ["The new run.", z.object({ run_id: z.string() })] },
     },
     async ({ c, workspace, params: { id }, body: { from_step: fromStep }, text }) => {
       const run = await find(workspace, id);
-      if (
-        fromStep !== undefined &&
-        !(await listSteps(db, run.id)).some((step) => step.key === fromStep && step.seq !== null)
-      ) {
-        throw invalid("from_step", `this run has no result of a step ${JSON.stringify(fromStep)}`);
-      }
+      if (fromStep !== undefined && !(await listSteps(db, run.id)).some((step) => step.key === fromStep))
+        throw invalid(
+          "from_step",
+          `this run has no step ${JSON.stringify(fromStep)}: write the key of one of its steps`,
+        );
       const input = rawMember(text, "input");
       const runId = await replay(db, run.id, {
         fromStep,

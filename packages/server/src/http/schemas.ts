@@ -145,7 +145,16 @@ export const listOf = <T extends z.ZodType>(item: T) =>
 export const json = z.unknown().openapi({ description: "Any JSON." });
 export const time = z.string().openapi({ format: "date-time" });
 export const error = z
-  .object({ name: z.string(), message: z.string(), stack: z.string().optional(), code: z.string().optional() })
+  .object({
+    name: z.string(),
+    message: z.string(),
+    stack: z.string().optional(),
+    code: z.string().optional(),
+    step: z
+      .string()
+      .optional()
+      .openapi({ description: "Of a run: the key of the failed step whose error it did not catch." }),
+  })
   .openapi("WireError");
 
 /** A place in the order of a run's results. */

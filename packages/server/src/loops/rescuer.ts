@@ -1,7 +1,11 @@
-/** Takes work from dead nodes and from deliveries that outlived their limit; ends what nobody decided about in time. */
+/**
+ * Takes work from dead nodes and from deliveries that outlived their limit; ends what nobody decided about in time, and
+ * runs past their deadline.
+ */
 import { limits } from "../core/limits.js";
 import { expirePatience } from "../store/control.js";
 import type { Db } from "../store/db.js";
+import { endLate } from "../store/deadlines.js";
 import { expireOverdue, rescueDead } from "../store/rescue.js";
 import { expireUnreached } from "../store/unreached.js";
 import type { Lease } from "./lease.js";
@@ -22,9 +26,10 @@ export function createRescuer({ db, lease, held, onRescued, onError }: RescuerOp
       // After an outage of Postgres every lease has run out: who has not lived through one since judges nobody.
       if (held() || !lease.steady()) return limits.renewMs;
       const rescued = await rescueDead(db);
-      const ended = (await expireOverdue(db, Math.random)) + (await expirePatience(db)) + (await expireUnreached(db));
+      const late = (await endLate(db)) + (await expireUnreached(db));
+      const ended = (await expireOverdue(db, Math.random)) + (await expirePatience(db)) + late;
       if (rescued !== undefined || ended > 0) onRescued((rescued ?? 0) + ended);
-      return rescued === undefined ? limits.renewMs : 0;
+      return rescued === undefined && late === 0 ? limits.renewMs : 0;
     },
   });
 }

@@ -35,7 +35,12 @@ const change = sql(
             attempt = case when item.moves or item.body is not null then 0 else job.attempt end,
             rescues = case when item.moves or item.body is not null then 0 else job.rescues end,
             max_attempts = case when item.whole then item.max_attempts else coalesce(item.max_attempts, job.max_attempts) end,
-            timeout_ms = case when item.whole then item.timeout_ms else coalesce(item.timeout_ms, job.timeout_ms) end
+            timeout_ms = case when item.whole then item.timeout_ms else coalesce(item.timeout_ms, job.timeout_ms) end,
+            -- As long as before, from its new time on.
+            deadline_at = case when item.moves
+                               then greatest(clock.now, coalesce(item.run_at, clock.now + item.delay_ms * interval '1 millisecond'))
+                                    + payload.deadline_ms * interval '1 millisecond'
+                               else job.deadline_at end
        from item join rotor.payloads payload on payload.job_id = item.id, clock
       where job.id = item.id and job.state in ('waiting', 'pending_approval') and job.held_at is null
      returning job.id, job.state, job.delivery, job.queue_id, job.key_id, job.second_key_id, job.keeps_turn

@@ -1,6 +1,5 @@
 /** What a person decides: what it does beyond the move itself, which is in the table of transitions. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { newId } from "../core/ids.js";
 import { type TestDatabase, testDatabase } from "../testing-kit/database.js";
 import {
   activeRun,
@@ -14,7 +13,6 @@ import {
   functionQueue,
   type Holder,
   newJob,
-  newRun,
   notYet,
   publishOne,
   ran,
@@ -24,8 +22,7 @@ import {
   storedRows,
   waitFor,
 } from "../testing-kit/fixtures.js";
-import { approve, cancel, cancelUnfinished, expirePatience, reject, replay, retry } from "./control.js";
-import { loadHistories } from "./history.js";
+import { approve, cancel, cancelUnfinished, expirePatience, reject, retry } from "./control.js";
 import { violations } from "./invariants.js";
 
 const DAY = 86_400_000;
@@ -123,6 +120,25 @@ test("a retried run keeps what was done; what failed is told, and free to run ag
   expect((await readSteps(db, run.jobId)).broken).toMatchObject({ state: "completed", output: 2, attempt: 1 });
 });
 
+test("a failed step that the code got by stays as it is; the one that it failed with, and those after it, are free", async () => {
+  const { db } = database;
+  const run = await activeRun(db, runs);
+  const broken = (key: string) => ({
+    kind: "run" as const,
+    key,
+    attempt: 4,
+    duration_ms: 1,
+    outcome: "failed" as const,
+    error: { name: "E", message: "no" },
+  });
+  await checkpointOne(db, run, [broken("caught"), ran("instead", 1), broken("fatal"), broken("beside")]);
+  const error = { name: "StepError", message: "no", step: "fatal" };
+  await settleOne(db, run, { kind: "failed", final: true, error });
+  await retry(db, [run.jobId]);
+  expect(Object.keys(await readSteps(db, run.jobId))).toEqual(["caught", "instead"]);
+  expect((await storedRows(db)).past_steps).toHaveLength(2);
+});
+
 test("a run that fails and is retried again and again keeps each story", async () => {
   const { db } = database;
   const run = await failedRun();
@@ -192,66 +208,4 @@ test("a cancel frees the slot that an active job held", async () => {
   expect(await claimAll(db, queue.id)).toEqual([]);
   await cancel(db, [taken!.jobId]);
   expect(await claimAll(db, queue.id)).toHaveLength(1);
-});
-
-test("a replay is a new run with the old one's input, from the start", async () => {
-  const { db } = database;
-  const run = newRun(runs, { n: 1 }, { tags: ["a"], maxAttempts: 9 });
-  await enqueueAll(db, [run]);
-  const holder = await claimOne(db, runs, run.id);
-  await settleOne(db, holder, { kind: "done", output: "1" });
-  const id = await replay(db, run.id, {});
-  const { rows } = await db.script(
-    `select body, tags, replay_of, max_attempts from rotor.payloads join rotor.jobs on id = job_id where job_id = '${id}'`,
-  );
-  expect(rows).toEqual([{ body: run.body, tags: ["a"], replay_of: run.id, max_attempts: 9 }]);
-  expect(await readSteps(db, id!)).toEqual({});
-});
-
-test("a replay with another input has that one", async () => {
-  const { db } = database;
-  const run = await failedRun();
-  const id = await replay(db, run.jobId, { body: Buffer.from('{"other":true}') });
-  expect(
-    (await db.script(`select convert_from(body, 'UTF8') as body from rotor.payloads where job_id = '${id}'`)).rows[0]
-      .body,
-  ).toBe('{"other":true}');
-});
-
-test("a replay from a step has the results before it, in their order, and nothing after", async () => {
-  const { db } = database;
-  const run = await activeRun(db, runs);
-  for (const key of ["c", "a", "b", "d"]) await checkpointOne(db, run, [ran(key, key)]);
-  await checkpointOne(db, run, [waitFor("wait", "ping")]);
-  const id = (await replay(db, run.jobId, { fromStep: "b" }))!;
-  const copied = (await loadHistories(db, [id])).get(id)!.steps;
-  expect(copied.map((step) => [step.key, step.output])).toEqual([
-    ["c", '"c"'],
-    ["a", '"a"'],
-  ]);
-  expect(Number(copied[0]!.seq)).toBeLessThan(Number(copied[1]!.seq));
-  expect(Object.keys(await readSteps(db, run.jobId))).toEqual(["c", "a", "b", "d", "wait"]);
-});
-
-test("a replay does not look back to the time of the run that it replays", async () => {
-  const { db } = database;
-  const run = await activeRun(db, runs);
-  await checkpointOne(db, run, [ran("a")]);
-  await publishOne(db, "ping", "old");
-  await checkpointOne(db, run, [ran("b")]);
-  const id = (await replay(db, run.jobId, { fromStep: "b" }))!;
-  const again = await claimOne(db, runs, id);
-  await checkpointOne(db, again, [waitFor("wait", "ping", { after: "a" })]);
-  expect((await readSteps(db, id)).wait?.state).toBe("waiting");
-});
-
-test("a replay from a step that is not there, or not finished, or of no run, makes nothing", async () => {
-  const { db } = database;
-  const run = await activeRun(db, runs);
-  await checkpointOne(db, run, [waitFor("wait", "ping")]);
-  const before = await storedRows(db);
-  expect(await replay(db, run.jobId, { fromStep: "none" })).toBeUndefined();
-  expect(await replay(db, run.jobId, { fromStep: "wait" })).toBeUndefined();
-  expect(await replay(db, newId(), {})).toBeUndefined();
-  expect(await storedRows(db)).toEqual(before);
 });

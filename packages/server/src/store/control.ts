@@ -1,9 +1,8 @@
 /**
- * What a person decides about jobs: approve, reject, cancel, retry, replay, let a held run go on; and what time decides
- * where a person did not. Each tests the state under the row's lock, and answers what it moved.
+ * What a person decides about jobs: approve, reject, cancel, retry, let a held run go on; and what time decides where a
+ * person did not. Each tests the state under the row's lock, and answers what it moved.
  */
-import { newId } from "../core/ids.js";
-import type { OutcomeName, State } from "../core/job.js";
+import { failedStepOf, type OutcomeName, type State } from "../core/job.js";
 import { limits } from "../core/limits.js";
 import { askedAgain, noteApproved } from "./approvals.js";
 import { type Db, type Queryable, sql } from "./db.js";
@@ -185,18 +184,27 @@ const retryAll = sql(
           blocked_on = case when last.outcome in ('rejected', 'expired') and queue.approval_required and last.attempt = 0 then null else job.key_id end,
           state = case when last.outcome in ('rejected', 'expired') and queue.approval_required and last.attempt = 0 then 'pending_approval' else 'waiting' end,
           due_at = rotor.clock() + case when last.outcome in ('rejected', 'expired') and queue.approval_required and last.attempt = 0
-                                        then queue.approval_timeout_ms else item.delay_ms end * interval '1 millisecond'
-     from rotor.queues queue, rotor.deliveries last, unnest($1::uuid[], $2::float8[], $3::int[]) as item (id, delay_ms, delivery)
+                                        then queue.approval_timeout_ms else item.delay_ms end * interval '1 millisecond',
+          deadline_at = rotor.clock() + (item.delay_ms + payload.deadline_ms) * interval '1 millisecond'
+     from rotor.queues queue, rotor.deliveries last, rotor.payloads payload, unnest($1::uuid[], $2::float8[], $3::int[]) as item (id, delay_ms, delivery)
     where job.id = item.id and job.state = 'failed' and queue.id = job.queue_id and (item.delivery is null or item.delivery = job.delivery)
-      and last.job_id = job.id and last.delivery = job.delivery
-   ${MOVED}`,
+      and last.job_id = job.id and last.delivery = job.delivery and payload.job_id = job.id
+   ${MOVED}, last.error as "lastError"`,
 );
 
+/**
+ * Waits that were dropped, and failed steps from the one on with which the run failed: one whose error the code caught and
+ * got by stays as it is. Where the failure names no step, all failed ones: what the code made of them cannot be told.
+ */
 const forgetSteps = sql(
   "control.forget",
   `with gone as (
-     delete from rotor.steps where job_id = any($1::uuid[]) and state in ('failed', 'dropped')
-     returning job_id, key, attempt, state, error, ended_at
+     delete from rotor.steps step
+      using unnest($1::uuid[], $2::text[]) as item (job_id, key)
+      where step.job_id = item.job_id
+        and (step.state = 'dropped' or (step.state = 'failed' and step.seq >= coalesce(
+              (select cause.seq from rotor.steps cause where cause.job_id = item.job_id and cause.key = item.key and cause.state = 'failed'), 0)))
+     returning step.job_id, step.key, step.attempt, step.state, step.error, step.ended_at
    )
    insert into rotor.past_steps (job_id, key, delivery, attempt, error, ended_at)
    select gone.job_id, gone.key, job.delivery, gone.attempt, gone.error, gone.ended_at
@@ -214,12 +222,13 @@ export async function retry(
 ): Promise<string[]> {
   return db.transact(async (t) => {
     await lockFamily(t, jobIds);
-    const moved = await t.query<Moved>(retryAll, [
+    const moved = await t.query<Moved & { lastError: string | null }>(retryAll, [
       [...jobIds],
       options.delayMs ?? jobIds.map(() => 0),
       options.deliveries ?? jobIds.map(() => null),
     ]);
-    if (moved.length > 0) await t.query(forgetSteps, [moved.map((job) => job.jobId)]);
+    if (moved.length > 0)
+      await t.query(forgetSteps, [moved.map((job) => job.jobId), moved.map((job) => failedStepOf(job.lastError))]);
     await grantTurns(t, moved);
     await askedAgain(t, moved);
     return moved.map((job) => job.jobId);
@@ -238,67 +247,6 @@ export async function resumeHeld(db: Db, jobIds: readonly string[]): Promise<str
   return db.transact(async (t) => {
     await lockFamily(t, jobIds);
     return (await t.query<Moved>(letGo, [[...jobIds]])).map((job) => job.jobId);
-  });
-}
-
-const copyRun = sql(
-  "control.copy",
-  `with clock as materialized (select rotor.clock() as now),
-   kept as (
-     insert into rotor.payloads (job_id, queue_id, body, content_type, created_at, run_at, headers, tags, event_id, replay_of)
-     select $2, queue_id, coalesce($3, body), content_type, clock.now, clock.now, headers, tags, event_id, job_id from rotor.payloads, clock where job_id = $1
-     returning job_id, queue_id
-   )
-   insert into rotor.jobs as job (id, queue_id, state, due_at, max_attempts, timeout_ms, key_id, second_key_id, blocked_on, keeps_turn)
-   select kept.job_id, kept.queue_id, 'waiting', clock.now, old.max_attempts, old.timeout_ms,
-          -- A run has the keys of its function, and asks for its turn in line; a job has none, whoever replays it says when.
-          case when queue.kind = 'function' then old.key_id end, case when queue.kind = 'function' then old.second_key_id end,
-          case when queue.kind = 'function' then old.key_id end, queue.kind = 'function' and old.keeps_turn
-     from kept, clock, rotor.jobs old join rotor.queues queue on queue.id = old.queue_id where old.id = $1
-   returning job.id, ${KEYS_OF}`,
-);
-
-const finishedStep = sql(
-  "control.finished-step",
-  "select key from rotor.steps where job_id = $1 and key = $2 and seq is not null",
-);
-
-/** Results before a step, in their order, for the copy of a run. */
-const copySteps = sql(
-  "control.copy-steps",
-  `insert into rotor.steps (job_id, key, kind, state, attempt, seq, wait, ended_at, duration_ms, output, error)
-   select $2, key, kind, state, attempt, nextval('rotor.step_seq'), wait, ended_at, duration_ms, output, error
-     from (select * from rotor.steps
-            where job_id = $1 and seq < (select seq from rotor.steps where job_id = $1 and key = $3) order by seq) old`,
-);
-
-/** The events that a run had gathered, for its copy. */
-const copyBatched = sql(
-  "control.copy-batched",
-  `insert into rotor.batched (job_id, place, event_id, body)
-   select $2, place, event_id, body from rotor.batched where job_id = $1 and body is not null`,
-);
-
-/**
- * replay: a new run of the same function, from the start or from a step of the old one with the results before it
- * copied. `body` replaces the input, all the events of a batch. Answers the new id; undefined if there is no such run or finished step.
- */
-export async function replay(
-  db: Db,
-  jobId: string,
-  options: { readonly fromStep?: string; readonly body?: Buffer },
-): Promise<string | undefined> {
-  return db.transact(async (t) => {
-    // Locked, so that it is not pruned between the statements: a copy without its steps would run them again.
-    await lockFamily(t, [jobId]);
-    if (options.fromStep !== undefined && (await t.query(finishedStep, [jobId, options.fromStep])).length === 0)
-      return undefined;
-    const [row] = await t.query<HasKeys & { id: string }>(copyRun, [jobId, newId(), options.body ?? null]);
-    if (row !== undefined && options.body === undefined) await t.query(copyBatched, [jobId, row.id]);
-    if (row !== undefined && options.fromStep !== undefined)
-      await t.query(copySteps, [jobId, row.id, options.fromStep]);
-    await grantTurns(t, row === undefined ? [] : [row]);
-    return row?.id;
   });
 }
 

@@ -31,6 +31,8 @@ export type Queryable = {
   query<Row>(statement: Statement, values?: readonly Value[]): Promise<Row[]>;
   /** The same for a pool and all its transactions: what is remembered of a database is remembered by it. */
   readonly origin?: object;
+  /** Says something to who runs the server that is no error of the caller. */
+  readonly warn?: (message: string) => void;
 };
 
 /**
@@ -61,6 +63,7 @@ export type DbOptions = {
   readonly schema?: string;
   readonly maxConnections?: number;
   readonly onError?: (error: Error) => void;
+  readonly onWarning?: (message: string) => void;
 };
 
 const DEADLOCK_TRIES = 3;
@@ -86,6 +89,7 @@ export function openDb(options: DbOptions): Db {
     }
     return made;
   };
+  const warn = (message: string): void => options.onWarning?.(message);
   const config: pg.ClientConfig = {
     connectionString: options.url,
     application_name: "rotor",
@@ -131,6 +135,7 @@ export function openDb(options: DbOptions): Db {
           return note(run<Row>(client, statement, values));
         },
         origin: pool,
+        warn,
       });
       together();
       const committed = await client.query("commit");
@@ -154,6 +159,7 @@ export function openDb(options: DbOptions): Db {
   return {
     query: (statement, values = []) => run(pool, statement, values),
     origin: pool,
+    warn,
     schema,
     resolve,
     async transact(work) {

@@ -25,6 +25,8 @@ export type NewJob = {
   readonly priority?: number;
   readonly maxAttempts?: number;
   readonly timeoutMs?: number;
+  /** All of it: from its due time on, whatever it waits for. A job that has not ended by then fails. */
+  readonly deadlineMs?: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly tags?: readonly string[];
   /** Jobs of one key take turns, over all queues of the workspace. */
@@ -37,8 +39,6 @@ export type NewJob = {
    * them at most: a run keeps its turn from its first delivery to its end, asleep too.
    */
   readonly functionKeys?: readonly { readonly key: string; readonly limit: number; readonly strict?: boolean }[];
-  /** Of a run: it fails if it has not ended this long after it was due first. */
-  readonly deadlineMs?: number;
   /** A job under the same key that waits takes this one's place: its payload, its due time, its options. */
   readonly replaces?: boolean;
   /** The run that started it. */
@@ -70,26 +70,26 @@ const insert = sql(
   `with clock as materialized (select rotor.clock() as now),
    item as (
      select * from unnest($1::uuid[], $2::int[], $3::text[], $4::bytea[], $5::text[], $6::float8[], $7::timestamptz[], $8::int[],
-                          $9::int[], $10::int[], $11::text[], $12::text[], $13::uuid[], $14::uuid[], $15::uuid[], $16::bool[]) with ordinality
-       as item (id, queue_id, key, body, content_type, delay_ms, run_at, priority, max_attempts, timeout_ms, headers, tags, parent_id, event_id, replay_of, keeps_turn, place)
+                          $9::int[], $10::int[], $11::text[], $12::text[], $13::uuid[], $14::uuid[], $15::uuid[], $16::bool[], $18::float8[]) with ordinality
+       as item (id, queue_id, key, body, content_type, delay_ms, run_at, priority, max_attempts, timeout_ms, headers, tags, parent_id, event_id, replay_of, keeps_turn, deadline_ms, place)
    ),
    kept as (
-     insert into rotor.payloads (job_id, queue_id, key, body, content_type, created_at, run_at, headers, tags, event_id, replay_of)
+     insert into rotor.payloads (job_id, queue_id, key, body, content_type, created_at, run_at, headers, tags, event_id, replay_of, deadline_ms)
      select item.id, item.queue_id, item.key, item.body, item.content_type, clock.now,
             coalesce(item.run_at, clock.now + item.delay_ms * interval '1 millisecond'),
-            item.headers::jsonb, array(select jsonb_array_elements_text(item.tags::jsonb)), item.event_id, item.replay_of
+            item.headers::jsonb, array(select jsonb_array_elements_text(item.tags::jsonb)), item.event_id, item.replay_of, item.deadline_ms
        from item, clock
       order by item.queue_id, item.key, item.id
      on conflict do nothing
      returning job_id, run_at
    )
-   insert into rotor.jobs (id, queue_id, parent_id, state, due_at, max_attempts, timeout_ms, keeps_turn)
+   insert into rotor.jobs (id, queue_id, parent_id, state, due_at, max_attempts, timeout_ms, keeps_turn, deadline_at)
    select item.id, item.queue_id, item.parent_id,
           case when queue.approval_required then 'pending_approval' else 'waiting' end,
           case when queue.approval_required then clock.now + queue.approval_timeout_ms * interval '1 millisecond'
                when kept.run_at <= clock.now then clock.now - item.priority * interval '1 second' - greatest(0, $17 - item.place) * interval '1 microsecond'
                else kept.run_at end,
-          item.max_attempts, item.timeout_ms, item.keeps_turn
+          item.max_attempts, item.timeout_ms, item.keeps_turn, greatest(kept.run_at, clock.now) + item.deadline_ms * interval '1 millisecond'
      from kept join item on item.id = kept.job_id join rotor.queues queue on queue.id = item.queue_id, clock
    returning id, state, (select rate_key from rotor.queues where id = queue_id) as "rateKey"`,
 );
@@ -126,6 +126,7 @@ const insertAll = (t: Queryable, jobs: readonly NewJob[]) =>
     jobs.map((job) => job.replayOf ?? null),
     jobs.map((job) => turnKeys(job).strict),
     limits.batch,
+    jobs.map((job) => job.deadlineMs ?? null),
   ]);
 
 /** Enqueues in the caller's transaction. Answers in order; an id that is in no queue any more is an error. */

@@ -1,10 +1,12 @@
 /**
- * What follows when a job ends, whichever way: its log row, webhooks told, its unfinished waits dropped, its parent resumed.
+ * What follows when a job ends, whichever way: its log row, webhooks told, its unfinished waits dropped, the run of its
+ * function's `onFailure` started, its parent resumed.
  * Runs in the transaction that moved the job, with the rows of job and parent locked.
  */
 import type { OutcomeName, State } from "../core/job.js";
 import { childKey } from "../core/wait-key.js";
 import { type Queryable, sql } from "./db.js";
+import { startFailureRuns } from "./on-failure.js";
 import { lockJobs, resume, type WaitEnd } from "./resume.js";
 import { ONCE } from "./start-plan.js";
 import { tellEnds } from "./tell.js";
@@ -61,7 +63,7 @@ const waiters = sql(
   `select job_id as "jobId", key, kind, wait_key as "waitKey" from rotor.steps where wait_key = any($1::uuid[])`,
 );
 
-/** Writes the log, tells webhooks, and for those that are finished all that follows. Answers the runs that it resumed. */
+/** Writes the log, tells webhooks, and for those that are finished all that follows. Answers the runs that it resumed or started. */
 export async function logEnds(
   t: Queryable,
   entries: readonly LogEntry[],
@@ -89,6 +91,18 @@ export async function logEnds(
     finished.map((entry) => entry.jobId),
     finished.filter((entry) => entry.state !== "failed").map((entry) => entry.jobId),
   ]);
+  const resumed = await resumeWaiters(t, finished, parents);
+  const failed = finished.filter((entry) => entry.state === "failed");
+  // Last: these runs lock the keys that they have, and after keys no row is waited for.
+  return failed.length === 0 ? resumed : [...resumed, ...(await startFailureRuns(t, failed))];
+}
+
+/** Resumes the runs that wait for these jobs. Answers their ids. */
+async function resumeWaiters(
+  t: Queryable,
+  finished: readonly LogEntry[],
+  parents: ReadonlyMap<string, string>,
+): Promise<string[]> {
   const children = finished.filter((entry) => parents.has(entry.jobId) || entry.shared);
   if (children.length === 0) return [];
   const byKey = new Map(children.map((entry) => [childKey(entry.jobId), entry]));

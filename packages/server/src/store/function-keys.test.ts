@@ -19,12 +19,13 @@ import {
 } from "../testing-kit/fixtures.js";
 import { syncApp } from "./apps.js";
 import { limitKey } from "./concurrency-keys.js";
-import { cancel, expirePatience, replay, retry } from "./control.js";
+import { cancel, expirePatience, retry } from "./control.js";
 import { applyFunctionRates, updateFunctionLimits } from "./function-keys.js";
 import { violations } from "./invariants.js";
 import { grantStranded } from "./keys.js";
 import { registerNode } from "./nodes.js";
 import { openRateKeys } from "./rate-keys.js";
+import { replay } from "./replay.js";
 import { expireOverdue, release, rescueDead } from "./rescue.js";
 
 let database: TestDatabase;

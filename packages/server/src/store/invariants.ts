@@ -41,6 +41,16 @@ const named: readonly { readonly number: number; readonly name: string; readonly
     ),
   },
   {
+    number: 2,
+    name: "an unfinished run past its deadline by a minute, while a node lives",
+    statement: sql(
+      "invariant.deadline",
+      `select id::text from rotor.jobs where deadline_at < rotor.clock() - ${GRACE} and due_at is not null
+          and exists (select 1 from rotor.nodes where lease_until > rotor.clock() and started_at < rotor.clock() - ${GRACE})
+          and not exists (select 1 from rotor.settings where name = 'held' and value = 'true')`,
+    ),
+  },
+  {
     number: 3,
     name: "two results of one run in one place of its order",
     statement: sql(

@@ -22,10 +22,11 @@ import {
 import { mutantDb } from "../testing-kit/mutants.js";
 import { ended, NOTHING, type Rows, restartSweeps, rowsOfAll, rowsScanned, sweep } from "../testing-kit/pruning.js";
 import { inOrder, value } from "../testing-kit/races.js";
-import { cancel, replay, retry } from "./control.js";
+import { cancel, retry } from "./control.js";
 import type { Db } from "./db.js";
 import { violations } from "./invariants.js";
 import { prune } from "./prune.js";
+import { replay } from "./replay.js";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -236,7 +237,7 @@ test("a run that is replayed from a step is not pruned before its results are co
   await settleOne(db, { ...run, delivery: run.delivery + 1 }, { kind: "done", output: null });
   await database.shiftClock(8 * DAY);
   const [replayed] = await inOrder(
-    { after: "control.copy" },
+    { after: "replay.originals" },
     db,
     (paused) => replay(paused, run.jobId, { fromStep: "second" }),
     () => sweep(db),

@@ -65,7 +65,7 @@ export async function rescueDead(db: Db): Promise<number | undefined> {
     const nodeId = node?.id ?? lost?.id;
     if (nodeId === undefined) return undefined;
     const rows = await t.query<{ id: string; parentId: string | null }>(held, [nodeId, BATCH]);
-    const free = await lock(t, rows);
+    const free = await lockWhole(t, rows);
     void t.query(linger, [free.map((row) => row.id), limits.expiryGraceMs]);
     const moved = await t.query<Moved>(orphan, [free.map((row) => row.id), limits.rescues, nodeId]);
     const error = JSON.stringify({ name: "OrphanedError", message: "The node that delivered it died." });
@@ -79,7 +79,7 @@ export async function rescueDead(db: Db): Promise<number | undefined> {
 }
 
 /** Locks jobs and their parents where nobody else holds them; answers those that are locked whole. */
-async function lock<Row extends { id: string; parentId: string | null }>(
+export async function lockWhole<Row extends { id: string; parentId: string | null }>(
   t: Queryable,
   rows: readonly Row[],
 ): Promise<Row[]> {
@@ -154,7 +154,7 @@ export async function expireOverdue(db: Db, random: () => number): Promise<numbe
   return db.transact(async (t) => {
     const rows = await t.query<Overdue>(overdue, [limits.expiryGraceMs, BATCH]);
     if (rows.length === 0) return 0;
-    const free = await lock(t, rows);
+    const free = await lockWhole(t, rows);
     const error = { name: "TimeoutError", message: "Nothing was heard of this delivery within its time limit." };
     const decided = free.map((row) => {
       const policy: Policy = { maxAttempts: row.maxAttempts, backoff: row.backoff };

@@ -5,7 +5,9 @@ import { type Queryable, sql } from "./db.js";
 export type RunContext = {
   readonly jobId: string;
   readonly workspace: string;
-  /** As Postgres writes it: a `Date` would lose its microseconds. */
+  /**
+   * Of a replay with results of an older run, that one's. As Postgres writes it: a `Date` would lose its microseconds.
+   */
   readonly createdAt: string;
   /** The run's own event. */
   readonly trigger: MatchedEvent;
@@ -17,7 +19,7 @@ export type RunContext = {
 
 const contexts = sql(
   "record.contexts",
-  `select payload.job_id as "jobId", queue.workspace_id as workspace, payload.created_at::text as "createdAt",
+  `select payload.job_id as "jobId", queue.workspace_id as workspace, coalesce(payload.history_from, payload.created_at)::text as "createdAt",
           convert_from(payload.body, 'UTF8') as body, payload.event_id as "eventId",
           payload.headers ->> 'traceparent' as traceparent,
           job.state = 'active' and job.delivery = item.delivery as live

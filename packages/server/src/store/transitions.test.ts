@@ -20,14 +20,18 @@ import {
   storedRows,
   waitFor,
 } from "../testing-kit/fixtures.js";
-import { approve, cancel, expirePatience, reject, replay, resumeHeld, retry } from "./control.js";
+import { approve, cancel, expirePatience, reject, resumeHeld, retry } from "./control.js";
 import type { Db } from "./db.js";
+import { endLate } from "./deadlines.js";
 import { violations } from "./invariants.js";
 import { registerNode } from "./nodes.js";
+import { replay } from "./replay.js";
 import { expireOverdue, release, rescueDead } from "./rescue.js";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
+/** Of every run here: longer than all that the other transitions take. */
+const TIMEOUT = 60 * DAY;
 
 /** A run, as a test sees it: the stored state, and what is special about it. */
 type Seen =
@@ -190,12 +194,24 @@ const transitions: Readonly<Record<string, Transition>> = {
       "waiting held": "cancelled",
     },
   },
+  "deadline of the run": {
+    afterMs: TIMEOUT + 1_000,
+    act: ({ db }) => endLate(db),
+    expected: {
+      ...bothActive("failed"),
+      pending_approval: "failed",
+      "waiting due": "failed",
+      "waiting not yet due": "failed",
+      "waiting held": "failed",
+    },
+  },
+  "a look before the deadline": { afterMs: TIMEOUT - MINUTE, act: ({ db }) => endLate(db), expected: {} },
   retry: { act: ({ db, holder }) => retry(db, [holder.jobId]), expected: { failed: "waiting, due" } },
   replay: {
-    act: async ({ db, holder }) => {
+    act: async ({ db, queueId, holder }) => {
       // A new run; of the old one nothing changes. The new one is taken away before the rows are compared.
       const id = await replay(db, holder.jobId, {});
-      expect(await seen(db, id!)).toBe("waiting, due");
+      expect(await seen(db, id!)).toBe(queueId === approved ? "pending_approval" : "waiting, due");
       await db.script(`delete from rotor.jobs where id = '${id}'; delete from rotor.payloads where job_id = '${id}'`);
     },
     expected: {},
@@ -229,7 +245,7 @@ test.each(Object.entries(transitions))(
       await clearJobs(db);
       await registerNode(db, nodeId, "test");
       const queueId = state === "pending_approval" ? approved : open;
-      const run = newRun(queueId, {}, { key: "key" });
+      const run = newRun(queueId, {}, { key: "key", deadlineMs: TIMEOUT });
       await enqueueAll(db, [run]);
       const holder = await reach(db, queueId, run.id);
       expect(await violations(db), `before ${name} of ${state}`).toEqual([]);

@@ -35,6 +35,8 @@ export type JobView = {
   readonly reason: Reason | null;
   /** What it waits for ends at the latest here. */
   readonly until: Date | null;
+  /** It fails where it has not ended by then. */
+  readonly deadlineAt: Date | null;
   readonly attempt: number;
   readonly maxAttempts: number;
   readonly delivery: number;
@@ -76,10 +78,12 @@ const jobs = sql(
             else 'delayed'
           end as reason,
           case when job.state not in ('waiting', 'pending_approval') then null
-               when blocker.kind = 'turn' then null
-               when blocker.kind = 'rate' then blocker.open_at
-               else greatest(job.due_at, nullif(queue.open_at, '-infinity'),
-                             case when job.due_at <= rotor.clock() then nullif(queue.rate_open_at, '-infinity') end) end as until,
+               else least(job.deadline_at,
+                          case when blocker.kind = 'turn' then null
+                               when blocker.kind = 'rate' then blocker.open_at
+                               else greatest(job.due_at, nullif(queue.open_at, '-infinity'),
+                                             case when job.due_at <= rotor.clock() then nullif(queue.rate_open_at, '-infinity') end) end) end as until,
+          job.deadline_at as "deadlineAt",
           job.attempt, coalesce(job.max_attempts, queue.max_attempts) as "maxAttempts", job.delivery, payload.body,
           payload.content_type as "contentType", payload.tags, payload.created_at as "createdAt", payload.run_at as "runAt",
           case when job.due_at is null then last.ended_at end as "finishedAt", payload.event_id as "eventId", job.parent_id as "parentId",

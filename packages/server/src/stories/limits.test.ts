@@ -190,7 +190,7 @@ test("a run has at most 1,000 steps, and the next one says so", async () => {
   await serve([fn]);
   const run = await endOf(fn);
   expect(run.state).toBe("failed");
-  expect(run.error!.message).toMatch(/at most 1000 steps/);
+  expect(run.error!.message).toMatch(/more than 1000 steps/);
   expect(run.steps).toHaveLength(1_000);
 });
 

@@ -3,8 +3,9 @@ import { decide, type End } from "../core/job.js";
 import { AGAIN } from "../store/batch.js";
 import { changeJob } from "../store/change.js";
 import { claim } from "../store/claim.js";
-import { approve, cancel, reject, replay, retry } from "../store/control.js";
+import { approve, cancel, reject, retry } from "../store/control.js";
 import { type Enqueued, enqueue } from "../store/enqueue.js";
+import { replay } from "../store/replay.js";
 import { renewAccepted } from "../store/rescue.js";
 import { settle } from "../store/settle.js";
 import { newJob, POLICY } from "./fixtures.js";
@@ -227,11 +228,10 @@ export async function retryOne({ db, world }: Stage, job: ModelJob, times: numbe
 export async function replayOne({ db, world }: Stage, job: ModelJob): Promise<After> {
   const id = await replay(db, job.id, {});
   if (id === undefined) throw new BrokenPromise(`${job.id} was not replayed`);
-  // A copy asks nobody, and has no concurrency key but those of its function.
+  // A copy has no concurrency key but those of its function.
   const keys = job.queue.isFunction ? {} : { key: null, second: null, strict: false };
   model.enqueue(world, job.queue, id, null, { ...job, delayMs: 0, priority: 0, ...keys });
-  Object.assign(world.jobs.get(id)!, { state: "waiting", dueAt: world.now });
-  return "turns";
+  return "done";
 }
 
 /** A sign of life, by whoever holds the delivery, or held it once. */

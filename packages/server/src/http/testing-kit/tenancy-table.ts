@@ -40,8 +40,8 @@ export const PLAIN: ReadonlySet<string> = new Set(
    include_rejected reason overlap scopes expires_in limit value types headers url data output retriable retry_after
    payload delay run_at priority max_attempts retries timeout on_duplicate key_order concurrency retry async_timeout
    approval_required approval_timeout standard_webhooks strict_concurrency rate_limit breaker retention cron timezone
-   catch_up trigger_type trigger_cron move from_step input version type
-   secret callback_url buffer_for expires`.split(/\s+/),
+    catch_up trigger_type trigger_cron move from_step input version type children created_after created_before
+    secret callback_url buffer_for expires`.split(/\s+/),
 );
 
 const CRON = { cron: "@daily", timezone: "UTC" };
@@ -50,6 +50,12 @@ const queriesOf =
   (name: string, values: (foreign: Foreign) => readonly string[]) =>
   (foreign: Foreign): string[] =>
     values(foreign).map((value) => (value === "" ? "" : `?${name}=${encodeURIComponent(value)}`));
+const bulkOfRuns = ({ runs, failed, functions, tags, eventNames }: Foreign) => [
+  { ids: [...runs.slice(0, 1), ...failed] },
+  { filter: {}, confirm: true },
+  { filter: { function: functions[0] } },
+  { filter: { tag: tags[0], event: eventNames[0] } },
+];
 const template = (secret: string): string => `\${{ secrets.${secret} }}`;
 
 /** One line a route. A route without one fails the test, which says so. */
@@ -169,7 +175,9 @@ export const ways: Readonly<Record<string, Way>> = {
   "GET /v1/runs/{id}": {},
   "GET /v1/runs/{id}/steps": {},
   "GET /v1/runs/{id}/result": {},
-  "POST /v1/runs/{id}/cancel": {},
+  "POST /v1/runs/{id}/cancel": { bodies: () => [{}, { children: true }] },
+  "POST /v1/runs/cancel": { bodies: bulkOfRuns, answer: "nothing" },
+  "POST /v1/runs/replay": { bodies: bulkOfRuns, answer: "nothing" },
   "POST /v1/runs/{id}/retry": {},
   "POST /v1/runs/{id}/resume": {},
   "POST /v1/runs/{id}/replay": { bodies: () => [{}, { from_step: "w" }, { input: 1 }] },
