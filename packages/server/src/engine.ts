@@ -70,8 +70,12 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const { keyring } = options;
   const secrets = (workspace: string, queueId?: number) => keyring.signing(workspace, queueId);
 
-  const enqueuer = batchWriter<NewJob, Enqueued>((jobs) => db.transact((t) => enqueue(t, jobs)), {
+  const enqueuer = batchWriter<NewJob, Enqueued>((jobs) => db.transact((t) => enqueue(t, jobs), "hot"), {
     size: limits.writeBatch,
+    isEverybodys: isDisconnect,
+  });
+  const publisher = batchWriter<NewEvent, Published>((events) => publish(db, events), {
+    size: limits.eventBatch,
     isEverybodys: isDisconnect,
   });
   const settler = batchWriter<Settlement, Settled>((items) => settle(db, items), {
@@ -247,7 +251,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
       return results;
     },
     async publish(events) {
-      const results = await publish(db, events);
+      // Those of one request are published together, or none; single ones share a commit with others'.
+      const results = events.length === 1 ? [await publisher.write(events[0]!)] : await publish(db, events);
       if (results.some((each) => each.runs.length + each.resumed.length + each.cancelled.length > 0)) wake();
       for (const [index, event] of events.entries()) tellPublished(event, results[index]!);
       return results;
@@ -374,7 +379,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
         pruner.stop(),
       ]);
       await dispatcher.drain(drainMs);
-      await Promise.all([enqueuer.idle(), settler.idle(), checkpointer.idle()]);
+      await Promise.all([enqueuer.idle(), publisher.idle(), settler.idle(), checkpointer.idle()]);
       await waker.stop();
       await lease.stop();
     },

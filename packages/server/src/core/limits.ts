@@ -189,8 +189,8 @@ export const limits = {
   effects: 1_000,
   /** Scalar leaves of an event's data that are looked up; of an event with more, all waits for its name are tested. */
   eventLeaves: 1_000,
-  /** Stored events that a new wait looks back over. */
-  lookBack: 10_000,
+  /** Stored events that a wait looks at together, as it looks back over them: what it holds in memory. */
+  lookBack: 200,
   /** Waits under one key that are counted to find the rarest: past these a key is as common as any. */
   crowd: 100,
   /** Things that one wait waits for: each is a row, written and deleted with it. */
@@ -254,10 +254,14 @@ export const limits = {
 
   // --- connections ---------------------------------------------------------------------------------------------------
   connections: 12,
+  /** Besides, for the hot path: few writers share their commits, and more backends than cores only wait for each other. */
+  hotConnections: 6,
   connectTimeoutMs: 10 * second,
   statementTimeoutMs: 30 * second,
   /** Our own locks are held for milliseconds; who waits this long waits for a stranger. */
   lockTimeoutMs: 5 * second,
   /** Items that one writer takes into a transaction. */
   writeBatch: 500,
+  /** The same of events: each may start and resume a thousand runs. */
+  eventBatch: 100,
 } as const;

@@ -153,7 +153,7 @@ async function wholeCheckpoint(
     // Should one of them fail, the commit says so.
     written.catch(() => undefined);
     return { held, later, live, written: () => written };
-  });
+  }, "hot");
   const [recorded] = await written();
   const told = new Map(await Promise.all(live.map(async (item) => [item.jobId, await tell(item)] as const)));
   const turns = new Set(items);

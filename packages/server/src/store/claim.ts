@@ -7,7 +7,7 @@ import { limits } from "../core/limits.js";
 import { type RateCounts, type RateRoom, roomAt, spend } from "../core/rate.js";
 import type { Ready } from "../core/turns.js";
 import { claimKeyed } from "./claim-keyed.js";
-import { type Db, type Queryable, sql } from "./db.js";
+import { type Db, hot, type Queryable, sql } from "./db.js";
 import { endDueWaits } from "./resume.js";
 import { type Claim, ROOM, TAKE, TAKEN, type Taken } from "./take.js";
 
@@ -21,7 +21,7 @@ export type Due = Ready & { readonly kind: "callback" | "function"; readonly due
  * it: counting stops at its limit. What is due now comes first, from another queue on each time, so that of more queues
  * than one look tells each has its turn.
  */
-const look = sql(
+const look = hot(
   "claim.look",
   `with clock as materialized (select rotor.clock() as now)
    select queue.id as "queueId", queue.workspace_id as workspace, queue.kind,
@@ -147,7 +147,7 @@ export async function claim(db: Db, nodeId: string, queueIds: readonly number[],
       taken.filter((job) => job.kind === "function" && job.delivery > 1).map((job) => job.jobId),
     );
     return { taken, blocked };
-  });
+  }, "hot");
 }
 
 function writeRates(

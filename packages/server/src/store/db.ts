@@ -5,7 +5,7 @@ import pg from "pg";
 import { limits } from "../core/limits.js";
 
 /** A static text with a name of its own, so that Postgres parses it once a connection. Write `rotor.` for the schema. */
-export type Statement = { readonly name: string; readonly text: string };
+export type Statement = { readonly name: string; readonly text: string; readonly hot?: true };
 
 const names = new Set<string>();
 
@@ -15,6 +15,12 @@ export function sql(name: string, text: string): Statement {
   names.add(name);
   return { name, text };
 }
+
+/**
+ * Declares a statement of the hot path. It is planned once a connection, for any values, and reads by indexes only: planning
+ * it anew each time took as long as running it. Nothing for statements whose filters may be left out.
+ */
+export const hot = (name: string, text: string): Statement => ({ ...sql(name, text), hot: true });
 
 /** What a parameter may be. Arrays become Postgres arrays. */
 export type Value =
@@ -45,9 +51,10 @@ export type Db = Queryable & {
   readonly schema: string;
   /**
    * Runs `work` between BEGIN and COMMIT; again, if Postgres broke it up over a deadlock. An error rolls back and is thrown on. A connection lost at COMMIT leaves the
-   * outcome unknown: the error is thrown, and the caller's fence makes a repetition harmless.
+   * outcome unknown: the error is thrown, and the caller's fence makes a repetition harmless. On the `hot` path all of its
+   * statements are planned as `hot` ones are.
    */
-  transact<T>(work: (t: Transaction) => Promise<T>): Promise<T>;
+  transact<T>(work: (t: Transaction) => Promise<T>, path?: "hot"): Promise<T>;
   /** Runs a text of several statements, unnamed: for migrations and tests. */
   script(text: string): Promise<pg.QueryResult>;
   /** A connection outside the pool, for what must not queue behind work: leases, listening. */
@@ -73,9 +80,16 @@ const BROKEN_UP = new Set(["40P01", "40001"]);
 const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
 
 /**
- * Opens a pool. The schema's name is checked, and put into each text once: the only interpolation there is.
- * Connections set time limits, so that nothing waits for ever for a lock or an answer, and plan each statement for its
- * values: plans made while a table was empty, or for other array lengths, ran at half speed.
+ * Nothing that a server does reads a table from end to end. Said so, since Postgres takes tables whose rows it has not
+ * counted yet for small ones, and a plan may outlive that.
+ */
+const SETTINGS = "-c timezone=UTC -c jit=off -c enable_seqscan=off";
+
+/**
+ * Opens two pools. The schema's name is checked, and put into each text once: the only interpolation there is.
+ * Connections set time limits, so that nothing waits for ever for a lock or an answer. One pool plans each statement for
+ * its values: plans made while a table was empty, or for filters that are left out, ran at half speed. The other is for
+ * the hot path; see `hot`.
  */
 export function openDb(options: DbOptions): Db {
   const schema = options.schema ?? "rotor";
@@ -99,24 +113,33 @@ export function openDb(options: DbOptions): Db {
     lock_timeout: limits.lockTimeoutMs,
     query_timeout: limits.statementTimeoutMs + 5_000,
     idle_in_transaction_session_timeout: limits.statementTimeoutMs,
-    options: "-c plan_cache_mode=force_custom_plan -c timezone=UTC",
+    options: `${SETTINGS} -c plan_cache_mode=force_custom_plan`,
   };
-  const pool = new pg.Pool({ ...config, ...PIPELINED, max: options.maxConnections ?? limits.connections });
+  const max = options.maxConnections ?? limits.connections;
+  const pool = new pg.Pool({ ...config, ...PIPELINED, max });
+  const hotPool = new pg.Pool({
+    ...config,
+    ...PIPELINED,
+    options: `${SETTINGS} -c plan_cache_mode=force_generic_plan`,
+    max: Math.min(max, limits.hotConnections),
+  });
   let closing = false;
   // Connections that break while all are being closed are no news.
   const report = (error: Error): void => {
     if (!closing) options.onError?.(error);
   };
-  // An idle connection that breaks is replaced by the pool; without a listener the process would end.
-  pool.on("error", report);
-  // One that breaks in somebody's hands fails his statements, which tells him; the pool does not listen to it meanwhile.
-  pool.on("connect", (client) => client.on("error", () => undefined));
+  for (const each of [pool, hotPool]) {
+    // An idle connection that breaks is replaced by the pool; without a listener the process would end.
+    each.on("error", report);
+    // One that breaks in somebody's hands fails his statements, which tells him; the pool does not listen to it meanwhile.
+    each.on("connect", (client) => client.on("error", () => undefined));
+  }
 
   const run = async <Row>(client: pg.Pool | pg.ClientBase, statement: Statement, values: readonly Value[]) =>
     (await client.query({ name: statement.name, text: resolve(statement.text), values: [...values] })).rows as Row[];
 
-  const once = async <T>(work: (t: Transaction) => Promise<T>): Promise<T> => {
-    const client = await pool.connect();
+  const once = async <T>(work: (t: Transaction) => Promise<T>, path?: "hot"): Promise<T> => {
+    const client = await (path === "hot" ? hotPool : pool).connect();
     const together = corked(client);
     const sent: Promise<unknown>[] = [];
     /** Whoever does not await a statement is told of its error by the transaction's. */
@@ -157,15 +180,15 @@ export function openDb(options: DbOptions): Db {
   };
 
   return {
-    query: (statement, values = []) => run(pool, statement, values),
+    query: (statement, values = []) => run(statement.hot ? hotPool : pool, statement, values),
     origin: pool,
     warn,
     schema,
     resolve,
-    async transact(work) {
+    async transact(work, path) {
       for (let tries = 1; ; tries++) {
         try {
-          return await once(work);
+          return await once(work, path);
         } catch (error) {
           // Postgres broke a deadlock, or a conflict, in favour of another: nothing of this one happened.
           if (tries >= DEADLOCK_TRIES || !BROKEN_UP.has((error as { code?: string }).code ?? "")) throw error;
@@ -179,9 +202,9 @@ export function openDb(options: DbOptions): Db {
       await client.connect();
       return client;
     },
-    close() {
+    async close() {
       closing = true;
-      return pool.end();
+      await Promise.all([pool.end(), hotPool.end()]);
     },
   };
 }

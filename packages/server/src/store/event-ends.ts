@@ -9,7 +9,7 @@ import { keysOfEvent } from "../core/wait-key.js";
 import { cancelLocked, familyOf, type Moved } from "./control.js";
 import { type Queryable, sql } from "./db.js";
 import { grantTurns } from "./keys.js";
-import { lockJobs, resume } from "./resume.js";
+import { endWaits, lockJobs, type WaitEnd, wakeRuns } from "./resume.js";
 
 /** An event as it is stored. */
 export type StoredEvent = {
@@ -161,8 +161,7 @@ export async function endAll(
     moved.push(...ended);
     cancelled.push(ended.map((job) => job.jobId));
   }
-  const resumed: string[][] = [];
-  for (const { event, found } of met) resumed.push(await endWaitsWith(t, event, found));
+  const resumed = await endWaitsOf(t, met);
   if (moved.length > 0) await grantTurns(t, moved);
   return met.map((_, index) => ({ resumed: resumed[index]!, cancelled: cancelled[index]! }));
 }
@@ -180,32 +179,58 @@ async function cancelRuns(t: Queryable, event: StoredEvent, found: Found): Promi
 
 /**
  * In a run, an event ends one wait: the one stored last, and of those stored together the first in the order of the
- * code; so, too, of the parts of one. Where that one is past due by the clock, the next.
+ * code; so, too, of the parts of one. Where that one is past due by the clock, or an event before it in the list has ended
+ * it, the next. Answers for each event the runs that it has resumed; all events take one round trip, as nearly always.
  */
-async function endWaitsWith(t: Queryable, event: StoredEvent, found: Found): Promise<string[]> {
-  const resumed: string[] = [];
-  let left = found.chosen.filter((each) => each.key !== "").sort(inTurn);
-  while (left.length > 0) {
-    const perRun = new Map<string, Met>();
-    for (const wait of left) if (!perRun.has(wait.jobId)) perRun.set(wait.jobId, wait);
-    const ended = await resume(
-      t,
-      [...perRun.values()].map((wait) => ({
-        jobId: wait.jobId,
-        key: wait.key,
-        state: "completed",
-        output: partOutput(wait.part, event.data),
-        error: null,
-        eventId: event.id,
-        endedAt: event.receivedAt,
-      })),
-    );
-    resumed.push(...ended);
-    const done = new Set(ended);
-    left = left.filter((wait) => !done.has(wait.jobId) && perRun.get(wait.jobId) !== wait);
+async function endWaitsOf(
+  t: Queryable,
+  met: readonly { readonly event: StoredEvent; readonly found: Found }[],
+): Promise<string[][]> {
+  const resumed: string[][] = met.map(() => []);
+  let left = met.map(({ found }) => found.chosen.filter((each) => each.key !== "").sort(inTurn));
+  while (left.some((waits) => waits.length > 0)) {
+    const taken = new Set<string>();
+    const tried = left.map((waits) => {
+      const perRun = new Map<string, Met | undefined>();
+      for (const wait of waits) {
+        if (perRun.has(wait.jobId)) continue;
+        const isFree = !taken.has(nameOf(wait));
+        if (isFree) taken.add(nameOf(wait));
+        perRun.set(wait.jobId, isFree ? wait : undefined);
+      }
+      return perRun;
+    });
+    const ends = tried.flatMap((perRun, index) => {
+      const { event } = met[index]!;
+      return [...perRun.values()].flatMap((wait): WaitEnd[] =>
+        wait === undefined
+          ? []
+          : [
+              {
+                jobId: wait.jobId,
+                key: wait.key,
+                state: "completed",
+                output: partOutput(wait.part, event.data),
+                error: null,
+                eventId: event.id,
+                endedAt: event.receivedAt,
+              },
+            ],
+      );
+    });
+    const ended = new Set((await endWaits(t, ends)).map(nameOf));
+    left = left.map((waits, index) => {
+      const perRun = tried[index]!;
+      const done = new Set([...perRun].filter(([, wait]) => wait && ended.has(nameOf(wait))).map(([jobId]) => jobId));
+      resumed[index]!.push(...done);
+      return waits.filter((wait) => !done.has(wait.jobId) && perRun.get(wait.jobId) !== wait);
+    });
   }
+  await wakeRuns(t, resumed.flat());
   return resumed;
 }
+
+const nameOf = ({ jobId, key }: { readonly jobId: string; readonly key: string }): string => `${jobId}/${key}`;
 
 const inTurn = (a: Met, b: Met): number =>
   a.askedAt === b.askedAt ? a.asked - b.asked || a.place - b.place : a.askedAt < b.askedAt ? 1 : -1;

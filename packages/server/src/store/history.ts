@@ -5,7 +5,7 @@
 
 import type { StepKind, StepState, WireError, WireStep } from "@rotorsh/sdk/protocol";
 import { limits } from "../core/limits.js";
-import { type Queryable, sql } from "./db.js";
+import { hot, type Queryable, sql } from "./db.js";
 
 /** A step as stored, its JSON still text. */
 export type StepRow = {
@@ -43,7 +43,7 @@ const dueInMs = `(extract(epoch from due_at - rotor.clock()) * 1000)::float8 as 
  * All steps of these runs, where each run's results weigh at most `$2` bytes and all together `$3`: as nearly always. Where
  * they do not, no result is fetched, and `whole` says so.
  */
-const small = sql(
+const small = hot(
   "history.small",
   `select ${narrow}, ${dueInMs}, case when whole and seq is not null then output end as output,
           case when whole and seq is not null then error end as error, case when seq is null then 0 else ${WEIGHT} end as weight, whole
@@ -174,7 +174,7 @@ export async function loadStepsBefore(db: Queryable, jobId: string, seq: number,
  * Steps that ended after a place in the order, oldest first, up to `$4` bytes, and all that are unfinished. Results that the
  * app has itself just reported (`$3`) are not read back. With `$5` the first comes whatever it weighs.
  */
-const since = sql(
+const since = hot(
   "history.since",
   `select ${narrow}, null::float8 as "dueInMs", case when own or upto > $4 and not ($5 and place = 1) then null else output end as output,
           case when upto > $4 and not ($5 and place = 1) then null else error end as error, upto > $4 and not ($5 and place = 1) as cut
@@ -212,7 +212,7 @@ export async function loadStepsSince(
 }
 
 /** Steps of one run by their keys, however many others it has; without the results that the app has itself just reported (`$3`). */
-const byKey = sql(
+const byKey = hot(
   "history.by-key",
   `select ${narrow}, ${dueInMs}, case when not (kind = 'run' and key = any($3::text[])) then output end as output, error
      from rotor.steps where job_id = $1 and key = any($2::text[]) and state <> 'dropped' order by seq, key`,

@@ -2,7 +2,7 @@
 
 import type { Backoff } from "../core/backoff.js";
 import type { Breaker } from "../core/breaker.js";
-import { type Queryable, sql } from "./db.js";
+import { hot, type Queryable } from "./db.js";
 import { ONCE } from "./start-plan.js";
 
 /** Everything that a delivery needs to know of its job. */
@@ -56,7 +56,7 @@ type Row = Omit<LoadedJob, "queue"> &
   };
 
 /** Jobs that are still active with this delivery number; one that was cancelled since its claim is not among them. */
-const jobs = sql(
+const jobs = hot(
   "load.jobs",
   `select job.id as "jobId", job.delivery, job.attempt, coalesce(job.max_attempts, queue.max_attempts) as "maxAttempts",
           coalesce(job.timeout_ms, queue.timeout_ms) as "timeoutMs", payload.body, payload.content_type as "contentType",

@@ -14,7 +14,7 @@ import { earlySignals, useEarlySignal } from "./signals.js";
  * Events of these names, oldest first, that this run has not consumed, received since the step named `after` ended, or, if
  * that was earlier, since the event came that ended the wait before this one, or since the run was created. An event that
  * started the run, or was gathered for it, never counts, nor does one that is still to come. Each name is walked in the
- * order of its index.
+ * order of its index, some at a time.
  */
 const past = sql(
   "look-back.events",
@@ -24,6 +24,7 @@ const past = sql(
       select * from rotor.events event
        where event.workspace_id = $1 and event.name = wanted.name
          and event.received_at < 'infinity'
+         and event.received_at >= $9::timestamptz and (event.received_at, event.id) > ($9::timestamptz, $10::uuid)
          and event.received_at >= case when $5::float8 is null
                then greatest((select min(ended_at) from rotor.steps where job_id = $3 and key = any($4::text[])), $6::timestamptz)
                else rotor.clock() - $5 * interval '1 millisecond' end
@@ -86,23 +87,23 @@ async function earliestEvent(
     return compiled.ok ? [{ part, event: part.event, match: compiled.match }] : [];
   });
   if (waits.length === 0) return undefined;
-  const rows = await t.query<PastEvent>(past, [
-    run.workspace,
-    [...new Set(waits.map((wait) => wait.event))],
-    run.jobId,
-    [report.after, report.previous].filter((key) => key !== undefined),
-    report.since_ms ?? null,
-    run.createdAt,
-    run.eventId,
-    limits.lookBack,
-  ]);
-  for (const row of rows) {
-    const event = { id: row.key, name: row.name, data: JSON.parse(row.data), ts: row.ts };
-    const wait = waits.find((each) => each.event === row.name && matches(each.match, event));
-    if (wait !== undefined) return { part: wait.part, data: row.data, at: row.receivedAt, eventId: row.id };
+  const names = [...new Set(waits.map((wait) => wait.event))];
+  const after = [report.after, report.previous].filter((key) => key !== undefined);
+  const { workspace, jobId, createdAt, eventId } = run;
+  const window = [workspace, names, jobId, after, report.since_ms ?? null, createdAt, eventId, limits.lookBack];
+  for (let last: Pick<PastEvent, "receivedAt" | "id"> | undefined = BEFORE_ALL; last !== undefined; ) {
+    const rows: PastEvent[] = await t.query<PastEvent>(past, [...window, last.receivedAt, last.id]);
+    for (const row of rows) {
+      const event = { id: row.key, name: row.name, data: JSON.parse(row.data), ts: row.ts };
+      const wait = waits.find((each) => each.event === row.name && matches(each.match, event));
+      if (wait !== undefined) return { part: wait.part, data: row.data, at: row.receivedAt, eventId: row.id };
+    }
+    last = rows.length < limits.lookBack ? undefined : rows.at(-1);
   }
   return undefined;
 }
+
+const BEFORE_ALL = { receivedAt: "-infinity", id: "00000000-0000-0000-0000-000000000000" };
 
 async function earliestSignal(t: Queryable, run: RunContext, parts: readonly Part[]): Promise<Early | undefined> {
   const signals = new Map(parts.flatMap((part) => ("signal" in part ? [[part.signal, part] as const] : [])));

@@ -131,7 +131,7 @@ type Inserted = {
  * @throws EventTooFarError where one is for a time that is too far ahead.
  */
 export const publish = async (db: Db, events: readonly NewEvent[]): Promise<Published[]> =>
-  events.length === 0 ? [] : db.transact((t) => publishIn(t, db.schema, events));
+  events.length === 0 ? [] : db.transact((t) => publishIn(t, db.schema, events), "hot");
 
 /** The same in the caller's transaction, which has locked nothing yet that others stand in line for. */
 export async function publishIn(t: Queryable, schema: string, events: readonly NewEvent[]): Promise<Published[]> {

@@ -73,7 +73,7 @@ export async function quickCheckpoint(
     results.map(({ report }) => (report.outcome === "failed" ? JSON.stringify(report.error) : null)),
   ];
   // Not awaited in the transaction, so that it leaves together with its commit.
-  const { rows } = await db.transact(async (t) => ({ rows: t.query<Row>(write, values) }));
+  const { rows } = await db.transact(async (t) => ({ rows: t.query<Row>(write, values) }), "hot");
   const byJob = new Map<string, Row[]>();
   for (const row of await rows) {
     const steps = byJob.get(row.jobId);

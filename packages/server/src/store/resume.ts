@@ -98,10 +98,14 @@ const CHILD_TIMEOUT = JSON.stringify({
 
 /** Ends these waits and wakes their runs. Answers the ids of the runs that were resumed. */
 export async function resume(t: Queryable, ends: readonly WaitEnd[]): Promise<string[]> {
-  const ended = await endWaits(t, ends);
-  if (ended.length === 0) return [];
-  await t.query(wake, [[...new Set(ended.map((row) => row.jobId))]]);
-  return [...new Set(ended.map((row) => row.jobId))];
+  const ids = [...new Set((await endWaits(t, ends)).map((row) => row.jobId))];
+  await wakeRuns(t, ids);
+  return ids;
+}
+
+/** Makes runs due, a wait of which has ended. */
+export async function wakeRuns(t: Queryable, jobIds: readonly string[]): Promise<void> {
+  if (jobIds.length > 0) await t.query(wake, [[...new Set(jobIds)]]);
 }
 
 /** Ends these waits, without waking: for whoever holds the run and tells its app himself. */

@@ -187,7 +187,7 @@ export async function settle(db: Db, all: readonly Settlement[]): Promise<(Settl
       // The continued delivery, if there is one, is not in memory: reconciliation gives it back.
       return { kind: "settled", state: earlier.state, outcome: earlier.outcome, next: null, resumed: [] };
     });
-  });
+  }, "hot");
 }
 
 /** What was asked may be logged as what it turned out to be: see `plan`. A cancel or a rescue is another's. */

@@ -1,5 +1,6 @@
 /** Which event ends which wait: looking back, looking forward, and when time is over. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { limits } from "../core/limits.js";
 import { type TestDatabase, testDatabase } from "../testing-kit/database.js";
 import {
   activeRun,
@@ -46,6 +47,24 @@ async function got(holder: Holder, key = "wait"): Promise<unknown> {
 }
 
 describe("a wait looks back", () => {
+  test("over however many events that do not match", async () => {
+    const run = await start();
+    const others = Array.from({ length: 3 * limits.lookBack + 1 }, (_, n) => n);
+    await publish(
+      database.db,
+      others.map((n) => ({ workspace: WORKSPACE, name: "ping", key: `other-${n}`, data: `{"n":${n}}` })),
+    );
+    await send({ n: -1 });
+    await send({ n: -2 });
+    await report(
+      run,
+      waitFor("wait", "ping", { match: "data.n < 0" }),
+      waitFor("next", "ping", { match: "data.n < 0" }),
+    );
+    expect([await got(run), await got(run, "next")]).toEqual([{ n: -1 }, { n: -2 }]);
+    expect(await got(run, "none")).toBeUndefined();
+  });
+
   test("to an event that came before it was stored, and the run after its creation", async () => {
     const run = await start();
     await send(1);

@@ -23,7 +23,7 @@ function around(db: Db, act: Around): Db {
       return rows;
     },
   });
-  return { ...db, ...on(db), transact: (work) => db.transact((t) => work(on(t))) };
+  return { ...db, ...on(db), transact: (work, path) => db.transact((t) => work(on(t)), path) };
 }
 
 /** The test itself is wrong, such as a mutant that is none: it shows nothing. */
@@ -74,12 +74,12 @@ export function pausedDb(db: Db, stop: Stop): Paused {
     stop === "commit"
       ? {
           ...db,
-          transact: (work) =>
+          transact: (work, path) =>
             db.transact(async (t) => {
               const result = await work(t);
               await halt(t);
               return result;
-            }),
+            }, path),
         }
       : around(db, async (t, statement, _values, run) => {
           const rows = await run();
@@ -94,8 +94,8 @@ export function lostReplyDb(db: Db): Db {
   let lost = false;
   return {
     ...db,
-    async transact<T>(work: (t: Transaction) => Promise<T>): Promise<T> {
-      const result = await db.transact(work);
+    async transact<T>(work: (t: Transaction) => Promise<T>, path?: "hot"): Promise<T> {
+      const result = await db.transact(work, path);
       if (lost) return result;
       lost = true;
       throw new Error("Connection terminated unexpectedly");
