@@ -9,10 +9,14 @@ export type AnswerTiming = {
 
 export const ANSWER_TIMING: AnswerTiming = { plainWithinMs: 4_000, lifeEveryMs: 5_000 };
 
-const HEADERS = { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store, no-transform" };
+/** Made anew for each response: Hono's Node server before version 2 writes each one's `Content-Length` into the object it is given. */
+const answerHeaders = () => ({
+  "content-type": "text/plain; charset=utf-8",
+  "cache-control": "no-store, no-transform",
+});
 
 /** A text that is signed already. */
-export const signedResponse = (text: string): Response => new Response(text, { status: 200, headers: HEADERS });
+export const signedResponse = (text: string): Response => new Response(text, { status: 200, headers: answerHeaders() });
 
 /** `{ "error": { code, message } }`, unsigned: to the server, the function was not reached. */
 export const refusal = (status: number, code: string, message: string): Response =>
@@ -60,5 +64,5 @@ export async function responseTo(answer: Promise<string>, streaming: boolean, ti
   });
   const text = await Promise.race([answer, late]).finally(() => clearTimeout(timer));
   if (text !== undefined) return signedResponse(text);
-  return new Response(streamOf(answer, timing.lifeEveryMs), { status: 200, headers: HEADERS });
+  return new Response(streamOf(answer, timing.lifeEveryMs), { status: 200, headers: answerHeaders() });
 }
