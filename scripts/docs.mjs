@@ -1,23 +1,26 @@
 // Compiles every TypeScript block of README.md and docs/ under `strict`, as a reader would paste it.
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root, run } from "./install.mjs";
+
+/** A block of TypeScript, and the name of its file where other blocks import it. */
+const BLOCK = /^(?:<!-- file: ([\w-]+\.ts) -->\n)?```ts\n([\s\S]*?)^```/gm;
 
 /** Writes the blocks into a folder that resolves packages as the examples do, and compiles them. */
 export function compileDocs() {
   const folder = join(root, "examples/guide/.docs");
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const pages = [
-    "README.md",
-    ...readdirSync(join(root, "docs"))
-      .filter((name) => name.endsWith(".md"))
-      .map((name) => `docs/${name}`),
-  ];
+  // What the blocks import as their reader's own code.
+  cpSync(join(root, "examples/docs/app"), folder, { recursive: true });
+  const pages = ["README.md", ...["docs", "docs/workflows"].flatMap(pagesIn)];
   let blocks = 0;
   for (const page of pages) {
-    for (const [, code] of readFileSync(join(root, page), "utf8").matchAll(/^```ts\n([\s\S]*?)^```/gm)) {
-      writeFileSync(join(folder, `${page.replaceAll(/\W/g, "-")}-${++blocks}.ts`), `${code}\nexport {};\n`);
+    for (const [, file, code] of readFileSync(join(root, page), "utf8").matchAll(BLOCK)) {
+      const name = file ?? `${page.replaceAll(/\W/g, "-")}-${++blocks}.ts`;
+      if (existsSync(join(folder, name)))
+        throw new Error(`${page}: there is a ${name} already; give this one another name`);
+      writeFileSync(join(folder, name), `${code}\nexport {};\n`);
     }
   }
   const compilerOptions = {
@@ -35,3 +38,9 @@ export function compileDocs() {
   rmSync(folder, { recursive: true, force: true });
   return blocks;
 }
+
+/** The pages of a folder, without those below it. */
+const pagesIn = (folder) =>
+  readdirSync(join(root, folder))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `${folder}/${name}`);
