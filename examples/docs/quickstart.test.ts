@@ -1,4 +1,4 @@
-/** The newcomer's page of `docs/`, walked as it stands. Real apps outside of this clone walk it in `scripts/doc-apps.mjs`. */
+/** The newcomers' pages of `docs/`, walked as they stand. Real apps outside of this clone walk them too, in `scripts/`. */
 import { spawnSync } from "node:child_process";
 import { afterEach, expect, test, vi } from "vitest";
 import { readText } from "./testing-kit/page.js";
@@ -6,13 +6,22 @@ import { walk } from "./testing-kit/walk.js";
 
 const QUICKSTART = "docs/callback-quickstart.md";
 
-afterEach(() => void vi.restoreAllMocks());
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+});
 
 test.each(["express", "hono", "nextjs"])("the first delivered job, in %s", async (app) => {
   const print = vi.spyOn(console, "log").mockImplementation(() => undefined);
   const { left } = await walk(QUICKSTART, app);
   expect(print.mock.calls).toEqual([["Welcome, Ada!"], ["Welcome, Bob!"]]);
   expect(left.filter(({ mark }) => mark.startsWith(`file: ${app}/`))).toEqual([]);
+});
+
+test("the first workflow, in express", async () => {
+  vi.stubEnv("ROTOR_DEV", "1");
+  const { left } = await walk("docs/workflows/quickstart.md", "express");
+  expect(left.map(({ mark }) => mark)).toEqual(["apps", "apps", "file: hono/app.mjs", "apps"]);
 });
 
 test("the Python of the first delivered job is Python", () => {

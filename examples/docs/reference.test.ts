@@ -70,7 +70,19 @@ test("a change of the clocks does what the table says", () => {
 });
 
 test("no link leads nowhere", () => {
-  const pages = readdirSync(new URL("docs/", root)).filter((name) => name.endsWith(".md"));
-  expect(pages.length).toBeGreaterThan(10);
-  expect(["README.md", "ARCHITECTURE.md", ...pages.map((name) => `docs/${name}`)].flatMap(brokenLinks)).toEqual([]);
+  const pages = ["docs/", "docs/workflows/"].flatMap((folder) =>
+    readdirSync(new URL(folder, root))
+      .filter((name) => name.endsWith(".md"))
+      .map((name) => `${folder}${name}`),
+  );
+  expect(pages.length).toBeGreaterThan(20);
+  expect(["README.md", "ARCHITECTURE.md", ...pages].flatMap(brokenLinks)).toEqual([]);
+});
+
+test("every page about workflows is walked by a test", () => {
+  const tests = ["steps", "workflows", "quickstart"].map((name) => readText(`examples/docs/${name}.test.ts`)).join();
+  const pages = readdirSync(new URL("docs/workflows/", root)).map((name) => name.replace(/\.md$/, ""));
+  expect(
+    pages.filter((name) => !tests.includes(`page("${name}"`) && !tests.includes(`docs/workflows/${name}.md`)),
+  ).toEqual([]);
 });

@@ -31,18 +31,18 @@ export function wordsOf(command: string): string[] {
   );
 }
 
-/** Carries out one command; throws with what it said where it fails. Answers what it printed. */
-export async function perform(command: string, env: Record<string, string>): Promise<string> {
+/** Carries out one command; throws with what it said where it ends with another exit code. Answers what it printed. */
+export async function perform(command: string, env: Record<string, string>, expected = 0): Promise<string> {
   const [first, second, ...rest] = wordsOf(command);
   if (first === "npx" && second === "rotor") {
     const { code, out, err } = await call(rest, { env });
-    if (code !== 0) throw new Error(`${command}: exit code ${code}\n${err}\n${out}`);
+    if (code !== expected) throw new Error(`${command}: exit code ${code}\n${err}\n${out}`);
     return out;
   }
   const child = spawn("bash", ["-c", command], { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
   const [out, err] = await Promise.all([collect(child.stdout), collect(child.stderr)]);
   const code = child.exitCode ?? (await new Promise<number | null>((resolve) => child.once("exit", resolve)));
-  if (code !== 0) throw new Error(`${command}: exit code ${code}\n${err}\n${out}`);
+  if (code !== expected) throw new Error(`${command}: exit code ${code}\n${err}\n${out}`);
   return out;
 }
 

@@ -9,8 +9,9 @@
  * - `stop`, `start`: end the endpoint, or the app of the page, and start it again.
  * - `table: NAME`: the table below is compared by the test of this page.
  *
- * And right before a block: `part` for an answer that is shown in part, `file: PATH` for a file of this repository, or
- * `apps` for what only `scripts/doc-apps.mjs` carries out, in apps outside of this clone.
+ * And right before a block: `part` for an answer that is shown in part, `file: PATH` for a file of this repository,
+ * `file: NAME` for one that the reader makes and that later blocks may import, or `apps` for what only the walks in
+ * `scripts/` carry out, in apps outside of this clone.
  */
 import type { RequestListener } from "node:http";
 import { getRequestListener } from "@hono/node-server";
@@ -66,15 +67,16 @@ export async function walk(path: string, app?: string): Promise<Walk> {
       id = /"id": ?"([^"]+)"|^(?:Enqueued|Replaced|Started) ([^ .]+)/.exec(last)?.slice(1).find(Boolean) ?? id;
     }
   };
-  const compared = (shown: string, isWhole: boolean): void => {
+  const compared = (shown: string, isJson: boolean, isWhole: boolean): void => {
     const came = there(last);
-    if (shown.trim().startsWith("{")) {
+    if (isJson) {
       const differs = difference(JSON.parse(shown), JSON.parse(came), isWhole);
       if (differs !== undefined)
         throw new Error(`${differs} is not as shown:\n${JSON.stringify(JSON.parse(came), null, 2)}`);
     } else if (!fits(shown, came)) throw new Error(`It is not as shown:\n${came}`);
   };
   const left: Code[] = [];
+  const shown: Record<string, object> = {};
 
   for (const part of parts) {
     try {
@@ -121,10 +123,12 @@ export async function walk(path: string, app?: string): Promise<Walk> {
       expect(code, mark).toBe(readText(mark.slice(6)));
     } else if (app !== undefined && mark.startsWith(`file: ${app}/`)) {
       await exported(await endpoint.listening(() => runModule(here(code))));
-    } else if (mark === "apps" || mark.startsWith("file: ")) left.push(part);
+    } else if (mark.startsWith("file: ") && mark.endsWith(".ts") && !mark.includes("/")) {
+      shown[`./${mark.slice(6, -3)}.js`] = (await runModule(here(code), shown)).exports;
+    } else if (mark === "apps" || (mark.startsWith("file: ") && mark.includes("/"))) left.push(part);
     else if (language === "sh") await typed(code);
-    else if (language === "ts") await exported(await runModule(here(code)));
-    else if (language === "json" || language === "text") compared(code, mark !== "part");
+    else if (language === "ts") await exported(await runModule(here(code), shown));
+    else if (language === "json" || language === "text") compared(code, language === "json", mark !== "part");
     else if (language === "http") requestShown(code, there, endpoint.deliveries.at(-1)!);
     else throw new Error(`nothing is known of ${language} with the mark "${mark}"`);
   }
