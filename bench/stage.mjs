@@ -97,7 +97,7 @@ export async function openStage(name, { built = false, env = {} } = {}) {
   };
   await startServer();
   const app = await stage.openApp();
-  Object.assign(stage, { appUrl: app.url, ask: app.ask });
+  Object.assign(stage, { appUrl: app.url, appPid: app.pid, ask: app.ask });
   stage.client = new pg.Client({ connectionString: databaseUrl });
   await stage.client.connect();
   stage.postgresVersion = (await stage.client.query("show server_version")).rows[0].server_version;

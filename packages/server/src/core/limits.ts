@@ -253,7 +253,7 @@ export const limits = {
   tickBytes: 8 * MiB,
 
   // --- connections ---------------------------------------------------------------------------------------------------
-  connections: 12,
+  connections: 6,
   /** Besides, for the hot path: few writers share their commits, and more backends than cores only wait for each other. */
   hotConnections: 6,
   connectTimeoutMs: 10 * second,

@@ -47,3 +47,13 @@ test("a statement under way fails with its connection", async () => {
   });
   await expect(broken).rejects.toThrow();
 });
+
+const wrong = sql("db-test.wrong", "select 1 / $1::int");
+
+test("a transaction tells of the statement that failed, though nobody awaited it", async () => {
+  const broken = database.db.transact(async (t) => {
+    void t.query(wrong, [0]);
+    return t.query(backend);
+  });
+  await expect(broken).rejects.toMatchObject({ code: "22012" });
+});

@@ -77,6 +77,8 @@ const DEADLOCK_TRIES = 3;
 /** deadlock_detected, serialization_failure. */
 const BROKEN_UP = new Set(["40P01", "40001"]);
 
+const IN_FAILED_TRANSACTION = "25P02";
+
 const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
 
 /**
@@ -117,18 +119,23 @@ export function openDb(options: DbOptions): Db {
   };
   const max = options.maxConnections ?? limits.connections;
   const pool = new pg.Pool({ ...config, ...PIPELINED, max });
-  const hotPool = new pg.Pool({
-    ...config,
-    ...PIPELINED,
-    options: `${SETTINGS} -c plan_cache_mode=force_generic_plan`,
-    max: Math.min(max, limits.hotConnections),
-  });
+  // A single connection may have state of its own: then it serves both.
+  const hotPool =
+    max === 1
+      ? pool
+      : new pg.Pool({
+          ...config,
+          ...PIPELINED,
+          options: `${SETTINGS} -c plan_cache_mode=force_generic_plan`,
+          max: Math.min(max, limits.hotConnections),
+        });
   let closing = false;
   // Connections that break while all are being closed are no news.
   const report = (error: Error): void => {
     if (!closing) options.onError?.(error);
   };
-  for (const each of [pool, hotPool]) {
+  const pools = new Set([pool, hotPool]);
+  for (const each of pools) {
     // An idle connection that breaks is replaced by the pool; without a listener the process would end.
     each.on("error", report);
     // One that breaks in somebody's hands fails his statements, which tells him; the pool does not listen to it meanwhile.
@@ -173,7 +180,7 @@ export function openDb(options: DbOptions): Db {
       } catch (lost) {
         broken = lost as Error;
       }
-      throw error;
+      throw await firstError(error, sent);
     } finally {
       client.release(broken);
     }
@@ -204,9 +211,19 @@ export function openDb(options: DbOptions): Db {
     },
     async close() {
       closing = true;
-      await Promise.all([pool.end(), hotPool.end()]);
+      await Promise.all([...pools].map((each) => each.end()));
     },
   };
+}
+
+/** Of an aborted transaction: what aborted it, where that was a statement that nobody awaited. */
+async function firstError(error: unknown, sent: readonly Promise<unknown>[]): Promise<unknown> {
+  if ((error as { code?: string }).code !== IN_FAILED_TRANSACTION) return error;
+  const results = await Promise.allSettled(sent);
+  const errors = results.flatMap((result) =>
+    result.status === "rejected" ? [result.reason as { code?: string }] : [],
+  );
+  return errors.find(({ code }) => code !== IN_FAILED_TRANSACTION) ?? error;
 }
 
 /** What of `pg` its types do not name. */
