@@ -50,7 +50,10 @@ async function endInTestRotor(tree: Program): Promise<string[]> {
     for (const what of coming.filter((each) => each.kind === kind)) {
       // What was sent before may have ended the wait for this one.
       if (kind === "signal" && !isWaitedFor(what.id)) continue;
-      coming.splice(coming.indexOf(what), 1);
+      // Several steps send at the same time: another of them may have sent it meanwhile.
+      const place = coming.indexOf(what);
+      if (place === -1) continue;
+      coming.splice(place, 1);
       if (kind === "event") await rotor.send({ name: "story", id: what.id, data: what.data });
       else await rotor.signal(what.id, what.data);
     }
@@ -76,7 +79,7 @@ async function endInTestRotor(tree: Program): Promise<string[]> {
 test(`random programs come to what the interpreter says (seed ${SEED})`, async () => {
   vi.spyOn(console, "warn").mockImplementation(() => {});
   const problems: string[] = [];
-  for (const tree of fc.sample(program, { numRuns: 300, seed: SEED }))
+  for (const tree of fc.sample(program, { numRuns: 150, seed: SEED }))
     problems.push(...(await endInTestRotor(inKit(tree))));
   expect(problems).toEqual([]);
   vi.restoreAllMocks();
