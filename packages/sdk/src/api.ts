@@ -1,6 +1,7 @@
 /**
  * What the HTTP API answers, in camelCase, as the client returns it. Instants (`…At`) are RFC 3339 texts of the server's
  * clock. What is sent is typed beside the call that sends it, in `client/`.
+ * Long, since it is one type after the other: whoever looks one up finds it here.
  */
 
 import type { Breaker, RateLimit, Retention } from "./api-limits.js";

@@ -1,4 +1,4 @@
-/** Why does it not move? A row a reason: how a job comes to it, what it is told then, and what helps. No test of its own. */
+/** Why does it not move? A row a reason: how a job comes to it, what it is told then, and what helps. No test of its own. Long, since it has one row for each way in which a job may stand still. */
 import { decide } from "../../core/job.js";
 import { ONE_FOR_ALL } from "../../core/rate-key.js";
 import { applyFunctionRates } from "../../store/function-keys.js";
