@@ -58,6 +58,30 @@ test("a replay is a new run with the old one's input, from the start", async () 
   expect(await readSteps(db, id!)).toEqual({});
 });
 
+test("a replay of a run has what its function says of such an event: keys, place, time, and what cancels it", async () => {
+  const { db } = database;
+  const starting = {
+    keys: [{ key: "data.account", limit: 2 }],
+    priority: "data.urgent ? 60 : 0",
+    timeout_ms: MINUTE,
+    cancel_on: [{ event: "stop", match: "data.account == trigger.data.account" }],
+  };
+  const queueId = await functionQueue(db, "optioned", { starting });
+  const run = await activeRun(db, queueId, { account: "a" });
+  await settleOne(db, run, failedWith("no", true));
+  const body = Buffer.from('{"id":"e","name":"go","data":{"account":"b","urgent":true},"ts":1}');
+  const id = (await replay(db, run.jobId, { body }))!;
+  const { rows } = await db.script(
+    `select key.key, job.deadline_at is not null as limited, job.due_at < payload.run_at - interval '50 seconds' as early
+       from rotor.jobs job join rotor.payloads payload on payload.job_id = job.id left join rotor.keys key on key.id = job.key_id where job.id = '${id}'`,
+  );
+  expect(rows).toEqual([{ key: '0:"b"', limited: true, early: true }]);
+  await publishOne(db, "stop", { account: "a" });
+  expect((await readJob(db, id)).state).toBe("waiting");
+  await publishOne(db, "stop", { account: "b" });
+  expect((await readJob(db, id)).state).toBe("cancelled");
+});
+
 test("a replay with another input has that one", async () => {
   const { db } = database;
   const run = await activeRun(db, runs);

@@ -3,10 +3,15 @@
  * any other, so it has its keys, its function's rate and time limit; the old one stays as it is. A callback job's copy has
  * no concurrency key: whoever replays it says when.
  */
+import type { StartOptions } from "@rotorsh/sdk/protocol";
 import { newId } from "../core/ids.js";
+import type { MatchedEvent } from "../core/match.js";
+import { isPlain, startValues } from "../core/start-values.js";
 import { functionKeysOf } from "../core/turns.js";
+import { type Cancellable, watchForCancels } from "./cancel-on.js";
 import { type Db, type Queryable, sql } from "./db.js";
 import { enqueue, type NewJob } from "./enqueue.js";
+import { eventName, lockNames, type NameLock } from "./names.js";
 import { lockJobs } from "./resume.js";
 
 /** A run to be replayed. */
@@ -27,7 +32,7 @@ const originals = sql(
           case when queue.kind = 'function' then coalesce((
             select jsonb_agg(jsonb_build_object('name', key.key, 'limit', key.concurrency) order by key.id = job.second_key_id)
               from rotor.keys key where key.id in (job.key_id, job.second_key_id)), '[]') else '[]' end as keys, payload.body, payload.content_type as "contentType",
-          payload.headers, payload.tags, payload.event_id as "eventId", (queue.starting ->> 'timeout_ms')::float8 as "deadlineMs"
+          payload.headers, payload.tags, payload.event_id as "eventId", queue.kind, queue.workspace_id as workspace, queue.starting
      from rotor.jobs job
      join rotor.payloads payload on payload.job_id = job.id
      join rotor.queues queue on queue.id = job.queue_id
@@ -46,7 +51,10 @@ type Original = {
   readonly headers: Readonly<Record<string, string>> | null;
   readonly tags: readonly string[] | null;
   readonly eventId: string | null;
-  readonly deadlineMs: number | null;
+  readonly kind: "callback" | "function";
+  readonly workspace: string;
+  /** The function's options of today. */
+  readonly starting: StartOptions;
 };
 
 const knownSteps = sql(
@@ -93,6 +101,8 @@ export async function replayAll(db: Db, items: readonly Replay[]): Promise<(stri
   if (items.length === 0) return [];
   return db.transact(async (t) => {
     const ids = [...new Set(items.map((item) => item.jobId))];
+    // Names come before rows: an event that cancels the copy is published before it is there, or sees what it is to cancel.
+    await lockNames(t, namesOf(db.schema, await t.query<Original>(originals, [ids])));
     // Locked, so that none is pruned between the statements: a copy without its steps would run them again.
     await t.query(lockJobs, [ids]);
     const olds = new Map((await t.query<Original>(originals, [ids])).map((row) => [row.jobId, row]));
@@ -114,6 +124,10 @@ export async function replayAll(db: Db, items: readonly Replay[]): Promise<(stri
       void t.query(rememberHistory, [from, to]);
     }
     void t.query(copyBatch, pairs(made.filter(({ item }) => item.body === undefined)));
+    await watchForCancels(
+      t,
+      made.flatMap(({ item, job }) => watched(olds.get(item.jobId)!, job)),
+    );
     const answers = new Map(copies.map(({ item }, index) => [item, enqueued[index]!.id]));
     return items.map((item) => answers.get(item));
   });
@@ -138,6 +152,33 @@ async function stepsOf(t: Queryable, items: readonly Replay[]): Promise<Readonly
   return new Set(rows.map((row) => `${row.jobId}/${row.key}`));
 }
 
+/** What may cancel runs of this function. */
+const cancelOnOf = ({ kind, starting }: Original) => (kind === "function" ? (starting.cancel_on ?? []) : []);
+
+const namesOf = (schema: string, olds: readonly Original[]): NameLock[] =>
+  olds.flatMap((old) =>
+    cancelOnOf(old).map(({ event }) => ({ name: eventName(schema, old.workspace, event), exclusive: false })),
+  );
+
+const eventIn = (body: Buffer): MatchedEvent => JSON.parse(body.toString()) as MatchedEvent;
+
+function watched(old: Original, { id, body }: NewJob): Cancellable[] {
+  const cancelOn = cancelOnOf(old);
+  return cancelOn.length === 0 ? [] : [{ id, workspace: old.workspace, event: eventIn(body), cancelOn }];
+}
+
+/** What a run's function says today of such an event: its keys, or where it has none the old run's, its place, its time. */
+function optionsOf({ kind, starting, keys }: Original, body: Buffer): Partial<NewJob> {
+  const own = keys.length > 0 && { functionKeys: functionKeysOf(keys) };
+  if (kind !== "function" || isPlain(starting)) return { ...own };
+  const values = startValues(starting, eventIn(body));
+  return {
+    ...(values.keys.length > 0 ? { functionKeys: values.keys } : own),
+    ...(values.priority !== undefined && { priority: values.priority }),
+    ...(starting.timeout_ms !== undefined && { deadlineMs: starting.timeout_ms }),
+  };
+}
+
 /** The copy as a job to be: where what its function says of starts goes, but for what chooses between starts. */
 const jobOf = (item: Replay, old: Original): NewJob => ({
   id: newId(),
@@ -145,10 +186,9 @@ const jobOf = (item: Replay, old: Original): NewJob => ({
   key: item.key ?? null,
   body: item.body ?? old.body,
   contentType: old.contentType,
-  ...(old.keys.length > 0 && { functionKeys: functionKeysOf(old.keys) }),
+  ...optionsOf(old, item.body ?? old.body),
   ...(old.maxAttempts !== null && { maxAttempts: old.maxAttempts }),
   ...(old.timeoutMs !== null && { timeoutMs: old.timeoutMs }),
-  ...(old.deadlineMs !== null && { deadlineMs: old.deadlineMs }),
   ...(old.headers !== null && { headers: old.headers }),
   ...(old.tags !== null && { tags: old.tags }),
   ...(old.eventId !== null && { eventId: old.eventId }),
