@@ -215,6 +215,8 @@ export type EnqueueReport = {
     readonly delay_ms?: number;
     readonly priority?: number;
     readonly tags?: readonly string[];
+    readonly concurrency_key?: string;
+    readonly key_order?: "started" | "strict";
     readonly max_attempts?: number;
     readonly timeout_ms?: number;
   };

@@ -116,7 +116,7 @@ function lookBack(since: string | undefined, place: Place): Place | Pick<EventRe
 }
 
 function jobOptions(job: JobToEnqueue): EnqueueReport["options"] {
-  const { jobId, delay, priority, tags, retries, timeout } = job;
+  const { jobId, delay, priority, tags, concurrencyKey, keyOrder, retries, timeout } = job;
   const delayMs =
     typeof delay === "number" ? Math.round(delay * 1000) : delay && parseDuration(delay, { name: "delay" });
   return {
@@ -124,6 +124,8 @@ function jobOptions(job: JobToEnqueue): EnqueueReport["options"] {
     ...(typeof delayMs === "number" && { delay_ms: delayMs }),
     ...(priority !== undefined && { priority }),
     ...(tags !== undefined && { tags }),
+    ...(concurrencyKey !== undefined && { concurrency_key: concurrencyKey }),
+    ...(keyOrder !== undefined && { key_order: keyOrder }),
     ...(retries !== undefined && { max_attempts: retries + 1 }),
     ...(timeout !== undefined && { timeout_ms: parseDuration(timeout, { name: "timeout" }) }),
   };

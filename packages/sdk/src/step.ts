@@ -60,6 +60,10 @@ export type JobToEnqueue = {
   /** −100 … 100: seconds of head start. */
   readonly priority?: number;
   readonly tags?: readonly string[];
+  /** Jobs of one key take turns, over all queues. */
+  readonly concurrencyKey?: string;
+  /** `strict`: others of its key wait while it is between two attempts, too (default "started"). */
+  readonly keyOrder?: "started" | "strict";
   readonly retries?: number;
   readonly timeout?: Duration;
 };

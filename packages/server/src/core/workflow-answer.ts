@@ -72,6 +72,8 @@ const report: z.ZodType<Report> = z.union([
       job_id: z.string().min(1).max(limits.keyLength).optional(),
       delay_ms: delay.optional(),
       priority: z.number().int().min(-limits.priority).max(limits.priority).optional(),
+      concurrency_key: z.string().min(1).max(limits.keyLength).optional(),
+      key_order: z.enum(["started", "strict"]).optional(),
       tags: z.array(z.string().min(1).max(limits.tagLength)).max(limits.tags).optional(),
       max_attempts: z.number().int().min(1).max(limits.maxAttempts).optional(),
       timeout_ms: z.number().int().min(1).max(limits.timeoutMs).optional(),

@@ -198,6 +198,8 @@ function handedOver(context: RunContext, report: EnqueueReport, queueId: number)
     delayMs: options.delay_ms,
     priority: options.priority,
     tags: options.tags,
+    concurrencyKey: options.concurrency_key,
+    keyOrder: options.key_order,
     maxAttempts: options.max_attempts,
     timeoutMs: options.timeout_ms,
     parentId: context.jobId,

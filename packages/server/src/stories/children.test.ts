@@ -79,6 +79,17 @@ test("a child whose parent was cancelled goes on", async () => {
   expect((await server.rotor.runs.get(runId)).state).toBe("cancelled");
 });
 
+test("a callback job that a step enqueues may take turns with others", async () => {
+  await server.rotor.queues.create("turns", {});
+  const fn = createFunction({ id: "taking-turns" }, async ({ step }) =>
+    step.enqueue("e", "turns", { payload: 1, concurrencyKey: "account 1", keyOrder: "strict" }),
+  );
+  await faultyApp(server, "taking-turns", [fn]);
+  const { runId } = await server.rotor.runs.start(fn, {});
+  const { id } = await server.rotor.runs.result<{ id: string }>(runId, { timeout: "20s" });
+  expect((await server.rotor.jobs.get("turns", id)).concurrencyKey).toBe("account 1");
+});
+
 test("a callback job that is waited for and fails is thrown", async () => {
   const url = await server.serve((_, response) => response.writeHead(410).end());
   await server.rotor.queues.create("refuses", { callbackUrl: url });
