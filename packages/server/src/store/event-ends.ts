@@ -141,19 +141,33 @@ const note = sql(
 );
 
 /**
+ * The time at which events came is read once more, under the locks of all rows that they meet: a wait that time ends by then
+ * had ended before, and one that is due later is theirs, however long the locks took. All of them have one time, so that
+ * among those of one name the order stays.
+ */
+const receive = sql(
+  "event-ends.receive",
+  `with clock as materialized (select rotor.clock() as now)
+   update rotor.events set received_at = clock.now from clock where id = any($1::uuid[]) returning received_at::text as "receivedAt"`,
+);
+
+/**
  * Ends what these events met; all rows are locked at once, in the order of their ids, whichever event they are for, and
- * with those that the caller needs. A run that is both resumed and cancelled is cancelled.
+ * with those that the caller needs. A run that is both resumed and cancelled is cancelled. `isComing`: they come now, and are
+ * no rest of a fan-out.
  */
 export async function endAll(
   t: Queryable,
-  met: readonly { readonly event: StoredEvent; readonly found: Found }[],
+  found: readonly { readonly event: StoredEvent; readonly found: Found }[],
   rows: readonly string[],
+  isComing: boolean,
 ): Promise<Ended[]> {
-  const all = met.flatMap(({ found }) => found.chosen);
+  const all = found.flatMap(({ found }) => found.chosen);
   const doomed = all.filter((each) => each.key === "").map((each) => each.jobId);
   const family = doomed.length === 0 ? [] : await familyOf(t, doomed);
   const ids = [...new Set([...all.map((each) => each.jobId), ...family, ...rows])];
   if (ids.length > 0) await t.query(lockJobs, [ids]);
+  const met = isComing && all.length > 0 ? await received(t, found) : found;
   const moved: Moved[] = [];
   const cancelled: string[][] = [];
   for (const { event, found } of met) {
@@ -164,6 +178,11 @@ export async function endAll(
   const resumed = await endWaitsOf(t, met);
   if (moved.length > 0) await grantTurns(t, moved);
   return met.map((_, index) => ({ resumed: resumed[index]!, cancelled: cancelled[index]! }));
+}
+
+async function received<M extends { readonly event: StoredEvent }>(t: Queryable, met: readonly M[]): Promise<M[]> {
+  const [row] = await t.query<{ receivedAt: string }>(receive, [met.map(({ event }) => event.id)]);
+  return met.map((each) => ({ ...each, event: { ...each.event, receivedAt: row!.receivedAt } }));
 }
 
 /** Cancels the runs whose cancelOn this event meets; the log says which event it was. */

@@ -176,6 +176,7 @@ export async function publishIn(t: Queryable, schema: string, events: readonly N
     t,
     fresh.map((event, index) => ({ event, found: found[index]! })),
     starting,
+    true,
   );
   for (const [index, event] of fresh.entries())
     if (found[index]!.cursor !== null) await t.query(leave, [event.id, found[index]!.cursor]);
@@ -249,7 +250,7 @@ export async function publishRest(db: Db): Promise<boolean> {
     const [received] = isComing ? await t.query<{ receivedAt: string }>(receive, [row.id]) : [];
     const event = stored(row, { ...row, ...received });
     const found = await findEnds(t, event, row.cursor ?? FIRST, isComing ? "infinity" : event.receivedAt);
-    await takeEffect(t, [{ event, found }], triggered);
+    await takeEffect(t, [{ event, found }], triggered, isComing);
     await t.query(leave, [event.id, found.cursor]);
     return true;
   });
@@ -294,10 +295,11 @@ async function takeEffect(
   t: Queryable,
   met: readonly { readonly event: StoredEvent; readonly found: Found }[],
   starting: readonly Triggered[],
+  isComing: boolean,
 ): Promise<{ readonly ended: readonly Ended[]; readonly runs: ReadonlyMap<string, Published["runs"]> }> {
   const plans = starting.map(({ plan }) => plan);
   const looked = await lookStarts(t, plans);
-  const ended = await endAll(t, met, looked.rows);
+  const ended = await endAll(t, met, looked.rows, isComing);
   // Last, since it may take keys.
   const started = await writeStarts(t, plans, looked);
   const runs = new Map<string, Published["runs"]>();

@@ -253,3 +253,34 @@ compete("a child that ends while its parent checkpoints", async (db) => {
   const told = JSON.stringify(wait?.output) === JSON.stringify({ result: 7, runId: child.jobId });
   return value(early)[0] === AGAIN && settled.kind === "settled" && told && (await readJob(db, parent.jobId)).woken;
 });
+
+compete(
+  "an event that comes while its wait is ended by time",
+  async (db) => {
+    await database.shiftClock(0);
+    const run = await activeRun(db, runs);
+    await checkpointOne(db, run, [waitFor("wait", "ping", { timeout_ms: 1_000 })]);
+    await settleOne(db, run, notYet());
+    const [published] = await inOrder(
+      { after: "event-ends.by-keys" },
+      db,
+      (each) => publishOne(each, "ping"),
+      async (each) => {
+        await database.shiftClock(2_000);
+        await claimAll(each, runs);
+      },
+    );
+    // Whichever of them it was: the event did not come before the end that passed it over.
+    const { rows } = await database.db.script(
+      `select bool_and(event.received_at >= step.ended_at) as fair from rotor.events event, rotor.steps step where step.job_id = '${run.jobId}'`,
+    );
+    await database.shiftClock(0);
+    return value(published).resumed.length === 0 && rows[0].fair === true;
+  },
+  {
+    "no time that is read under the locks": (db) =>
+      mutantDb(db, "event-ends.receive", (text) =>
+        text.replace("received_at = clock.now", "received_at = received_at"),
+      ),
+  },
+);
