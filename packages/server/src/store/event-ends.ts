@@ -141,9 +141,9 @@ const note = sql(
 );
 
 /**
- * The time at which events came is read once more, under the locks of all rows that they meet: a wait that time ends by then
- * had ended before, and one that is due later is theirs, however long the locks took. All of them have one time, so that
- * among those of one name the order stays.
+ * The time at which events came is read once more, after it was looked for what they meet and under the locks of its rows: a
+ * wait that time ended by then had ended before, and one that is due later is theirs, however long the look and the locks
+ * took. All of them have one time, so that among those of one name the order stays.
  */
 const receive = sql(
   "event-ends.receive",
@@ -167,7 +167,7 @@ export async function endAll(
   const family = doomed.length === 0 ? [] : await familyOf(t, doomed);
   const ids = [...new Set([...all.map((each) => each.jobId), ...family, ...rows])];
   if (ids.length > 0) await t.query(lockJobs, [ids]);
-  const met = isComing && all.length > 0 ? await received(t, found) : found;
+  const met = isComing ? await received(t, found) : found;
   const moved: Moved[] = [];
   const cancelled: string[][] = [];
   for (const { event, found } of met) {
@@ -181,6 +181,7 @@ export async function endAll(
 }
 
 async function received<M extends { readonly event: StoredEvent }>(t: Queryable, met: readonly M[]): Promise<M[]> {
+  if (met.length === 0) return [];
   const [row] = await t.query<{ receivedAt: string }>(receive, [met.map(({ event }) => event.id)]);
   return met.map((each) => ({ ...each, event: { ...each.event, receivedAt: row!.receivedAt } }));
 }
