@@ -25,6 +25,13 @@ export type Replay = {
   readonly key?: string;
 };
 
+/** What the functions of these runs say of starts, read before their names can be locked. */
+const functions = sql(
+  "replay.functions",
+  `select distinct on (queue.id) queue.kind, queue.workspace_id as workspace, queue.starting
+     from rotor.payloads payload join rotor.queues queue on queue.id = payload.queue_id where payload.job_id = any($1::uuid[])`,
+);
+
 /** What a copy is made of. Its time limit is the function's of today. */
 const originals = sql(
   "replay.originals",
@@ -56,6 +63,8 @@ type Original = {
   /** The function's options of today. */
   readonly starting: StartOptions;
 };
+
+type Startable = Pick<Original, "kind" | "workspace" | "starting">;
 
 const knownSteps = sql(
   "replay.steps",
@@ -102,7 +111,7 @@ export async function replayAll(db: Db, items: readonly Replay[]): Promise<(stri
   return db.transact(async (t) => {
     const ids = [...new Set(items.map((item) => item.jobId))];
     // Names come before rows: an event that cancels the copy is published before it is there, or sees what it is to cancel.
-    await lockNames(t, namesOf(db.schema, await t.query<Original>(originals, [ids])));
+    await lockNames(t, namesOf(db.schema, await t.query<Startable>(functions, [ids])));
     // Locked, so that none is pruned between the statements: a copy without its steps would run them again.
     await t.query(lockJobs, [ids]);
     const olds = new Map((await t.query<Original>(originals, [ids])).map((row) => [row.jobId, row]));
@@ -153,9 +162,9 @@ async function stepsOf(t: Queryable, items: readonly Replay[]): Promise<Readonly
 }
 
 /** What may cancel runs of this function. */
-const cancelOnOf = ({ kind, starting }: Original) => (kind === "function" ? (starting.cancel_on ?? []) : []);
+const cancelOnOf = ({ kind, starting }: Startable) => (kind === "function" ? (starting.cancel_on ?? []) : []);
 
-const namesOf = (schema: string, olds: readonly Original[]): NameLock[] =>
+const namesOf = (schema: string, olds: readonly Startable[]): NameLock[] =>
   olds.flatMap((old) =>
     cancelOnOf(old).map(({ event }) => ({ name: eventName(schema, old.workspace, event), exclusive: false })),
   );
