@@ -121,7 +121,7 @@ export async function openStage(name, { built = false, env = {} } = {}) {
   };
   /** What has been spent up to now: commits, bytes of WAL, and milliseconds of CPU by process (Linux). */
   stage.costs = async () => {
-    await look("select pg_stat_force_next_flush()").catch(() => undefined);
+    await look("select pg_stat_force_next_flush()");
     // Backends tell the statistics what they did at most once a second.
     await pause(1_100);
     const { rows } = await look(
