@@ -1,4 +1,4 @@
-// `npm run faults -- [storm | limits | programs | pairs | restarts] --seed 7`: one scenario of what goes wrong, on a cluster
+// `npm run faults -- [storm | limits | programs | pairs | restarts | cron | mutants] --seed 7`: one scenario of what goes wrong, on a cluster
 // of its own. Prints what it found, then one line of JSON as the verdict; exits with 1 if anything was found. What stays
 // is the folder of logs, where something was found or with `--keep`; `--record` keeps the verdict in the ledger.
 import { randomBytes } from "node:crypto";
@@ -32,7 +32,7 @@ const { values } = parseArgs({
     ...scenario.options,
   },
 });
-const cluster = await startCluster({ seed: values.seed, count: Number(values.nodes) });
+const cluster = await startCluster({ seed: values.seed, count: Number(values.nodes), diskMb: scenario.diskMb });
 console.log(`${name}, seed ${values.seed}, ${values.nodes} nodes; logs in ${cluster.folder}`);
 // Whoever interrupts it is not left with its servers.
 for (const signal of ["SIGINT", "SIGTERM"])
