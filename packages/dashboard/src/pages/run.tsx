@@ -1,0 +1,2 @@
+/** One run. */
+export const RunPage = () => null;
