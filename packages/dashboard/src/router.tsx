@@ -1,4 +1,6 @@
 /** Every address of the page. A page's code is fetched when it is first gone to. */
+
+import { RotorApiError } from "@rotorsh/sdk";
 import {
   createRootRoute,
   createRoute,
@@ -7,7 +9,6 @@ import {
   lazyRouteComponent,
   redirect,
 } from "@tanstack/react-router";
-import { RotorApiError } from "@rotorsh/sdk";
 import { queries } from "./api/client.js";
 import { sessionQuery } from "./api/session.js";
 import { text, texts } from "./shell/search.js";
@@ -59,37 +60,11 @@ const runs = createRoute({
   component: lazyRouteComponent(() => import("./pages/runs.js"), "Runs"),
 });
 
-const run = createRoute({
-  getParentRoute: () => shell,
-  path: "/runs/$runId",
-  validateSearch: texts("step"),
-  component: lazyRouteComponent(() => import("./pages/run.js"), "RunPage"),
-});
-
-const jobs = createRoute({
-  getParentRoute: () => shell,
-  path: "/jobs",
-  validateSearch: texts("queue", "state", "tag", "error", "after", "before"),
-  component: lazyRouteComponent(() => import("./pages/jobs.js"), "Jobs"),
-});
-
-const job = createRoute({
-  getParentRoute: () => shell,
-  path: "/queues/$queue/jobs/$jobId",
-  validateSearch: texts("delivery"),
-  component: lazyRouteComponent(() => import("./pages/job.js"), "JobPage"),
-});
-
-const deadLetters = createRoute({
-  getParentRoute: () => shell,
-  path: "/dead-letters",
-  validateSearch: texts("queue", "tag", "error", "after", "before"),
-  component: lazyRouteComponent(() => import("./pages/dead-letters.js"), "DeadLetters"),
-});
-
 const NotHere = () => (
   <Page title="Not here">
-    <EmptyState title="There is no such page">The address may be mistyped, or from another version of Rotor.</EmptyState>
+    <EmptyState title="There is no such page">
+      The address may be mistyped, or from another version of Rotor.
+    </EmptyState>
   </Page>
 );
 
@@ -100,7 +75,7 @@ const Broken = ({ error, reset }: ErrorComponentProps) => (
 );
 
 export const router = createRouter({
-  routeTree: root.addChildren([login, shell.addChildren([home, runs, run, jobs, job, deadLetters])]),
+  routeTree: root.addChildren([login, shell.addChildren([home, runs])]),
   defaultPreload: "intent",
   defaultNotFoundComponent: NotHere,
   defaultErrorComponent: Broken,

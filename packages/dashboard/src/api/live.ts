@@ -31,7 +31,8 @@ let touched = new Set<string>();
 let thingsTimer: ReturnType<typeof setTimeout> | undefined;
 let listsTimer: ReturnType<typeof setTimeout> | undefined;
 
-const pagesOf = (query: Query): number => (query.state.data as Partial<InfiniteData<unknown>> | undefined)?.pages?.length ?? 1;
+const pagesOf = (query: Query): number =>
+  (query.state.data as Partial<InfiniteData<unknown>> | undefined)?.pages?.length ?? 1;
 
 function flushThings(): void {
   thingsTimer = undefined;

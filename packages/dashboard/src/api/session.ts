@@ -26,14 +26,24 @@ const CSRF = { "x-rotor-csrf": "1" } as const;
 
 /** `fetch` as this page uses it: with its cookie, and the header that only this page can send. */
 export const pageFetch: typeof fetch = (url, init) =>
-  fetch(url, { ...init, headers: { ...(init?.headers as Record<string, string>), ...CSRF }, credentials: "same-origin" });
+  fetch(url, {
+    ...init,
+    headers: { ...(init?.headers as Record<string, string>), ...CSRF },
+    credentials: "same-origin",
+  });
 
 async function answerOf(response: Response): Promise<Session> {
-  const body = (await response.json().catch(() => null)) as Session & {
-    error?: { message: string; code: string; details?: unknown };
-  } | null;
+  const body = (await response.json().catch(() => null)) as
+    | (Session & {
+        error?: { message: string; code: string; details?: unknown };
+      })
+    | null;
   if (response.ok && body !== null) return body;
-  const { message = `The server answered ${response.status}.`, code = `http_${response.status}`, details } = body?.error ?? {};
+  const {
+    message = `The server answered ${response.status}.`,
+    code = `http_${response.status}`,
+    details,
+  } = body?.error ?? {};
   throw new RotorApiError(message, { status: response.status, code, details });
 }
 

@@ -7,8 +7,8 @@ import { Mark } from "../shell/mark.js";
 import styles from "../shell/shell.module.css";
 import { Button } from "../ui/button.js";
 import { Field } from "../ui/dialog.js";
-import { ErrorNotice } from "../ui/error-notice.js";
 import formStyles from "../ui/dialog.module.css";
+import { ErrorNotice } from "../ui/error-notice.js";
 
 const route = getRouteApi("/login");
 

@@ -1,18 +1,19 @@
 /** Where one can go. */
 import { Link, type LinkProps } from "@tanstack/react-router";
-import { Inbox, ListTree, type LucideIcon, SquareStack } from "lucide-react";
+import { ListTree, type LucideIcon } from "lucide-react";
 import styles from "./shell.module.css";
 
-type Item = { readonly label: string; readonly to: LinkProps["to"]; readonly icon: LucideIcon; readonly isExact?: boolean };
+type Item = {
+  readonly label: string;
+  readonly to: LinkProps["to"];
+  readonly icon: LucideIcon;
+  readonly isExact?: boolean;
+};
 
 const GROUPS: readonly { readonly label: string; readonly items: readonly Item[] }[] = [
   {
     label: "Work",
-    items: [
-      { label: "Runs", to: "/runs", icon: ListTree },
-      { label: "Jobs", to: "/jobs", icon: SquareStack },
-      { label: "Dead letters", to: "/dead-letters", icon: Inbox },
-    ],
+    items: [{ label: "Runs", to: "/runs", icon: ListTree }],
   },
 ];
 

@@ -11,9 +11,9 @@ import { Notice } from "../ui/error-notice.js";
 import { Toasts } from "../ui/toasts.js";
 import { Mark } from "./mark.js";
 import { Nav } from "./nav.js";
+import styles from "./shell.module.css";
 import { ShortcutHelp } from "./shortcut-help.js";
 import { useShortcuts } from "./shortcuts.js";
-import styles from "./shell.module.css";
 import { toggleTheme, useTheme } from "./theme.js";
 
 export function Shell() {
@@ -50,8 +50,8 @@ export function Shell() {
         {session.held && (
           <div className={styles.banner}>
             <Notice tone="red">
-              Nothing is delivered: this database belongs to another environment than its server's. <code>rotor adopt --release</code>{" "}
-              starts it.
+              Nothing is delivered: this database belongs to another environment than its server's.{" "}
+              <code>rotor adopt --release</code> starts it.
             </Notice>
           </div>
         )}

@@ -2,8 +2,9 @@
  * A table that stays smooth with 100,000 rows: only those in view are drawn. Rows can be links; `j` and `k` move through
  * them, `Enter` opens. Reaching the end asks for more.
  */
-import { createColumnHelper, type RowData, tableFeatures, useTable } from "@tanstack/react-table";
+
 import { Link, type LinkProps, useRouter } from "@tanstack/react-router";
+import { createColumnHelper, type RowData, tableFeatures, useTable } from "@tanstack/react-table";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { type ReactNode, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { useShortcuts } from "../shell/shortcuts.js";
@@ -76,12 +77,15 @@ export function DataTable<Row extends RowData>(props: Props<Row>) {
     if (onEnd !== undefined && !isLoading && last >= model.length - 10) onEnd();
   }, [onEnd, isLoading, last, model.length]);
 
-  const active = useActiveRow(model.length, rowPx, virtual.scrollToIndex, (index) =>
+  const active = useActiveRow(model.length, virtual.scrollToIndex, (index) =>
     rowLink === undefined ? undefined : rowLink(model[index]!.original),
   );
 
   const tracks = columns.map(({ width = "minmax(0, 1fr)" }) => width).join(" ");
-  const narrowTracks = columns.filter((column) => !column.isWideOnly).map(({ width = "minmax(0, 1fr)" }) => width).join(" ");
+  const narrowTracks = columns
+    .filter((column) => !column.isWideOnly)
+    .map(({ width = "minmax(0, 1fr)" }) => width)
+    .join(" ");
   const style = { "--tracks": tracks, "--narrow-tracks": narrowTracks } as React.CSSProperties;
   const cellClass = (index: number): string => {
     const { align, isWideOnly } = columns[index]!;
@@ -90,8 +94,14 @@ export function DataTable<Row extends RowData>(props: Props<Row>) {
 
   if (rows.length === 0 && !isLoading) return <>{empty}</>;
   return (
-    // biome-ignore lint/a11y/useSemanticElements: rows lie where the window has scrolled to; a table's cannot.
-    <div role="table" aria-label={label} aria-rowcount={onEnd === undefined ? rows.length + 1 : -1} className={styles.table} style={style}>
+    // Roles and no <table>: rows lie where the window has scrolled to, which a table's rows cannot.
+    <div
+      role="table"
+      aria-label={label}
+      aria-rowcount={onEnd === undefined ? rows.length + 1 : -1}
+      className={styles.table}
+      style={style}
+    >
       <div role="rowgroup" className={styles.head}>
         {table.getHeaderGroups().map((group) => (
           <div role="row" key={group.id} className={styles.row} aria-rowindex={1}>
@@ -152,7 +162,6 @@ function Ghosts() {
 /** `j` and `k` move, `Enter` opens. Answers which row is the one. */
 function useActiveRow(
   count: number,
-  _rowPx: number,
   show: (index: number) => void,
   linkOf: (index: number) => LinkProps | undefined,
 ): number {
@@ -163,13 +172,10 @@ function useActiveRow(
     setActive(next);
     if (count > 0) show(next);
   };
-  useShortcuts({
-    j: () => move(1),
-    k: () => move(-1),
-    Enter: () => {
-      const link = active < 0 || active >= count ? undefined : linkOf(active);
-      if (link !== undefined) void router.navigate(link as never);
-    },
-  });
+  const open = () => {
+    const link = active < 0 || active >= count ? undefined : linkOf(active);
+    if (link !== undefined) void router.navigate(link as never);
+  };
+  useShortcuts({ j: () => move(1), k: () => move(-1), Enter: open });
   return active;
 }

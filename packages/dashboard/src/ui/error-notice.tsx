@@ -23,6 +23,12 @@ export function ErrorNotice({ error, onRetry }: Props) {
 }
 
 /** A sentence that needs somebody's eye, without an error. */
-export function Notice({ tone, children }: { readonly tone: "red" | "amber" | "blue"; readonly children: React.ReactNode }) {
+export function Notice({
+  tone,
+  children,
+}: {
+  readonly tone: "red" | "amber" | "blue";
+  readonly children: React.ReactNode;
+}) {
   return <div className={`${styles.notice} ${styles[tone]}`}>{children}</div>;
 }

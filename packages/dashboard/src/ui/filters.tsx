@@ -69,7 +69,7 @@ export function TextFilter({ label, value = "", onChange, placeholder = label, i
           if (event.key === "Escape") event.currentTarget.blur();
         }}
       />
-      {isSearch && <kbd aria-hidden="true">/</kbd>}
+      {isSearch && <kbd title="Press / to come here">/</kbd>}
     </label>
   );
 }

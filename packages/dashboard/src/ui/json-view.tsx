@@ -1,5 +1,5 @@
 /** A JSON value as a tree that opens and closes. What is very large is shown as text, cut; copying gives all of it. */
-import { type Props as TreeProps, JsonView as Tree } from "react-json-view-lite";
+import { JsonView as Tree, type Props as TreeProps } from "react-json-view-lite";
 import { CopyButton } from "./copy.js";
 import styles from "./json-view.module.css";
 
@@ -38,7 +38,8 @@ const style: NonNullable<TreeProps["style"]> = {
   ariaLables: { collapseJson: "Close", expandJson: "Open" },
 };
 
-const textOf = (value: unknown): string => (typeof value === "string" ? value : (JSON.stringify(value, null, 2) ?? "undefined"));
+const textOf = (value: unknown): string =>
+  typeof value === "string" ? value : (JSON.stringify(value, null, 2) ?? "undefined");
 
 export function JsonView({ label, value }: Props) {
   if (value === undefined || value === null) return <p className="faint">{value === null ? "null" : "Nothing"}</p>;
@@ -50,7 +51,7 @@ export function JsonView({ label, value }: Props) {
         <CopyButton text={text} label={`Copy ${label}`} />
       </div>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys. */}
-      <div className={styles.scroll} role="group" aria-label={label} tabIndex={0}>
+      <section className={styles.scroll} aria-label={label} tabIndex={0}>
         {isTree ? (
           <Tree
             data={value}
@@ -62,10 +63,11 @@ export function JsonView({ label, value }: Props) {
         ) : (
           <pre className={styles.text}>
             {text.slice(0, SHOWN_CHARACTERS)}
-            {text.length > SHOWN_CHARACTERS && `\n… ${(text.length - SHOWN_CHARACTERS).toLocaleString()} more characters: copy it to see all`}
+            {text.length > SHOWN_CHARACTERS &&
+              `\n… ${(text.length - SHOWN_CHARACTERS).toLocaleString()} more characters: copy it to see all`}
           </pre>
         )}
-      </div>
+      </section>
     </div>
   );
 }

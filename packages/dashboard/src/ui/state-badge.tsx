@@ -45,7 +45,11 @@ export const wordOf = (state: State, reason?: JobReason | null): string =>
 type Props = { readonly state: State; readonly reason?: JobReason | null };
 
 export function StateBadge({ state, reason }: Props) {
-  return <Badge tone={toneOf(state, reason)} isMoving={state === "active"}>{wordOf(state, reason)}</Badge>;
+  return (
+    <Badge tone={toneOf(state, reason)} isMoving={state === "active"}>
+      {wordOf(state, reason)}
+    </Badge>
+  );
 }
 
 type BadgeProps = { readonly tone: Tone; readonly children: string; readonly isMoving?: boolean };

@@ -14,7 +14,13 @@ export const tell = (title: string): void => {
 
 /** Says why something could not be done. Stays longer. */
 export const tellError = (error: unknown): void => {
-  manager.add({ title: "That did not work", description: messageOf(error), type: "error", priority: "high", timeout: 12_000 });
+  manager.add({
+    title: "That did not work",
+    description: messageOf(error),
+    type: "error",
+    priority: "high",
+    timeout: 12_000,
+  });
 };
 
 export function Toasts() {
@@ -32,7 +38,11 @@ export function Toasts() {
 function List() {
   const { toasts } = Toast.useToastManager();
   return toasts.map((toast) => (
-    <Toast.Root key={toast.id} toast={toast} className={`${styles.toast} ${toast.type === "error" ? styles.error : ""}`}>
+    <Toast.Root
+      key={toast.id}
+      toast={toast}
+      className={`${styles.toast} ${toast.type === "error" ? styles.error : ""}`}
+    >
       <div className={styles.text}>
         <Toast.Title className={styles.title} />
         <Toast.Description className={styles.description} />

@@ -1,2 +1,0 @@
-/** One run. */
-export const RunPage = () => null;
