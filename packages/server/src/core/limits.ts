@@ -67,6 +67,17 @@ export const limits = {
   overlapMs: 30 * day,
   /** A key is trusted for this long without asking the database: a revoked one works no longer than that. */
   keyTrustedMs: 5 * second,
+  /** A login lasts a working day; whoever is still there logs in again. */
+  sessionMs: 12 * hour,
+  /** Of a Cookie header what is read: other things on this host may have set cookies of their own. */
+  cookieLength: 8 * KiB,
+  /**
+   * Logins tried with a wrong key, from one address and in all, on one node. A key has 256 random bits, so this is not what
+   * keeps it from being guessed; it keeps guessing from costing anything.
+   */
+  logins: { attempts: 10, spanMs: minute },
+  loginsOfAll: { attempts: 300, spanMs: minute },
+  loginsRemembered: 10_000,
   /** Jobs that one step of a deletion takes with all that belongs to them. */
   deletedTogether: 1_000,
 

@@ -8,6 +8,7 @@ import { bulkRuns } from "./bulk-runs.js";
 import { checkpoints } from "./checkpoints.js";
 import { checks } from "./checks.js";
 import { concurrencyKeys } from "./concurrency-keys.js";
+import { dashboard } from "./dashboard.js";
 import { deadLetters } from "./dead-letters.js";
 import type { Api } from "./endpoint.js";
 import type { Engine } from "./engine.js";
@@ -24,6 +25,7 @@ import { queues } from "./queues.js";
 import { runs } from "./runs.js";
 import { schedules } from "./schedules.js";
 import { secrets } from "./secrets.js";
+import { sessions } from "./sessions.js";
 import { signals } from "./signals.js";
 import { signingKeys } from "./signing-keys.js";
 import { stream } from "./stream.js";
@@ -34,6 +36,8 @@ import { workspaces } from "./workspaces.js";
 export type AppOptions = {
   /** Where unexpected errors are told. Default: the console. */
   readonly log?: Log;
+  /** Where the dashboard's files are. Default: the package's own. */
+  readonly dashboard?: URL;
 };
 
 const consoleLog: Log = { error: (details, message) => console.error(message, details) };
@@ -76,12 +80,14 @@ export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono
   approvals(api);
   secrets(api);
   keys(api);
+  sessions(api);
   signingKeys(api);
   workspaces(api);
   webhooks(api);
   auditTrail(api);
   stream(api);
   health(api);
+  const page = dashboard(api, options.dashboard);
 
   app.openAPIRegistry.registerComponent("securitySchemes", "key", {
     type: "http",
@@ -95,7 +101,9 @@ export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono
   });
 
   const allowed = methodsByPath(app);
-  app.notFound((c) => {
+  app.notFound(async (c) => {
+    const view = await page.answer(c);
+    if (view !== undefined) return view;
     const methods = allowed(c.req.path);
     if (methods.length === 0)
       return answerError(

@@ -238,6 +238,10 @@ export const apart: ReadonlySet<string> = new Set([
   "POST /v1/jobs/{id}/heartbeat",
   "POST /v1/checkpoints",
   "GET /v1/checkpoints/steps",
+  // They answer who asks, and make or end a login of a key's own workspace: see sessions.test.ts.
+  "GET /v1/session",
+  "POST /v1/session",
+  "DELETE /v1/session",
   // Of the server.
   "GET /healthz",
   "GET /readyz",
