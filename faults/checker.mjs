@@ -194,10 +194,11 @@ function recoveriesOf({ executions, causes, jobs, stored, faults }) {
   const found = [];
   for (const [what, times] of executions) {
     for (const [n, one] of times.slice(0, -1).entries()) {
-      const fault = causeOf(causes, one, Math.min(safeAt(one, what.split("/")[1], jobs, stored), times[n + 1].begin));
-      if (fault?.node === undefined || fault.kind === "kill all") continue;
-      const from = Math.max(fault.begin, one.begin);
       const to = times[n + 1].begin;
+      const fault = causeOf(causes, one, Math.min(safeAt(one, what.split("/")[1], jobs, stored), to));
+      // Where it was answered before, what follows is its own back-off.
+      if (fault?.node === undefined || fault.kind === "kill all" || one.end < fault.begin) continue;
+      const from = Math.max(fault.begin, one.begin);
       found.push({ what, kind: fault.kind, ms: to - from, calmMs: calmMs(faults, from, to) });
     }
   }

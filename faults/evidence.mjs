@@ -35,7 +35,8 @@ export function executionsOf(endpoint) {
 }
 
 /** What may become of a delivery whose node died, or stood still. What is gentle, or shorter than a lease, is not among them. */
-const NODE_FAULTS = new Set(["kill", "kill all", "crash", "pause"]);
+const DEATHS = new Set(["kill", "kill all", "crash"]);
+const NODE_FAULTS = new Set([...DEATHS, "pause"]);
 /** These break what is between a node and the app, at all deliveries in hand. */
 const APP_FAULTS = new Set(["cut app", "lost answers", "app away"]);
 /** Who speaks to Postgres through these may lose its lease, where they last as long as one: it stops a second before. */
@@ -48,7 +49,11 @@ export function faultsOf(nemesis) {
   const ends = new Map(nemesis.filter((line) => line.phase === "end").map((line) => [line.id, line.t]));
   return nemesis
     .filter((line) => line.phase === "begin")
-    .map(({ id, kind, node, t }) => ({ kind, node, begin: t - SLACK_MS, end: (ends.get(id) ?? Number.POSITIVE_INFINITY) + SLACK_MS }));
+    .map(({ id, kind, node, t }) => {
+      // A node dies in a moment; what it does once it was started again is another's.
+      const end = DEATHS.has(kind) ? t : (ends.get(id) ?? Number.POSITIVE_INFINITY);
+      return { kind, node, begin: t - SLACK_MS, end: end + SLACK_MS, over: ends.get(id) ?? Number.POSITIVE_INFINITY };
+    });
 }
 
 /** Faults that explain something, by whom they met: a port, `app`, or `database`. */
@@ -113,6 +118,7 @@ export function calmMs(faults, from, to) {
   let at = from;
   let calm = 0;
   const marks = faults
+    .map((fault) => ({ ...fault, end: fault.over }))
     .filter((fault) => OUTAGES.has(fault.kind) && fault.begin < to && fault.end > from)
     .sort((a, b) => a.begin - b.begin);
   for (const { begin, end } of marks) {
