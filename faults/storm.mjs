@@ -13,8 +13,6 @@ import { startProxy } from "./proxy.mjs";
 import { dumpShadow, shadowOf } from "./shadow.mjs";
 import { startWeather } from "./weather.mjs";
 
-/** How long everything may take to come to its end once nothing is broken any more. */
-const QUIESCE_MS = 60_000;
 const FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
 /** What a run of this many seconds must at least have done; of faults, where the plan was not narrowed. */
@@ -38,9 +36,14 @@ export const options = {
   /** Jobs a second that come in batches. */
   batched: { type: "string", default: "10" },
   calm: { type: "boolean", default: false },
+  /** Faults are so many times as frequent. */
+  intensity: { type: "string", default: "1" },
+  /** Seconds that everything may take to come to its end once nothing is broken any more. */
+  quiesce: { type: "string", default: "60" },
   /** `off`: no node has any. */
   failpoints: { type: "string", default: "on" },
 };
+export const asksDoctor = true;
 /** Megabytes of the disk that the database has. */
 export const diskMb = 6_000;
 
@@ -83,7 +86,7 @@ export async function play({ cluster, values, tree = root }) {
     await database(shadowOf(SCHEMA));
     const retry = { backoff: "fixed", min: "300ms", max_attempts: 30 };
     const queue = (name, more = {}) =>
-      call("PUT", `/v1/queues/${name}`, { callback_url: `${appUrl}/job`, concurrency: 50, retry, ...more }, elder);
+      call("PUT", `/v1/queues/${name}`, { callback_url: `${appUrl}/job`, concurrency: 400, retry, ...more }, elder);
     await queue("plain");
     await queue("narrow", { concurrency: 2 });
     await queue("lying", { timeout: "2s", concurrency: 30 });
@@ -115,12 +118,13 @@ export async function play({ cluster, values, tree = root }) {
           only: values.only?.split(","),
           failpoints,
           clockFile,
+          intensity: Number(values.intensity),
         });
     await sleep(seconds * 1_000);
     await weather?.stop();
     await client.stop();
     const peaceAt = Date.now();
-    while ((await unfinished()) > 0 && Date.now() - peaceAt < QUIESCE_MS) await sleep(200);
+    while ((await unfinished()) > 0 && Date.now() - peaceAt < Number(values.quiesce) * 1_000) await sleep(200);
     const quiesceMs = Date.now() - peaceAt;
     // The last words of the endpoint, and of those who are told.
     await sleep(500);

@@ -42,7 +42,7 @@ const gentleAt = (name, dice) =>
     ? `${name}=delay(200)@${dice.between(1, 3)}`
     : `${name}=error@${dice.between(1, 3)}`;
 
-export function startWeather({ seed, seconds, cluster, path, call, appProxy, only, failpoints = [], clockFile }) {
+export function startWeather({ seed, seconds, cluster, path, call, appProxy, only, failpoints = [], clockFile, intensity = 1 }) {
   const { nodes, database, proxy, disk, struck } = cluster;
   const log = appender(path);
   const elder = nodes.at(-1);
@@ -237,7 +237,7 @@ export function startWeather({ seed, seconds, cluster, path, call, appProxy, onl
       for (let n = 0; n < 4; n++) await queue("plain", "POST", "/resume");
     },
     async "edit queue"(_, dice) {
-      await queue("plain", "PATCH", "", { concurrency: dice.between(20, 60) });
+      await queue("plain", "PATCH", "", { concurrency: dice.between(200, 600) });
     },
   };
 
@@ -299,7 +299,7 @@ export function startWeather({ seed, seconds, cluster, path, call, appProxy, onl
   const planOf = (lane, share = 1) =>
     chosen
       .filter((each) => each.lane === lane)
-      .map(({ kind, every }) => ({ kind, times: Math.max(1, Math.round(seconds / every / share)) }));
+      .map(({ kind, every }) => ({ kind, times: Math.max(1, Math.round((intensity * seconds) / every / share)) }));
   const lanes = [
     ...others.map((node) => lane("nodes", node, planOf("nodes", others.length))),
     ...(others.includes(elder) ? [] : [lane("elder", elder, planOf("elder"))]),
