@@ -35,7 +35,8 @@ export function judge({ client, endpoint, nemesis = [], shadow = [], rows, viola
   };
   for (const plan of facts.plans.values()) judgeOperation(plan, facts, tell);
   for (const [op, found] of facts.found)
-    if (!facts.plans.has(op.replace(/\.child$/, ""))) tell("ghost", "a job that nobody sent", { op, ids: found.map(({ id }) => id) });
+    if (!facts.plans.has(op.replace(/\.child$/, "")))
+      tell("ghost", "a job that nobody sent", { op, ids: found.map(({ id }) => id) });
   for (const line of endpoint) if (line.phase === "forged") tell("ghost", "a request without a good signature", line);
   for (const line of client) if (line.phase === "broken") tell("broken", "the client failed", line);
   const doubled = judgeExecutions(facts, tell);
@@ -65,7 +66,8 @@ function judgeOperation(plan, { lines, found, jobs }, tell) {
   if (kind === "fleeting") return judgeFleeting(plan, acked, jobs, tell);
   const asked = own.filter(({ phase, what }) => phase === "before" && what === "replay").length;
   if (acked.length > 0 && rows.length === 0) return tell("lost", "answered, and not there", { op, kind });
-  if (rows.length > jobsOf(plan, asked)) tell("ghost", "more than one job", { op, kind, ids: rows.map((row) => row.id) });
+  if (rows.length > jobsOf(plan, asked))
+    tell("ghost", "more than one job", { op, kind, ids: rows.map((row) => row.id) });
   if (acked.some(({ id }) => id !== undefined && rows.length === 1 && id !== rows[0].id))
     tell("wrong", "answered with another id", { op, kind });
   for (const row of rows) judgeEnd(plan, row, own, tell);
@@ -90,10 +92,12 @@ function judgeEnd(plan, { id, state, output, outcome, error }, lines, tell) {
     return tell("stuck", "unfinished", where);
   }
   if (!endsOf(plan).includes(state)) return tell("wrong", `ended as ${state}`, where);
-  if (plan.kind === "cancelled" && isOk("cancel") && state !== "cancelled") tell("wrong", "a cancel was forgotten", where);
+  if (plan.kind === "cancelled" && isOk("cancel") && state !== "cancelled")
+    tell("wrong", "a cancel was forgotten", where);
   const wanted = resultOf(plan);
   if (state !== "completed" || wanted === undefined) return;
-  if (JSON.stringify(parsed(output)) !== JSON.stringify(wanted)) tell("wrong", "another result", { ...where, wanted, output });
+  if (JSON.stringify(parsed(output)) !== JSON.stringify(wanted))
+    tell("wrong", "another result", { ...where, wanted, output });
 }
 
 /** Each piece of work: as often as it should be, once more only where a fault met it, and never before its time. */
@@ -117,9 +121,11 @@ function judgeExecutions({ plans, found, lines, executions, causes, jobs, stored
       tell("doubled", "done again without a fault that met it", { what, kind: plan.kind, wanted, times });
     const hashes = [plan.hash, plan.changedHash].filter((hash) => hash !== undefined);
     for (const { hash } of times)
-      if (hash !== undefined && hashes.length > 0 && !hashes.includes(hash)) tell("wrong", "another body", { what, hash });
+      if (hash !== undefined && hashes.length > 0 && !hashes.includes(hash))
+        tell("wrong", "another body", { what, hash });
     judgeTimes(plan, what, times, met, copies, tell);
     judgeCancel(lines.get(op), what, times, causes, tell);
+    judgeApproval(plan, lines.get(op), times, tell);
     judgeStart(plan, lines.get(plan.batch ?? op), times, faults, tell);
   }
   // Between two steps of one run.
@@ -152,11 +158,21 @@ function judgeTimes(plan, what, times, met, copies, tell) {
 }
 
 function judgeCancel(lines, what, times, causes, tell) {
-  const cancelled = lines?.find(({ phase, what }) => phase === "ok" && what === "cancel");
+  const cancelled = lines?.find(({ phase, what }) => phase === "ok" && (what === "cancel" || what === "abort"));
   if (cancelled === undefined) return;
   for (const one of times)
-    if (one.begin > cancelled.t + ON_ITS_WAY_MS && causeOf(causes, { ...one, begin: cancelled.t }, one.begin) === undefined)
+    if (
+      one.begin > cancelled.t + ON_ITS_WAY_MS &&
+      causeOf(causes, { ...one, begin: cancelled.t }, one.begin) === undefined
+    )
       tell("wrong", "begun after a cancel was answered", { what, cancelled: cancelled.t, one });
+}
+
+function judgeApproval({ op, kind }, lines, [first], tell) {
+  if (kind !== "approved") return;
+  const asked = lines.find(({ phase, what }) => phase === "before" && what === "approve");
+  if (asked === undefined || first.begin < asked.t)
+    tell("early", "begun before anybody approved", { op, asked, first });
 }
 
 function judgeStart(plan, lines, [first], faults, tell) {
@@ -165,7 +181,8 @@ function judgeStart(plan, lines, [first], faults, tell) {
   if (acked === undefined) return;
   const due = acked.t + (plan.waitMs ?? 0);
   const late = calmMs(faults, due, first.begin);
-  if (late > LATE_MS) tell("late", "begun too late", { op: plan.op, kind: plan.kind, due, begin: first.begin, calmMs: late });
+  if (late > LATE_MS)
+    tell("late", "begun too late", { op: plan.op, kind: plan.kind, due, begin: first.begin, calmMs: late });
 }
 
 /** The states and the leases of each job, as the database has seen them. */
@@ -187,9 +204,14 @@ function judgeLeases({ jobs, executions, plans }, tell) {
     // A body that never ends is taken as it is.
     if (plan.kind === "endless" || plan.kind === "bomb") continue;
     const isAnswered = own.some(
-      (one) => one.node === last.node && one.begin >= last.from - EARLY_MS && one.end !== undefined && one.end <= last.to + EARLY_MS,
+      (one) =>
+        one.node === last.node &&
+        one.begin >= last.from - EARLY_MS &&
+        one.end !== undefined &&
+        one.end <= last.to + EARLY_MS,
     );
-    if (!isAnswered) tell("wrong", "completed by a delivery that is not the last one's", { job, op: plan.op, last, own });
+    if (!isAnswered)
+      tell("wrong", "completed by a delivery that is not the last one's", { job, op: plan.op, last, own });
   }
 }
 
@@ -210,7 +232,9 @@ function recoveriesOf({ executions, causes, jobs, stored, faults }) {
 }
 
 function figuresOf({ plans, executions, faults }, problems, doubled, recoveries) {
-  const verdict = Object.fromEntries(VERDICT.map((name) => [name, problems.filter((each) => each.verdict === name).length]));
+  const verdict = Object.fromEntries(
+    VERDICT.map((name) => [name, problems.filter((each) => each.verdict === name).length]),
+  );
   const kinds = {};
   for (const { kind } of faults) kinds[kind] = (kinds[kind] ?? 0) + 1;
   let jobs = 0;

@@ -26,7 +26,16 @@ function calm(more = {}) {
     rows: [{ id: JOB, op: "op", state: "completed", output: '{"op":"op"}' }],
   };
 }
-const change = (t, before, state, delivery, node) => ({ table: "job", t, job: JOB, before, state, delivery, attempt: 1, node });
+const change = (t, before, state, delivery, node) => ({
+  table: "job",
+  t,
+  job: JOB,
+  before,
+  state,
+  delivery,
+  attempt: 1,
+  node,
+});
 let made = 0;
 const done = (node, t, ms = 20, hash = "h") => {
   const id = ++made;
@@ -101,7 +110,12 @@ test.each([
     change(T + 1_010, "waiting", "active", 2, "n2"),
     change(T + 1_050, "active", "completed", 2, null),
   ];
-  const { problems, figures } = judge({ ...logs, nemesis, shadow, endpoint: [...logs.endpoint, ...done(2, T + 1_020)] });
+  const { problems, figures } = judge({
+    ...logs,
+    nemesis,
+    shadow,
+    endpoint: [...logs.endpoint, ...done(2, T + 1_020)],
+  });
   expect(problems.filter((each) => each.verdict === "doubled")).toHaveLength(unexplained);
   expect(Object.values(figures.doubledWithCause).reduce((sum, each) => sum + each)).toBe(1 - unexplained);
 });
@@ -168,7 +182,10 @@ test.each([
   ["it was refused", (logs) => logs.client.push({ t: T, phase: "refused", op: "op", what: "enqueue", status: 400 })],
   ["a result that was stored has changed", (logs) => logs.shadow.push({ table: "step", isChanged: true })],
   ["it was cancelled after its end", (logs) => logs.shadow.push(change(T + 99, "completed", "cancelled", 1, null))],
-  ["a late answer completed another's delivery", (logs) => logs.shadow.splice(3, 1, change(T + 40, "waiting", "active", 1, "n2"))],
+  [
+    "a late answer completed another's delivery",
+    (logs) => logs.shadow.splice(3, 1, change(T + 40, "waiting", "active", 1, "n2")),
+  ],
 ])("wrong: %s", (_, change) => {
   const logs = calm();
   change(logs);
@@ -179,14 +196,25 @@ test("wrong: a cancel was answered, and it was delivered all the same", () => {
   const logs = calm({ kind: "cancelled" });
   logs.client.push({ t: T + 100, phase: "ok", op: "op", what: "cancel" });
   expect(verdictsOf(logs)).toContain("wrong");
-  const later = { ...logs, endpoint: done(1, T + 9_000), rows: [{ ...logs.rows[0], state: "cancelled", output: null }] };
+  const later = {
+    ...logs,
+    endpoint: done(1, T + 9_000),
+    rows: [{ ...logs.rows[0], state: "cancelled", output: null }],
+  };
   expect(verdictsOf({ ...later, shadow: [] })).toEqual(["wrong"]);
 });
 
 test("not wrong: an end that was refused, since its first answer was lost", () => {
   const logs = calm({ kind: "approved" });
-  logs.client.push({ t: T, phase: "refused", op: "op", what: "approve", status: 409, isUnknown: true });
+  logs.client.push({ t: T + 30, phase: "before", op: "op", what: "approve", tries: 0 });
+  logs.client.push({ t: T + 60, phase: "refused", op: "op", what: "approve", status: 409, isUnknown: true });
   expect(verdictsOf(logs)).toEqual([]);
+});
+
+test("early: begun before anybody approved", () => {
+  const logs = calm({ kind: "approved" });
+  logs.client.push({ t: T + 60, phase: "before", op: "op", what: "approve", tries: 0 });
+  expect(verdictsOf(logs)).toEqual(["early"]);
 });
 
 test("leaked: what is held at the end", () => {

@@ -20,6 +20,8 @@ const KINDS = [
   { kind: "ok", queue: "plain", weight: 6 },
   { kind: "ok", queue: "narrow", weight: 2 },
   { kind: "keyed", queue: "plain", weight: 2 },
+  // Its keys are shared over queues: the lock on a queue does not keep their claims apart.
+  { kind: "keyed", queue: "guest", weight: 2 },
   { kind: "slow", queue: "plain", weight: 3, ms: [500, 4_000] },
   { kind: "flaky", queue: "plain", weight: 2, failures: [1, 2] },
   { kind: "doomed", queue: "plain", weight: 1, failures: [1_000, 1_000], options: { max_attempts: 2 } },
@@ -27,6 +29,7 @@ const KINDS = [
   { kind: "delayed", queue: "plain", weight: 2, waitMs: [1_000, 4_000] },
   { kind: "changed", queue: "plain", weight: 1, waitMs: [2_000, 4_000] },
   { kind: "cancelled", queue: "plain", weight: 1, waitMs: [1_000, 4_000] },
+  { kind: "aborted", queue: "plain", weight: 1, ms: [1_500, 2_500], failures: [1_000, 1_000] },
   { kind: "async", queue: "plain", weight: 2 },
   { kind: "expired", queue: "forgetful", weight: 1 },
   { kind: "approved", queue: "guarded", weight: 1 },
@@ -116,6 +119,11 @@ export function startClient({ seed, nodes, apiKey, path, database, schema, rate,
     );
     if (done === undefined) return;
     if (kind === "cancelled") await ask(op, "cancel", "DELETE", `${route}/${done.id}`);
+    if (kind === "aborted") {
+      // It is being delivered then, and fails until it is cancelled.
+      await sleep(700);
+      await ask(op, "abort", "DELETE", `${route}/${done.id}`);
+    }
     if (kind === "approved") await ask(op, "approve", "POST", `/v1/approvals/${done.id}/approve`, {});
     if (kind === "changed") {
       const changed = { ...plan, changed: true };
@@ -138,10 +146,11 @@ export function startClient({ seed, nodes, apiKey, path, database, schema, rate,
   async function insert(op, queue, plan) {
     log({ phase: "before", op, what: "enqueue", tries: 0 });
     try {
-      await database(
-        `insert into ${schema}.inbox (kind, target, id, payload) values ('job', $1, $2, $3)`,
-        [queue, op, JSON.stringify(plan)],
-      );
+      await database(`insert into ${schema}.inbox (kind, target, id, payload) values ('job', $1, $2, $3)`, [
+        queue,
+        op,
+        JSON.stringify(plan),
+      ]);
       log({ phase: "ok", op, what: "enqueue", tries: 0 });
     } catch {
       // Postgres was away: it is there, or it is not.
@@ -172,7 +181,8 @@ export function startClient({ seed, nodes, apiKey, path, database, schema, rate,
     if (kind === "signalled") {
       await sleep(pauseMs);
       const route = `/v1/signals/signal-${op}/complete`;
-      if (pauseMs < 2_000) return ask(op, "signal", "POST", route, { data: word, buffer_for: "10m" }, (status) => status >= 500);
+      if (pauseMs < 2_000)
+        return ask(op, "signal", "POST", route, { data: word, buffer_for: "10m" }, (status) => status >= 500);
       // Too early is a clean 404; so is too late, when the answer to one before was lost.
       await ask(op, "signal", "POST", route, { data: word }, () => true);
     }
@@ -184,7 +194,9 @@ export function startClient({ seed, nodes, apiKey, path, database, schema, rate,
   }
 
   const begin = (work) => {
-    const doing = work.catch((error) => log({ phase: "broken", error: error.stack })).finally(() => later.delete(doing));
+    const doing = work
+      .catch((error) => log({ phase: "broken", error: error.stack }))
+      .finally(() => later.delete(doing));
     later.add(doing);
   };
   const nextOp = () => `op-${++made}`;

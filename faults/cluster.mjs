@@ -156,8 +156,7 @@ export async function startCluster({ seed, count, tree = root, diskMb }) {
   const struck = new Map();
   const onFailpoint = ({ failpoint }) => struck.set(failpoint, (struck.get(failpoint) ?? 0) + 1);
   const nodes = [];
-  for (let n = 0; n < count; n++)
-    nodes.push(new Node(await freePort(), { environment, file, died, cli, onFailpoint }));
+  for (let n = 0; n < count; n++) nodes.push(new Node(await freePort(), { environment, file, died, cli, onFailpoint }));
   const pool = new pg.Pool({ connectionString: postgres.url, max: 4, application_name: "faults" });
   // A connection that a fault broke is replaced.
   pool.on("error", () => undefined);

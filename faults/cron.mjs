@@ -6,7 +6,11 @@ import { appender, diceOf, readLog, sleep } from "./log.mjs";
 import { startWeather } from "./weather.mjs";
 
 export const nodes = 3;
-export const options = { minutes: { type: "string" }, seconds: { type: "string", default: "60" } };
+export const options = {
+  minutes: { type: "string" },
+  seconds: { type: "string", default: "60" },
+  calm: { type: "boolean", default: false },
+};
 
 /** Faults of this scenario: the death of nodes, of backends, and of replies. */
 const ONLY = ["kill", "kill all", "pause", "backend", "lost replies", "cut"];
@@ -29,18 +33,30 @@ export async function play({ cluster, values }) {
   const elder = nodes.at(-1);
   try {
     await Promise.all(nodes.map((node) => node.start()));
-    await call("PUT", "/v1/queues/ticks", { callback_url: `http://127.0.0.1:${endpoint.address().port}/`, concurrency: 100 }, elder);
-    const made = await call("POST", "/v1/schedules", {
-      name: "each-second",
-      queue: "ticks",
-      cron: "* * * * * *",
-      timezone: "UTC",
-      catch_up: "all",
-      payload: { tick: true },
-    }, elder);
-    const weather = startWeather({ seed: values.seed, seconds, cluster, path: file("nemesis.log"), call, only: ONLY });
+    await call(
+      "PUT",
+      "/v1/queues/ticks",
+      { callback_url: `http://127.0.0.1:${endpoint.address().port}/`, concurrency: 100 },
+      elder,
+    );
+    const made = await call(
+      "POST",
+      "/v1/schedules",
+      {
+        name: "each-second",
+        queue: "ticks",
+        cron: "* * * * * *",
+        timezone: "UTC",
+        catch_up: "all",
+        payload: { tick: true },
+      },
+      elder,
+    );
+    const weather = values.calm
+      ? undefined
+      : startWeather({ seed: values.seed, seconds, cluster, path: file("nemesis.log"), call, only: ONLY });
     await sleep(seconds * 1_000);
-    await weather.stop();
+    await weather?.stop();
     // One second in peace: what was due while the last fault lasted is made.
     await sleep(2_000);
     await call("POST", "/v1/schedules/each-second/pause", undefined, elder);
@@ -57,7 +73,12 @@ export async function play({ cluster, values }) {
     const lateness = rows.map((row) => row.made - row.tick).sort((a, b) => a - b);
     return {
       problems,
-      figures: { ticks: rows.length, latenessMedianMs: lateness[lateness.length >> 1], latenessMaxMs: lateness.at(-1), counts: weather.counts },
+      figures: {
+        ticks: rows.length,
+        latenessMedianMs: lateness[lateness.length >> 1],
+        latenessMaxMs: lateness.at(-1),
+        counts: weather?.counts ?? {},
+      },
     };
   } finally {
     endpoint.closeAllConnections();
@@ -81,6 +102,7 @@ export function judgeTicks({ rows, delivered, first, seconds, tell }) {
       if (made > tick + LATE_MS) tell("late", "a tick that was made too late", { tick, made });
     }
   }
-  for (const tick of byTick.keys()) if (tick % 1_000 !== 0 || tick < first) tell("ghost", "a tick that is none", { tick });
+  for (const tick of byTick.keys())
+    if (tick % 1_000 !== 0 || tick < first) tell("ghost", "a tick that is none", { tick });
   if (byTick.size < seconds) tell("broken", "too few ticks", { ticks: byTick.size, floor: seconds });
 }

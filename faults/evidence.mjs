@@ -9,7 +9,14 @@ export function plansOf(client) {
     if (line.kind !== "batch") plans.set(line.op, line);
     else
       for (let n = 0; n < line.size; n++)
-        plans.set(`${line.op}.${n}`, { t: line.t, op: `${line.op}.${n}`, kind: "ok", queue: line.queue, ms: 0, batch: line.op });
+        plans.set(`${line.op}.${n}`, {
+          t: line.t,
+          op: `${line.op}.${n}`,
+          kind: "ok",
+          queue: line.queue,
+          ms: 0,
+          batch: line.op,
+        });
   }
   return plans;
 }
@@ -62,7 +69,8 @@ export function causesOf(faults) {
   for (const fault of faults) {
     if (NODE_FAULTS.has(fault.kind)) push(causes, fault.node, fault);
     else if (APP_FAULTS.has(fault.kind)) push(causes, "app", fault);
-    else if (fault.end - fault.begin - 2 * SLACK_MS > LEASE_MS && fault.node === undefined) push(causes, "database", fault);
+    else if (fault.end - fault.begin - 2 * SLACK_MS > LEASE_MS && fault.node === undefined)
+      push(causes, "database", fault);
   }
   return causes;
 }
@@ -105,13 +113,28 @@ export function leasesOf(shadow) {
 export function resultsOf(shadow) {
   const stored = new Map();
   for (const row of shadow)
-    if (row.table === "step" && row.state !== "waiting" && row.before !== row.state && !stored.has(`${row.job}/${row.key}`))
+    if (
+      row.table === "step" &&
+      row.state !== "waiting" &&
+      row.before !== row.state &&
+      !stored.has(`${row.job}/${row.key}`)
+    )
       stored.set(`${row.job}/${row.key}`, row.t);
   return stored;
 }
 
 /** While these are on, nothing can be delivered, or nothing is to be. */
-const OUTAGES = new Set(["backend", "postgres", "freeze", "silence", "disk full", "slow", "kill all", "app away", "pause queue"]);
+const OUTAGES = new Set([
+  "backend",
+  "postgres",
+  "freeze",
+  "silence",
+  "disk full",
+  "slow",
+  "kill all",
+  "app away",
+  "pause queue",
+]);
 
 /** How long of this time none of those was on. */
 export function calmMs(faults, from, to) {

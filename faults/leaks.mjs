@@ -39,11 +39,15 @@ const round = (n) => Math.round(n * 100) / 100;
 export async function leaksOf({ database, schema, nodes, elder, memory }) {
   const leaks = [];
   const one = async (text) => (await database(text))[0];
-  const slots = await one(`select count(*)::int as n from ${schema}.slots where until > clock_timestamp() + interval '15 seconds'`);
+  const slots = await one(
+    `select count(*)::int as n from ${schema}.slots where until > clock_timestamp() + interval '15 seconds'`,
+  );
   if (slots.n > 0) leaks.push({ what: "slots of strict queues", ...slots });
   const blocked = await one(`select count(*)::int as n from ${schema}.jobs where blocked_on is not null`);
   if (blocked.n > 0) leaks.push({ what: "jobs that wait for a key which nobody has", ...blocked });
-  const living = await one(`select count(*)::int as n from ${schema}.nodes where lease_until > clock_timestamp() - interval '15 seconds'`);
+  const living = await one(
+    `select count(*)::int as n from ${schema}.nodes where lease_until > clock_timestamp() - interval '15 seconds'`,
+  );
   // One that was killed may be there for a lease.
   if (living.n > 2 * nodes.length) leaks.push({ what: "rows of nodes", ...living });
   const open = await one("select count(*)::int as n from pg_stat_activity where application_name = 'rotor'");

@@ -2,11 +2,10 @@
 import { appendFileSync } from "node:fs";
 
 const path = process.env.FAULTS_MEMORY;
-const EVERY_MS = 5_000;
 
 if (path !== undefined)
   setInterval(() => {
     globalThis.gc();
     const { heapUsed, external, rss } = process.memoryUsage();
     appendFileSync(path, `${JSON.stringify({ t: Date.now(), pid: process.pid, bytes: heapUsed + external, rss })}\n`);
-  }, EVERY_MS).unref();
+  }, Number(process.env.FAULTS_MEMORY_MS)).unref();

@@ -20,6 +20,7 @@ const ENDS = {
   doomed: ["failed"],
   deadlined: ["failed"],
   cancelled: ["cancelled", "completed"],
+  aborted: ["cancelled"],
   retried: ["completed", "failed"],
 };
 
@@ -34,6 +35,8 @@ export function resultOf(plan) {
 /** How often a piece of work is done where nothing goes wrong, in each of its jobs. */
 export function timesOf(plan, what) {
   if (plan.kind === "doomed") return 2;
+  // Again and again, until it is cancelled.
+  if (plan.kind === "aborted") return Number.POSITIVE_INFINITY;
   if (plan.kind === "flaky" || plan.kind === "retried") return plan.failures + 1;
   if (["hanging", "dripping", "torn", "flooding", "busy", "expired"].includes(plan.kind)) return 2;
   return plan.kind === "retrier" && what.endsWith("/flaky") ? 3 : 1;

@@ -26,7 +26,8 @@ export async function playOnce({ scenario, values, tree, keep = false, onFolder 
     figures = outcome.figures;
     // A scenario may have asked already, to count them among its own.
     if (scenario.asksDoctor !== true)
-      for (const broken of await cluster.violations()) problems.push({ verdict: "stuck", problem: "a broken invariant", ...broken });
+      for (const broken of await cluster.violations())
+        problems.push({ verdict: "stuck", problem: "a broken invariant", ...broken });
     for (const death of cluster.died) problems.push({ verdict: "broken", problem: "a node ended by itself", ...death });
   } catch (error) {
     problems.push({ verdict: "broken", problem: "the scenario itself failed", error: error.stack });

@@ -22,7 +22,8 @@ export function frontend() {
       if (rest.length < length) return commits;
       const [type, text] = [String.fromCharCode(rest[0]), rest.subarray(head + 4, length)];
       // A simple query is its text; a parsed one has a name before it, which ours has not.
-      if (isBegun && ((type === "Q" && text.equals(COMMIT)) || (type === "P" && text.subarray(1, 8).equals(COMMIT)))) commits = true;
+      if (isBegun && ((type === "Q" && text.equals(COMMIT)) || (type === "P" && text.subarray(1, 8).equals(COMMIT))))
+        commits = true;
       isBegun = true;
       rest = rest.subarray(length);
     }
@@ -58,7 +59,14 @@ export async function startProxy(targetUrl, dice) {
   const server = createServer((client) => {
     if (isAway) return void client.resetAndDestroy();
     const upstream = connect(target);
-    const pair = { client, upstream, isLosing: false, isHalfOpen: false, swallowed: Buffer.alloc(0), later: Promise.resolve() };
+    const pair = {
+      client,
+      upstream,
+      isLosing: false,
+      isHalfOpen: false,
+      swallowed: Buffer.alloc(0),
+      later: Promise.resolve(),
+    };
     pairs.add(pair);
     const end = () => {
       pairs.delete(pair);

@@ -45,7 +45,14 @@ const { problems, figures, folder, seconds } =
         onFolder: (folder) => console.log(`${name}, seed ${values.seed}, ${values.nodes} nodes; logs in ${folder}`),
       })
     : await scenario.playAll({ values, record });
-const line = { scenario: name, seed: values.seed, nodes: Number(values.nodes), seconds, ...figures, failed: problems.length };
+const line = {
+  scenario: name,
+  seed: values.seed,
+  nodes: Number(values.nodes),
+  seconds,
+  ...figures,
+  failed: problems.length,
+};
 record(line);
 console.log(report({ line, problems, folder }));
 console.log(JSON.stringify(line));

@@ -66,18 +66,21 @@ export const shadowOf = (schema) => `
 export async function dumpShadow(database, path) {
   for (const row of await database("select 'node' as table, id, label from shadow.nodes"))
     appendFileSync(path, `${JSON.stringify(row)}\n`);
-  for (const row of await database("select 'over' as table, (extract(epoch from at) * 1000)::float8 as t, what, name, now, most from shadow.over"))
+  for (const row of await database(
+    "select 'over' as table, (extract(epoch from at) * 1000)::float8 as t, what, name, now, most from shadow.over",
+  ))
     appendFileSync(path, `${JSON.stringify(row)}\n`);
   for (const [table, columns] of [
     ["job", "job, queue, before, state, delivery, attempt, node"],
-    ["step", "job, key, before, state, is_changed as \"isChanged\""],
+    ["step", 'job, key, before, state, is_changed as "isChanged"'],
   ]) {
     for (let after = 0; ; ) {
       const rows = await database(
         `select seq, '${table}' as table, (extract(epoch from at) * 1000)::float8 as t, ${columns} from shadow.${table}s where seq > $1 order by seq limit ${PAGE}`,
         [after],
       );
-      if (rows.length > 0) appendFileSync(path, `${rows.map(({ seq: _, ...row }) => JSON.stringify(row)).join("\n")}\n`);
+      if (rows.length > 0)
+        appendFileSync(path, `${rows.map(({ seq: _, ...row }) => JSON.stringify(row)).join("\n")}\n`);
       if (rows.length < PAGE) break;
       after = rows.at(-1).seq;
     }

@@ -42,7 +42,18 @@ const gentleAt = (name, dice) =>
     ? `${name}=delay(200)@${dice.between(1, 3)}`
     : `${name}=error@${dice.between(1, 3)}`;
 
-export function startWeather({ seed, seconds, cluster, path, call, appProxy, only, failpoints = [], clockFile, intensity = 1 }) {
+export function startWeather({
+  seed,
+  seconds,
+  cluster,
+  path,
+  call,
+  appProxy,
+  only,
+  failpoints = [],
+  clockFile,
+  intensity = 1,
+}) {
   const { nodes, database, proxy, disk, struck } = cluster;
   const log = appender(path);
   const elder = nodes.at(-1);
@@ -63,7 +74,10 @@ export function startWeather({ seed, seconds, cluster, path, call, appProxy, onl
   /** Arms the next start of a node: one crash, and three points that only fail; what has not struck yet comes first. */
   function arm(node) {
     if (failpoints.length === 0) return;
-    const rare = shuffled(failpoints.filter((name) => !struck.has(name)), dice);
+    const rare = shuffled(
+      failpoints.filter((name) => !struck.has(name)),
+      dice,
+    );
     const crash = crashes.shift();
     crashes.push(crash);
     const gentle = [...rare, ...shuffled(failpoints, dice)].filter((name) => name !== crash).slice(0, 4);
