@@ -1,6 +1,6 @@
 /**
  * Logins over HTTP, for people in browsers: a key becomes a cookie that no script can read and no other site can use.
- * What a login may is its key's business, see `auth.ts`; decision 19.
+ * What a login may is its key's business, see `auth.ts`; decision 20.
  */
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
