@@ -2,7 +2,7 @@
 // cut off. Each second must have exactly one job, and each job is delivered.
 import { createServer } from "node:http";
 import { SCHEMA } from "./cluster.mjs";
-import { appender, diceOf, readLog, sleep } from "./log.mjs";
+import { appender, readLog, sleep } from "./log.mjs";
 import { startWeather } from "./weather.mjs";
 
 export const nodes = 3;
