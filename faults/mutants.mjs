@@ -27,6 +27,8 @@ export const options = {
   /** So many, drawn by the seed; all, where it is left out. */
   count: { type: "string" },
   named: { type: "string" },
+  /** `off`: the scenes are not played without a bug before. */
+  control: { type: "string", default: "on" },
 };
 
 /** `record` keeps a line for each in the ledger, where that is wanted. */
@@ -36,7 +38,7 @@ export async function playAll({ values, record }) {
     MUTANTS.filter(({ name }) => values.named === undefined || name.includes(values.named)),
     values,
   );
-  const scenes = new Set(chosen.map(({ scene }) => scene));
+  const scenes = values.control === "off" ? [] : new Set(chosen.map(({ scene }) => scene));
   const results = [];
   for (const scene of scenes) {
     const { problems: found, seconds } = await play(scene, root, values.seed);

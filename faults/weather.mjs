@@ -33,6 +33,8 @@ export const PLAN = [
   { id: "F29", kind: "edit queue", lane: "operator", every: 7 },
 ];
 
+/** One node is waited for no longer; what is asked then may still be done. */
+const ANSWER_MS = 2_000;
 /** Hours by which a clock may jump. */
 const JUMPS = ["+0", "+3600s", "-3600s", "+1d", "-1d"];
 
@@ -113,9 +115,28 @@ export function startWeather({
       }
     }
   }
-  const queue = async (name, method, suffix, body) => {
-    // A refusal is an answer, and a node that is down is the weather.
-    await call(method, `/v1/queues/${name}${suffix}`, body, dice.pick(nodes)).catch(() => undefined);
+  /** Nodes that are stopped just now. */
+  const standing = new Set();
+  const stop = (node) => {
+    standing.add(node);
+    node.signal("SIGSTOP");
+  };
+  const goOn = (node) => {
+    node.signal("SIGCONT");
+    standing.delete(node);
+  };
+  /** Asked of one node after the other: that one of them is down, or stands still, is the weather. */
+  const queue = async (method, suffix, body) => {
+    for (let tries = 0; tries < 2 * nodes.length; tries++) {
+      const node = nodes[tries % nodes.length];
+      // It would do it when it wakes up, which may be when the opposite has been asked for.
+      if (standing.has(node)) continue;
+      const done = call(method, `/v1/queues/plain${suffix}`, body, node).then(
+        () => true,
+        () => false,
+      );
+      if (await Promise.race([done, sleep(ANSWER_MS)])) return;
+    }
   };
 
   const faults = {
@@ -128,26 +149,26 @@ export function startWeather({
     },
     async "kill all"(node, dice) {
       // The elder lives on, and is stopped meanwhile: nobody serves.
-      elder.signal("SIGSTOP");
+      stop(elder);
       await node.kill("SIGKILL");
       count("node kills");
       await sleep(dice.between(100, 2_500));
       arm(node);
-      elder.signal("SIGCONT");
+      goOn(elder);
       await node.start();
     },
     /** Longer than a lease: it wakes up dead. */
     async pause(node, dice) {
       count("pauses beyond the lease");
-      node.signal("SIGSTOP");
+      stop(node);
       await sleep(dice.between(6_000, 9_000));
-      node.signal("SIGCONT");
+      goOn(node);
     },
     /** Shorter than a lease: nobody may notice. */
     async hiccup(node, dice) {
-      node.signal("SIGSTOP");
+      stop(node);
       await sleep(dice.between(200, 2_500));
-      node.signal("SIGCONT");
+      goOn(node);
     },
     async restart(node) {
       const { signal } = await node.kill("SIGTERM");
@@ -246,12 +267,12 @@ export function startWeather({
       appProxy.heal();
     },
     async "pause queue"(_, dice) {
-      await queue("plain", "POST", "/pause");
+      await queue("POST", "/pause");
       await sleep(dice.between(100, 600));
-      for (let n = 0; n < 4; n++) await queue("plain", "POST", "/resume");
+      await queue("POST", "/resume");
     },
     async "edit queue"(_, dice) {
-      await queue("plain", "PATCH", "", { concurrency: dice.between(200, 600) });
+      await queue("PATCH", "", { concurrency: dice.between(200, 600) });
     },
   };
 
@@ -332,6 +353,8 @@ export function startWeather({
       appProxy?.heal();
       disk?.free();
       await untilAnswered();
+      // Whichever answer to it was lost.
+      if (planOf("operator").length > 0) await queue("POST", "/resume");
     },
   };
 }
