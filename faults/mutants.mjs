@@ -43,8 +43,10 @@ export async function playAll({ values, record }) {
   for (const scene of scenes) {
     const { problems: found, seconds } = await play(scene, root, values.seed);
     console.log(`${found.length === 0 ? "clean " : "FOUND "} nothing planted, ${scene}, ${seconds} s`);
-    for (const problem of found)
+    for (const problem of found) {
+      console.log(`       ${JSON.stringify(problem).slice(0, 400)}`);
       problems.push({ problem: "something is found where nothing is planted", scene, found: problem });
+    }
   }
   for (const mutant of chosen) {
     const { name, scene } = mutant;
