@@ -5,10 +5,12 @@ import { createServer } from "node:http";
 import { createFunction, nodeHandler, verifyRotorSignature, workflowHandler } from "@rotorsh/sdk";
 import { lies } from "./lies.mjs";
 import { appender, sleep } from "./log.mjs";
+import { watchStalls } from "./stalls.mjs";
 
 const { FAULTS_LOG, FAULTS_SIGNING_KEY: signingKey, FAULTS_NODES } = process.env;
 const nodes = FAULTS_NODES.split(",");
 const log = appender(FAULTS_LOG);
+watchStalls((stall) => log({ phase: "stall", ...stall }));
 /** Executions so far, by operation and step: what is to fail twice counts here. */
 const seen = new Map();
 let made = 0;

@@ -1,6 +1,17 @@
 // The judge of a fault run: four logs, written by the client, the endpoint, the nemesis and the database's triggers, and the rows
 // that are left. Pure, and imports nothing of Rotor, so that it cannot share a mistake with it.
-import { calmMs, causeOf, causesOf, executionsOf, faultsOf, leasesOf, plansOf, push, resultsOf } from "./evidence.mjs";
+import {
+  APP_FAULTS,
+  calmMs,
+  causeOf,
+  causesOf,
+  executionsOf,
+  faultsOf,
+  leasesOf,
+  plansOf,
+  push,
+  resultsOf,
+} from "./evidence.mjs";
 import { endsOf, jobsOf, restOf, resultOf, timesOf } from "./plans.mjs";
 
 /** What a run is judged by. Every problem is of one of these; `doubled` with a cause is counted, and no problem. */
@@ -102,7 +113,7 @@ function judgeEnd(plan, { id, state, output, outcome, error }, lines, tell) {
 
 /** Each piece of work: as often as it should be, once more only where a fault met it, and never before its time. */
 function judgeExecutions({ plans, found, lines, executions, causes, jobs, stored, faults }, tell) {
-  const doubled = { node: 0, app: 0, database: 0 };
+  const doubled = { node: 0, app: 0, database: 0, stall: 0 };
   for (const [what, times] of executions) {
     const [op, step] = what.split("/");
     const plan = plans.get(op.replace(/\.child$/, ""));
@@ -115,8 +126,7 @@ function judgeExecutions({ plans, found, lines, executions, causes, jobs, stored
     const met = times.slice(0, -1).map((one) => causeOf(causes, one, safeAt(one, step, jobs, stored)));
     const cut = met.filter((cause) => cause !== undefined);
     const extra = Math.max(0, times.length - wanted);
-    for (const cause of cut.slice(0, extra))
-      doubled[cause.node !== undefined ? "node" : causes.get("app")?.includes(cause) ? "app" : "database"]++;
+    for (const cause of cut.slice(0, extra)) doubled[classOf(cause)]++;
     if (extra > cut.length)
       tell("doubled", "done again without a fault that met it", { what, kind: plan.kind, wanted, times });
     const hashes = [plan.hash, plan.changedHash].filter((hash) => hash !== undefined);
@@ -124,7 +134,7 @@ function judgeExecutions({ plans, found, lines, executions, causes, jobs, stored
       if (hash !== undefined && hashes.length > 0 && !hashes.includes(hash))
         tell("wrong", "another body", { what, hash });
     judgeTimes(plan, what, times, met, copies, tell);
-    judgeCancel(lines.get(op), what, times, causes, tell);
+    judgeCancel(lines.get(op), what, times, jobs, tell);
     judgeApproval(plan, lines.get(op), times, tell);
     judgeStart(plan, lines.get(plan.batch ?? op), times, faults, tell);
   }
@@ -138,12 +148,18 @@ function judgeExecutions({ plans, found, lines, executions, causes, jobs, stored
   return doubled;
 }
 
+const classOf = ({ kind, node }) =>
+  kind === "stall" ? kind : node !== undefined ? "node" : APP_FAULTS.has(kind) ? "app" : "database";
+
 /** When the result of an execution was stored: of a step, when it was written; of a callback, when its lease ended. */
 function safeAt({ job, node, begin }, step, jobs, stored) {
   if (step !== undefined) return stored.get(`${job}/${step}`) ?? Number.POSITIVE_INFINITY;
-  const lease = jobs.get(job)?.leases.findLast((each) => each.node === node && each.from <= begin + EARLY_MS);
-  return lease?.to ?? Number.POSITIVE_INFINITY;
+  return leaseOf({ job, node, begin }, jobs)?.to ?? Number.POSITIVE_INFINITY;
 }
+
+/** The delivery that an execution is of. */
+const leaseOf = ({ job, node, begin }, jobs) =>
+  jobs.get(job)?.leases.findLast((each) => each.node === node && each.from <= begin + EARLY_MS);
 
 function judgeTimes(plan, what, times, met, copies, tell) {
   if (plan.waitMs > 0 && plan.kind === "delayed" && times[0].begin < plan.t + plan.waitMs - EARLY_MS)
@@ -157,15 +173,14 @@ function judgeTimes(plan, what, times, met, copies, tell) {
   }
 }
 
-function judgeCancel(lines, what, times, causes, tell) {
+function judgeCancel(lines, what, times, jobs, tell) {
   const cancelled = lines?.find(({ phase, what }) => phase === "ok" && (what === "cancel" || what === "abort"));
   if (cancelled === undefined) return;
-  for (const one of times)
-    if (
-      one.begin > cancelled.t + ON_ITS_WAY_MS &&
-      causeOf(causes, { ...one, begin: cancelled.t }, one.begin) === undefined
-    )
-      tell("wrong", "begun after a cancel was answered", { what, cancelled: cancelled.t, one });
+  for (const one of times) {
+    // What was claimed before it may be on its way for a while; nothing is claimed after it.
+    const begun = leaseOf(one, jobs)?.from ?? one.begin - ON_ITS_WAY_MS;
+    if (begun > cancelled.t) tell("wrong", "begun after a cancel was answered", { what, cancelled: cancelled.t, one });
+  }
 }
 
 function judgeApproval({ op, kind }, lines, [first], tell) {

@@ -95,6 +95,7 @@ test.each([
   ["its node crashed at a failpoint", fault("crash", T + 60, T + 900, 1), 0],
   ["its answer was lost", fault("lost answers", T + 60, T + 360), 0],
   ["the database was away for longer than a lease", fault("silence", T + 60, T + 8_000), 0],
+  ["its node was not run by the machine", fault("stall", T + 60, T + 3_000, 1), 0],
   ["another node was killed", fault("kill", T + 60, T + 900, 2), 1],
   ["its node was killed long before", fault("kill", T - 5_000, T - 4_000, 1), 1],
   ["its node was killed when all was stored", fault("kill", T + 2_000, T + 3_000, 1), 1],

@@ -44,8 +44,10 @@ export function executionsOf(endpoint) {
 /** What may become of a delivery whose node died, or stood still. What is gentle, or shorter than a lease, is not among them. */
 const DEATHS = new Set(["kill", "kill all", "crash"]);
 const NODE_FAULTS = new Set([...DEATHS, "pause"]);
+/** One that stood still goes on with what it has in hand, until it renews its lease and learns that it is over. */
+const NOTICED_MS = 1_500;
 /** These break what is between a node and the app, at all deliveries in hand. */
-const APP_FAULTS = new Set(["cut app", "lost answers", "app away"]);
+export const APP_FAULTS = new Set(["cut app", "lost answers", "app away"]);
 /** Who speaks to Postgres through these may lose its lease, where they last as long as one: it stops a second before. */
 const LEASE_MS = 3_500;
 /** Clocks are the same machine's, but who kills and who writes the log are not the same process. */
@@ -56,10 +58,11 @@ export function faultsOf(nemesis) {
   const ends = new Map(nemesis.filter((line) => line.phase === "end").map((line) => [line.id, line.t]));
   return nemesis
     .filter((line) => line.phase === "begin")
-    .map(({ id, kind, node, t }) => {
+    .map(({ id, kind, node, whom, t }) => {
+      const over = ends.get(id) ?? Number.POSITIVE_INFINITY;
       // A node dies in a moment; what it does once it was started again is another's.
-      const end = DEATHS.has(kind) ? t : (ends.get(id) ?? Number.POSITIVE_INFINITY);
-      return { kind, node, begin: t - SLACK_MS, end: end + SLACK_MS, over: ends.get(id) ?? Number.POSITIVE_INFINITY };
+      const end = DEATHS.has(kind) ? t : kind === "pause" ? over + NOTICED_MS : over;
+      return { kind, node, whom, begin: t - SLACK_MS, end: end + SLACK_MS, over };
     });
 }
 
@@ -67,7 +70,10 @@ export function faultsOf(nemesis) {
 export function causesOf(faults) {
   const causes = new Map();
   for (const fault of faults) {
-    if (NODE_FAULTS.has(fault.kind)) push(causes, fault.node, fault);
+    if (fault.kind === "stall") {
+      if (fault.node !== undefined) push(causes, fault.node, fault);
+      else for (const whom of fault.whom === "app" ? ["app"] : ["app", "database"]) push(causes, whom, fault);
+    } else if (NODE_FAULTS.has(fault.kind)) push(causes, fault.node, fault);
     else if (APP_FAULTS.has(fault.kind)) push(causes, "app", fault);
     else if (fault.end - fault.begin - 2 * SLACK_MS > LEASE_MS && fault.node === undefined)
       push(causes, "database", fault);
@@ -134,6 +140,7 @@ const OUTAGES = new Set([
   "kill all",
   "app away",
   "pause queue",
+  "stall",
 ]);
 
 /** How long of this time none of those was on. */

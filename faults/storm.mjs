@@ -11,6 +11,7 @@ import { leaksOf, memoryOf } from "./leaks.mjs";
 import { diceOf, readLog, sleep } from "./log.mjs";
 import { startProxy } from "./proxy.mjs";
 import { dumpShadow, shadowOf } from "./shadow.mjs";
+import { stallLines, watchStalls } from "./stalls.mjs";
 import { startWeather } from "./weather.mjs";
 
 const FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
@@ -66,15 +67,25 @@ export async function play({ cluster, values, tree = root }) {
   const appProxy = await startProxy(url, diceOf(values.seed, "app proxy"));
   const appUrl = appProxy.url;
   const elder = nodes.at(-1);
+  for (const node of nodes)
+    node.environment = {
+      FAULTS_STALLS: file(`stalls-${node.port}.log`),
+      NODE_OPTIONS: `--import=${join(root, "faults/probe.mjs")}`,
+    };
   elder.environment = {
+    ...elder.environment,
     FAULTS_MEMORY: file("memory.log"),
     FAULTS_MEMORY_MS: seconds < 60 ? "1000" : "5000",
-    NODE_OPTIONS: `--expose-gc --import=${join(root, "faults/memory-probe.mjs")}`,
+    NODE_OPTIONS: `--expose-gc --import=${join(root, "faults/probe.mjs")}`,
   };
   const clockFile = existsSync(FAKETIME) && nodes.length > 1 ? file("clock") : undefined;
   if (clockFile !== undefined) fakeClock(nodes[0], clockFile);
   const { failpointNames } = await import(join(tree, "packages/server/dist/failpoints.js"));
   const failpoints = values.failpoints === "on" && !values.calm && values.only === undefined ? failpointNames : [];
+
+  // The client and the proxies are in this process: while it stands still, so does everything.
+  const ownStalls = [];
+  watchStalls((stall) => ownStalls.push(stall));
 
   const unfinished = async () =>
     Number(
@@ -138,10 +149,19 @@ export async function play({ cluster, values, tree = root }) {
     const rows = await rowsOf(database);
     const memory = existsSync(file("memory.log")) ? memoryOf(readLog(file("memory.log"))) : {};
     const leaks = await leaksOf({ database, schema: SCHEMA, nodes, elder, memory });
+    const read = (name) => (existsSync(file(name)) ? readLog(file(name)) : []);
+    const stalls = [
+      ...nodes.flatMap(({ port }) => stallLines(read(`stalls-${port}.log`), port)),
+      ...stallLines(
+        read("app.log").filter(({ phase }) => phase === "stall"),
+        "app",
+      ),
+      ...stallLines(ownStalls, "harness"),
+    ];
     const { problems, figures } = judge({
       client: readLog(file("client.log")),
       endpoint: readLog(file("app.log")),
-      nemesis: existsSync(file("nemesis.log")) ? readLog(file("nemesis.log")) : [],
+      nemesis: [...read("nemesis.log"), ...stalls],
       shadow: readLog(file("shadow.log")),
       rows,
       violations: await cluster.violations(),
