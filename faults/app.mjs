@@ -51,12 +51,16 @@ const define = (id, body) =>
     body(context, stepOf(context)),
   );
 
+const inSteps = async (_, run) => {
+  const results = [];
+  for (let n = 0; n < 6; n++) results.push(await run(`step-${n}`));
+  return results;
+};
+
 const functions = [
-  define("sequence", async (_, run) => {
-    const results = [];
-    for (let n = 0; n < 6; n++) results.push(await run(`step-${n}`));
-    return results;
-  }),
+  define("sequence", inSteps),
+  /** The same with steps that take their time. */
+  define("march", inSteps),
   define("parallel", async (_, run) => {
     const results = await Promise.all([run("a"), run("b"), run("c"), run("d")]);
     return [...results, await run("join")];

@@ -22,6 +22,8 @@ const EARLY_MS = 5;
 /** From the moment that a job is due, or its node has died, without an outage meanwhile. */
 const LATE_MS = 20_000;
 export const RECOVERY_MS = 15_000;
+/** An answer within this time was within its delivery's limit. */
+const HEARD_MS = 3_000;
 /** What was on its way to the endpoint when a cancel was answered. */
 const ON_ITS_WAY_MS = 1_500;
 const FINISHED = new Set(["completed", "failed", "cancelled"]);
@@ -133,7 +135,7 @@ function judgeExecutions({ plans, found, lines, executions, causes, jobs, stored
     for (const { hash } of times)
       if (hash !== undefined && hashes.length > 0 && !hashes.includes(hash))
         tell("wrong", "another body", { what, hash });
-    judgeTimes(plan, what, times, met, copies, tell);
+    judgeTimes(plan, what, times, met, copies, jobs, tell);
     judgeCancel(lines.get(op), what, times, jobs, tell);
     judgeApproval(plan, lines.get(op), times, tell);
     judgeStart(plan, lines.get(plan.batch ?? op), times, faults, tell);
@@ -161,14 +163,22 @@ function safeAt({ job, node, begin }, step, jobs, stored) {
 const leaseOf = ({ job, node, begin }, jobs) =>
   jobs.get(job)?.leases.findLast((each) => each.node === node && each.from <= begin + EARLY_MS);
 
-function judgeTimes(plan, what, times, met, copies, tell) {
+function judgeTimes(plan, what, times, met, copies, jobs, tell) {
   if (plan.waitMs > 0 && plan.kind === "delayed" && times[0].begin < plan.t + plan.waitMs - EARLY_MS)
     tell("early", "before it was due", { what, plan, times });
   const rest = restOf(plan, what);
   if (rest === undefined || copies > 1) return;
   for (const [n, one] of times.slice(0, -1).entries()) {
-    // Where a fault met it, its own back-off is not the one that counts.
-    if (met[n] === undefined && one.end !== undefined && times[n + 1].begin < one.end + rest - EARLY_MS)
+    // Where a fault met it, its own back-off is not the one that counts. A stall makes nothing earlier.
+    if (met[n] !== undefined && met[n].kind !== "stall") continue;
+    const [lease, next] = [leaseOf(one, jobs), leaseOf(times[n + 1], jobs)];
+    const [ended, began] =
+      lease === undefined || next === undefined || lease === next
+        ? [one.end, times[n + 1].begin]
+        : [lease.to, next.from];
+    // A request for time that came too late was not heard.
+    if (lease !== undefined && plan.kind === "busy" && lease.to - lease.from > HEARD_MS) continue;
+    if (began < ended + rest - EARLY_MS)
       tell("early", "tried again before its back-off was over", { what, rest, times });
   }
 }

@@ -18,7 +18,7 @@ const PAD = "é \u0001 \u2028 \ud83d\udc36 9007199254740993";
 /** What is done, how often, and where. Jobs go to a queue, runs begin with an event. `failures` are honest ones, before a success. */
 const KINDS = [
   { kind: "ok", queue: "plain", weight: 6 },
-  { kind: "ok", queue: "narrow", weight: 2 },
+  { kind: "crowded", queue: "narrow", weight: 2, ms: [20, 120] },
   { kind: "keyed", queue: "plain", weight: 2 },
   // Its keys are shared over queues: the lock on a queue does not keep their claims apart.
   { kind: "keyed", queue: "guest", weight: 2 },
@@ -40,6 +40,7 @@ const KINDS = [
     queue: "lying",
     weight: 1,
   })),
+  { kind: "march", weight: 1, stepMs: [500, 1_000] },
   ...["sequence", "parallel", "sleeper", "retrier", "parent"].map((kind) => ({ kind, weight: 2 })),
   ...["replayed", "gathered", "deadlined"].map((kind) => ({ kind, weight: 1 })),
   { kind: "waiter", weight: 3 },
@@ -167,8 +168,8 @@ export function startClient({ seed, nodes, apiKey, path, database, schema, rate,
     await ask(op, "enqueue", "POST", "/v1/queues/plain/jobs/batch", { jobs });
   }
 
-  async function run(op, { kind }) {
-    const data = { op, ms: dice.between(0, 150), napMs: dice.between(300, 6_000) };
+  async function run(op, { kind, stepMs = [0, 150] }) {
+    const data = { op, ms: draw(stepMs), napMs: dice.between(300, 6_000) };
     const word = randomUUID();
     log({ phase: "plan", kind, word, ...data });
     const pauseMs = dice.between(0, 4_000);

@@ -16,13 +16,18 @@ export const SCENES = {
       intensity: "5",
       rate: "12",
       batched: "0",
-      kinds: "slow,sequence,parallel",
+      kinds: "slow,march,parallel",
       quiesce: "20",
     },
   },
   kills: {
     name: "storm",
     values: { only: "kill", seconds: "10", rate: "20", batched: "0", kinds: "slow,ok,sequence", quiesce: "15" },
+  },
+  /** Many that want what few may have. */
+  crowd: {
+    name: "storm",
+    values: { calm: true, seconds: "12", rate: "40", batched: "0", kinds: "crowded,keyed", quiesce: "30" },
   },
   /** Commits whose replies are lost. */
   replies: {

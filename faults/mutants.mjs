@@ -57,7 +57,8 @@ export async function playAll({ values, record }) {
     const tree = copyOfTree();
     try {
       plant(tree, mutant);
-      const { problems: all, seconds } = await play(scene, tree, values.seed);
+      const { problems: all, playedMs } = await play(scene, tree, values.seed);
+      const seconds = Math.round(playedMs / 1_000);
       const found = [...new Set(all.map((each) => each.verdict))];
       const caught = found.some((verdict) => mutant.found.includes(verdict)) && seconds <= MOST_SECONDS;
       const line = { scenario: "mutant", mutant: name, scene, seed: values.seed, seconds, found, caught };

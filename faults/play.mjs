@@ -18,10 +18,13 @@ export async function playOnce({ scenario, values, tree, keep = false, onFolder 
   const interrupted = () => void cluster.stop().finally(() => process.exit(1));
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, interrupted);
   const problems = [];
+  let playedMs = 0;
   const begunAt = Date.now();
   let figures = {};
   try {
+    const playedAt = Date.now();
     const outcome = await scenario.play({ cluster, values, tree });
+    playedMs = Date.now() - playedAt;
     problems.push(...outcome.problems);
     figures = outcome.figures;
     // A scenario may have asked already, to count them among its own.
@@ -36,5 +39,5 @@ export async function playOnce({ scenario, values, tree, keep = false, onFolder 
     for (const signal of ["SIGINT", "SIGTERM"]) process.removeListener(signal, interrupted);
   }
   if (problems.length === 0 && !keep) rmSync(cluster.folder, { recursive: true, force: true });
-  return { problems, figures, folder: cluster.folder, seconds: Math.round((Date.now() - begunAt) / 1_000) };
+  return { problems, figures, folder: cluster.folder, seconds: Math.round((Date.now() - begunAt) / 1_000), playedMs };
 }
