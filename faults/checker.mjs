@@ -100,8 +100,9 @@ function judgeEnd(plan, { id, state, output, outcome, error }, lines, tell) {
   const where = { op: plan.op, kind: plan.kind, id, state, outcome, error };
   const isOk = (name) => lines.some(({ phase, what }) => phase === "ok" && what === name);
   if (!FINISHED.has(state)) {
-    // Nobody has decided about it: the client gave up asking.
-    if (plan.kind === "approved" && state === "pending_approval" && !isOk("approve")) return;
+    // What it waits for was never given: the client gave up asking.
+    const missing = { approved: "approve", signalled: "signal", waiter: "poke" }[plan.kind];
+    if (missing !== undefined && !isOk(missing)) return;
     return tell("stuck", "unfinished", where);
   }
   if (!endsOf(plan).includes(state)) return tell("wrong", `ended as ${state}`, where);
@@ -176,6 +177,8 @@ function judgeTimes(plan, what, times, met, copies, jobs, tell) {
       lease === undefined || next === undefined || lease === next
         ? [one.end, times[n + 1].begin]
         : [lease.to, next.from];
+    // It was given back, and not tried again.
+    if (lease !== undefined && next !== undefined && lease !== next && next.attempt <= lease.attempt) continue;
     // A request for time that came too late was not heard.
     if (lease !== undefined && plan.kind === "busy" && lease.to - lease.from > HEARD_MS) continue;
     if (began < ended + rest - EARLY_MS)

@@ -9,7 +9,7 @@ const ANSWER_MS = 10_000;
 /** Until an operation that was never answered is left alone. */
 const PATIENCE_MS = 90_000;
 /** Operations under way at one time: what comes while the servers are away waits no longer than they. */
-const MOST = 400;
+const MOST = 80;
 export const BATCH = 20;
 
 /** Characters that have been lost on the way elsewhere. */
@@ -86,7 +86,8 @@ export function startClient({ seed, nodes, apiKey, path, database, schema, rate,
       }
       isUnknown ||= answer === undefined || answer.status >= 500;
       if (once && isUnknown) break;
-      await sleep(100);
+      // Whoever asks again without a pause keeps those from their feet who are getting up.
+      await sleep(Math.min(2_000, 100 * 1.5 ** tries) * (0.5 + dice.roll()));
     }
     log({ phase: "gave up", op, what });
     return undefined;

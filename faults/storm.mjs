@@ -12,7 +12,7 @@ import { diceOf, readLog, sleep } from "./log.mjs";
 import { startProxy } from "./proxy.mjs";
 import { dumpShadow, shadowOf } from "./shadow.mjs";
 import { stallLines, watchStalls } from "./stalls.mjs";
-import { startWeather } from "./weather.mjs";
+import { gentleAt, startWeather } from "./weather.mjs";
 
 const FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
@@ -97,6 +97,12 @@ export async function play({ cluster, values, tree = root }) {
   try {
     // A migration that is cut off is made again; then all at once: that, too, must go well.
     for (const point of failpoints.filter((name) => name.startsWith("migration"))) await crashOnce(nodes[0], point);
+    // The elder comes to each of them once, and never dies of one.
+    const dice = diceOf(values.seed, "elder");
+    elder.environment.ROTOR_FAILPOINTS = failpoints
+      .filter((name) => !/^(migration|nodes\.register)/.test(name))
+      .map((name) => gentleAt(name, dice))
+      .join(" ");
     await Promise.all(nodes.map((node) => node.start(failpoints.length > 0 ? 40 : 1)));
     await database(shadowOf(SCHEMA));
     const retry = { backoff: "fixed", min: "300ms", max_attempts: 30 };
@@ -179,6 +185,7 @@ export async function play({ cluster, values, tree = root }) {
     return {
       problems,
       figures: { ...figures, counts, failpoints: cluster.struck.size, quiesceMs, ...memory },
+      missed: failpoints.filter((name) => !cluster.struck.has(name)),
     };
   } finally {
     app.disconnect();

@@ -39,7 +39,7 @@ const ANSWER_MS = 2_000;
 const JUMPS = ["+0", "+3600s", "-3600s", "+1d", "-1d"];
 
 /** Failpoints that strike without ending the node: shorter than a lease, so that they explain nothing that is doubled. */
-const gentleAt = (name, dice) =>
+export const gentleAt = (name, dice) =>
   name.startsWith("post.") || dice.roll() < 0.3
     ? `${name}=delay(200)@${dice.between(1, 3)}`
     : `${name}=error@${dice.between(1, 3)}`;
@@ -82,7 +82,7 @@ export function startWeather({
     );
     const crash = crashes.shift();
     crashes.push(crash);
-    const gentle = [...rare, ...shuffled(failpoints, dice)].filter((name) => name !== crash).slice(0, 4);
+    const gentle = [...rare, ...shuffled(failpoints, dice)].filter((name) => name !== crash).slice(0, 12);
     node.environment.ROTOR_FAILPOINTS = [
       `${crash}=crash@${dice.between(1, crash.startsWith("migration") || crash.startsWith("nodes.register") ? 1 : 4)}`,
       ...gentle.map((name) => gentleAt(name, dice)),
