@@ -25,7 +25,7 @@ import { listApps } from "./store/apps.js";
 import { batchWriter } from "./store/batch.js";
 import { type Checkpoint, type Checkpointed, checkpoint } from "./store/checkpoint.js";
 import type { Db } from "./store/db.js";
-import { type Enqueued, enqueue, type NewJob } from "./store/enqueue.js";
+import { type Enqueued, enqueue, enqueueEach, type NewJob } from "./store/enqueue.js";
 import type { Keyring } from "./store/keyring.js";
 import type { LoadedJob } from "./store/load.js";
 import { isDisconnect } from "./store/outage.js";
@@ -70,7 +70,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const { keyring } = options;
   const secrets = (workspace: string, queueId?: number) => keyring.signing(workspace, queueId);
 
-  const enqueuer = batchWriter<NewJob, Enqueued>((jobs) => db.transact((t) => enqueue(t, jobs), "hot"), {
+  const enqueuer = batchWriter<NewJob, Enqueued>((jobs) => enqueueEach(db, jobs), {
     size: limits.writeBatch,
     isEverybodys: isDisconnect,
   });
@@ -302,6 +302,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
         jobId,
         delivery,
         attempt: job.attempt,
+        kind: "callback",
         parentId: job.parentId,
         outcome,
         policy,

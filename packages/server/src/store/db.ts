@@ -216,6 +216,23 @@ export function openDb(options: DbOptions): Db {
   };
 }
 
+/**
+ * A transaction of the hot path whose statements need nothing of each other's answers: they leave together with BEGIN and
+ * COMMIT, in one round trip. Answers what each of them answered.
+ */
+export async function atOnce<T extends readonly Promise<unknown>[]>(
+  db: Db,
+  send: (t: Transaction) => readonly [...T],
+): Promise<{ -readonly [Index in keyof T]: Awaited<T[Index]> }> {
+  // Not awaited within: in an object, or the promise of the transaction would wait for them.
+  const sent = await db.transact(async (t) => {
+    const all = send(t);
+    for (const one of all) one.catch(() => undefined);
+    return { all };
+  }, "hot");
+  return (await Promise.all(sent.all)) as { -readonly [Index in keyof T]: Awaited<T[Index]> };
+}
+
 /** Of an aborted transaction: what aborted it, where that was a statement that nobody awaited. */
 async function firstError(error: unknown, sent: readonly Promise<unknown>[]): Promise<unknown> {
   if ((error as { code?: string }).code !== IN_FAILED_TRANSACTION) return error;

@@ -7,7 +7,7 @@
 import type { Report, RunReport } from "@rotorsh/sdk/protocol";
 import { limits } from "../core/limits.js";
 import { type Checkpoint, type Checkpointed, toldOfOwn } from "./checkpoint.js";
-import { type Db, sql } from "./db.js";
+import { atOnce, type Db, sql } from "./db.js";
 import type { Recorded } from "./record.js";
 
 /**
@@ -72,10 +72,9 @@ export async function quickCheckpoint(
     results.map(({ report }) => (report.outcome === "completed" ? JSON.stringify(report.output) : null)),
     results.map(({ report }) => (report.outcome === "failed" ? JSON.stringify(report.error) : null)),
   ];
-  // Not awaited in the transaction, so that it leaves together with its commit.
-  const { rows } = await db.transact(async (t) => ({ rows: t.query<Row>(write, values) }), "hot");
+  const [rows] = await atOnce(db, (t) => [t.query<Row>(write, values)]);
   const byJob = new Map<string, Row[]>();
-  for (const row of await rows) {
+  for (const row of rows) {
     const steps = byJob.get(row.jobId);
     if (steps === undefined) byJob.set(row.jobId, [row]);
     else steps.push(row);
