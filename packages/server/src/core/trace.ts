@@ -25,5 +25,17 @@ export const spanOf = (traceparent: string | null | undefined, run?: string): st
     ? traceparent!.replace(/-[0-9a-f]{16}-/, `-${randomHex(8)}-`)
     : newTraceparent(run);
 
+/** Drawn many ids at a time: each draw costs as much as signing a delivery. */
+const POOL_BYTES = 4_096;
+let pool = Buffer.alloc(0);
+let used = 0;
+
 /** All zeros would be an invalid id; it is as likely as guessing a key. */
-const randomHex = (bytes: number): string => randomBytes(bytes).toString("hex");
+function randomHex(bytes: number): string {
+  if (used + bytes > pool.length) {
+    pool = randomBytes(POOL_BYTES);
+    used = 0;
+  }
+  used += bytes;
+  return pool.toString("hex", used - bytes, used);
+}
