@@ -1,4 +1,4 @@
-// `npm run check`: types of everything (tests and docs too), format and lint, sizes. Prints the files that are longer than 400 lines.
+// `npm run check`: types of everything (tests and docs too), format and lint, sizes, the dashboard's among them. Prints the files that are longer than 400 lines.
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,6 +8,9 @@ import { build, install, root, run } from "./install.mjs";
 install();
 build();
 run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "tsconfig.tests.json"]);
+run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "packages/dashboard"]);
+run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "packages/dashboard/browser"]);
+run(process.execPath, [join(root, "scripts/dashboard.mjs"), "--size"]);
 run(process.execPath, [join(root, "node_modules/@biomejs/biome/bin/biome"), "check", "--error-on-warnings", "."]);
 console.log(`${compileDocs()} blocks of the docs compile`);
 

@@ -34,4 +34,5 @@ export function install() {
 export function build() {
   run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-b"]);
   run(process.execPath, [join(root, "scripts/assets.mjs")]);
+  run(process.execPath, [join(root, "scripts/dashboard.mjs")]);
 }

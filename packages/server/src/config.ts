@@ -25,6 +25,8 @@ export type Config = {
   readonly nodeLabel: string;
   /** How long finished things are kept. */
   readonly retention: SystemRetention;
+  /** Where a fault run makes this server fail; see `failpoints.ts`. Nobody else sets it. */
+  readonly failpoints: string;
 };
 
 /** A setting that cannot be; the message says what to write. */
@@ -85,6 +87,7 @@ export function readConfig(env: Environment, options: ConfigOptions): Config {
     logLevel: env.ROTOR_LOG_LEVEL || "info",
     nodeLabel: env.ROTOR_NODE_ID || hostname(),
     retention: retention(env.ROTOR_RETENTION),
+    failpoints: env.ROTOR_FAILPOINTS || "",
   });
 }
 

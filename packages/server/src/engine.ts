@@ -5,6 +5,7 @@ import { decide, type End, FINISHED } from "./core/job.js";
 import { limits } from "./core/limits.js";
 import { TOO_MANY_STEPS } from "./core/report-limits.js";
 import type { SystemRetention } from "./core/retention.js";
+import type { Deliver } from "./delivery/deliver.js";
 import type { Policy } from "./delivery/guard.js";
 import type { Pools } from "./delivery/pools.js";
 import type { Feed } from "./feed.js";
@@ -41,6 +42,8 @@ import { sync } from "./sync.js";
 export type EngineOptions = {
   readonly db: Db;
   readonly pools: Pools;
+  /** How jobs are delivered; a fault run makes it fail. */
+  readonly deliver: Deliver;
   readonly policy: Policy;
   readonly feed: Feed;
   readonly tokenSecret: string;
@@ -106,7 +109,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const onSettled = (job: LoadedJob, settled: Settled, carried: Carried): void => {
     stepRoom.forget(job.jobId);
     if (settled.kind === "settled") {
-      watcher.note(job.queue.id, settled.outcome);
+      watcher.note(job.queue.id, settled.outcome, Math.max(0, job.queuedMs ?? 0));
       if ((FINISHED as readonly string[]).includes(settled.state)) tellFinished(job.jobId);
       if (settled.resumed.length > 0) waker.tell();
     }
@@ -172,6 +175,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
       const carried = await carry(
         {
           pools,
+          deliver: options.deliver,
           publicUrl: options.config.publicUrl,
           tokenSecret: options.tokenSecret,
           secrets,

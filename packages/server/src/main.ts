@@ -2,15 +2,17 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
 import { bootstrap, sealKeysOf } from "./bootstrap.js";
 import { type Config, ConfigError, readConfig } from "./config.js";
 import { limits } from "./core/limits.js";
+import { deliver } from "./delivery/deliver.js";
 import { type Policy, parsePolicy } from "./delivery/guard.js";
 import type { InProcessApp } from "./delivery/in-process.js";
 import { ownPostgres, ownService } from "./delivery/own-services.js";
 import { Pools, type PoolsOptions } from "./delivery/pools.js";
 import { createEngine } from "./engine.js";
+import { createFailpoints, type Failpoints, isOwnMachine, parseFailpoints } from "./failpoints.js";
 import { createFeed } from "./feed.js";
 import { createApp } from "./http/app.js";
 import { createLoop } from "./loops/loop.js";
@@ -88,8 +90,11 @@ export async function startRotor(given: Config | OneProcess, outside: Outside = 
   };
   try {
     const keys = sealKeysOf(config);
-    const db = openDb({ url: config.databaseUrl ?? embedded!.url, schema: config.schema, onError, onWarning });
-    closers.push(() => db.close());
+    const databaseUrl = config.databaseUrl ?? embedded!.url;
+    const failing = config.failpoints === "" ? undefined : failpointsOf(config.failpoints, databaseUrl, log);
+    const plain = openDb({ url: databaseUrl, schema: config.schema, onError, onWarning });
+    closers.push(() => plain.close());
+    const db = failing?.around(plain) ?? plain;
     const client = await db.connect();
     try {
       await checkStore(client);
@@ -108,7 +113,7 @@ export async function startRotor(given: Config | OneProcess, outside: Outside = 
       keys,
     });
 
-    const services = ownPostgres(config.databaseUrl ?? embedded!.url);
+    const services = ownPostgres(databaseUrl);
     const policy: Policy = { ...parsePolicy(config.allowPrivateUrls), own: services };
     const inProcess = new Map<string, InProcessApp>();
     const pools = new Pools({
@@ -135,6 +140,7 @@ export async function startRotor(given: Config | OneProcess, outside: Outside = 
     const { engine, start, stop } = createEngine({
       db,
       pools,
+      deliver: failing?.aroundDeliveries(deliver) ?? deliver,
       policy,
       feed,
       tokenSecret,
@@ -177,6 +183,19 @@ export async function startRotor(given: Config | OneProcess, outside: Outside = 
     await closeAll();
     throw error;
   }
+}
+
+/** The failpoints of a fault run. Throws where the database is not one of this machine. */
+function failpointsOf(text: string, databaseUrl: string, log: Logger): Failpoints {
+  const points = parseFailpoints(text);
+  if (!isOwnMachine(databaseUrl))
+    throw new ConfigError(
+      "ROTOR_FAILPOINTS makes this server fail on purpose, and its database is not on this machine. Unset it.",
+    );
+  log.error({ failpoints: text }, "THIS SERVER FAILS ON PURPOSE: unset ROTOR_FAILPOINTS, unless this is a fault run");
+  return createFailpoints(points, ({ name, action }) =>
+    log.error({ failpoint: name, action: action.kind }, "failpoint"),
+  );
 }
 
 /** What of an error is logged: a driver's error drags its whole connection along, keys and all. */

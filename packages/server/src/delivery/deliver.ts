@@ -76,6 +76,8 @@ const keptHeaders = 100;
 /** Interim answers (1xx) of one delivery. One every minute for half a day is a sign of life; more is a flood. */
 const maxInterimAnswers = 1_000;
 
+export type Deliver = (pools: Pools, request: HttpRequest) => Promise<DeliveryResult>;
+
 /** Makes the call. Never rejects: whatever happens is a value, within `timeoutMs`. */
 export function deliver(pools: Pools, request: HttpRequest): Promise<DeliveryResult> {
   const own = pools.closed ? undefined : pools.inProcess(request.url);

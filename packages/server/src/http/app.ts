@@ -2,17 +2,20 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { accepted } from "./accepted.js";
 import { approvals } from "./approvals.js";
+import { apps } from "./apps.js";
 import { auditTrail } from "./audit.js";
 import { authenticator } from "./auth.js";
 import { bulkRuns } from "./bulk-runs.js";
 import { checkpoints } from "./checkpoints.js";
 import { checks } from "./checks.js";
 import { concurrencyKeys } from "./concurrency-keys.js";
+import { dashboard } from "./dashboard.js";
 import { deadLetters } from "./dead-letters.js";
 import type { Api } from "./endpoint.js";
 import type { Engine } from "./engine.js";
 import { answerError, type Log, Refusal } from "./errors.js";
 import { events } from "./events.js";
+import { find } from "./find.js";
 import { functions } from "./functions.js";
 import { health } from "./health.js";
 import { jobs } from "./jobs.js";
@@ -24,8 +27,10 @@ import { queues } from "./queues.js";
 import { runs } from "./runs.js";
 import { schedules } from "./schedules.js";
 import { secrets } from "./secrets.js";
+import { sessions } from "./sessions.js";
 import { signals } from "./signals.js";
 import { signingKeys } from "./signing-keys.js";
+import { stats } from "./stats.js";
 import { stream } from "./stream.js";
 import { webhooks } from "./webhooks.js";
 import { why } from "./why.js";
@@ -34,6 +39,8 @@ import { workspaces } from "./workspaces.js";
 export type AppOptions = {
   /** Where unexpected errors are told. Default: the console. */
   readonly log?: Log;
+  /** Where the dashboard's files are. Default: the package's own. */
+  readonly dashboard?: URL;
 };
 
 const consoleLog: Log = { error: (details, message) => console.error(message, details) };
@@ -66,6 +73,7 @@ export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono
   deadLetters(api);
   schedules(api);
   functions(api, listeners);
+  apps(api);
   checks(api);
   runs(api);
   bulkRuns(api);
@@ -76,12 +84,16 @@ export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono
   approvals(api);
   secrets(api);
   keys(api);
+  sessions(api);
   signingKeys(api);
   workspaces(api);
   webhooks(api);
   auditTrail(api);
+  stats(api);
+  find(api);
   stream(api);
   health(api);
+  const page = dashboard(api, options.dashboard);
 
   app.openAPIRegistry.registerComponent("securitySchemes", "key", {
     type: "http",
@@ -95,7 +107,9 @@ export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono
   });
 
   const allowed = methodsByPath(app);
-  app.notFound((c) => {
+  app.notFound(async (c) => {
+    const view = await page.answer(c);
+    if (view !== undefined) return view;
     const methods = allowed(c.req.path);
     if (methods.length === 0)
       return answerError(

@@ -1,12 +1,14 @@
 /**
- * Who may call: API keys and their scopes. The workspace of a request is that of its key; no header, path or body can
- * name another. Capabilities of single jobs are in `core/token.ts`.
+ * Who may call: API keys and their scopes, and people who logged in with one. The workspace of a request is that of its
+ * key; no header, path or body can name another. Capabilities of single jobs are in `core/token.ts`.
  */
 import type { Context } from "hono";
 import { hashApiKey, newApiKey, workspaceOfKey } from "../core/api-key.js";
 import { newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
+import { hashSessionToken, isOurPage, sessionTokenOf } from "../core/session.js";
 import type { Queryable } from "../store/db.js";
+import { findSession } from "../store/sessions.js";
 import { type ApiKey, findApiKey, insertApiKey, type NewApiKey, type Scope } from "../store/workspaces.js";
 import type { Engine } from "./engine.js";
 import { Refusal } from "./errors.js";
@@ -17,7 +19,23 @@ export type Caller = {
   readonly scopes: ReadonlySet<Scope>;
   /** Who it is in the audit: `key:<id> <name>`, or `local`. */
   readonly actor: string;
+  /** How we know: a key in its header, a login with one, or that it is on this machine in development. */
+  readonly via: "key" | "session" | "local";
+  /** Of the key; null without one. */
+  readonly name: string | null;
+  /** When the key, or the login, ends by itself. */
+  readonly expiresAt: Date | null;
 };
+
+/** The caller of a key. */
+export const callerOf = (key: ApiKey, via: "key" | "session", expiresAt: Date | null): Caller => ({
+  workspace: key.workspace,
+  scopes: new Set(key.scopes),
+  actor: `key:${key.id} ${key.name}`,
+  via,
+  name: key.name,
+  expiresAt,
+});
 
 export const SCOPES = ["read", "write", "approve", "admin", "workspaces"] as const satisfies readonly Scope[];
 
@@ -53,8 +71,12 @@ const TRUSTED_KEYS = 1_000;
 export type Authenticator = {
   /** @throws Refusal 401 without a good key, 403 without the scope. */
   authenticate(c: Context, scope: Scope): Promise<Caller>;
-  /** The caller of a good key; undefined without an Authorization header. */
+  /** The caller of a good key or login; undefined without an Authorization header and without a login that is good. */
   identify(c: Context): Promise<Caller | undefined>;
+  /** The caller of a key that was typed in; undefined where it is none that is good. */
+  callerOfKey(key: string): Promise<(Caller & { readonly keyId: string }) | undefined>;
+  /** @throws Refusal 403 for a request that a browser may have been made to send by somebody else's page. */
+  checkOurPage(c: Context): void;
   /** Trusts no key without asking again. */
   forget(): void;
 };
@@ -70,20 +92,41 @@ export function authenticator(engine: Engine): Authenticator {
     trusted.delete(id);
     const row = await findApiKey(engine.db, hash);
     if (row === undefined) return undefined;
-    const caller: Caller = {
-      workspace: row.workspace,
-      scopes: new Set(row.scopes),
-      actor: `key:${row.id} ${row.name}`,
-    };
+    const caller = callerOf(row, "key", row.expiresAt);
     if (trusted.size >= TRUSTED_KEYS) trusted.delete(trusted.keys().next().value!);
     // A key that is about to expire must not be trusted for longer.
     if (row.expiresAt === null) trusted.set(id, { caller, until: performance.now() + limits.keyTrustedMs });
     return caller;
   };
 
+  /** Who logged in. Asked each time: what ends a login, or its key, ends it at once. */
+  const loggedIn = async (c: Context): Promise<Caller | undefined> => {
+    const token = sessionTokenOf(c.req.header("cookie"));
+    const session = token === undefined ? undefined : await findSession(engine.db, hashSessionToken(token));
+    if (session === undefined) return undefined;
+    if (c.req.method !== "GET" && c.req.method !== "HEAD") checkOurPage(c);
+    return callerOf(session.key, "session", session.expiresAt);
+  };
+
+  const publicHost = new URL(engine.config.publicUrl).host;
+  const checkOurPage = (c: Context): void => {
+    const ours = isOurPage({
+      origin: c.req.header("origin"),
+      secFetchSite: c.req.header("sec-fetch-site"),
+      ownHeader: c.req.header("x-rotor-csrf") !== undefined,
+      hosts: [c.req.header("host") ?? new URL(c.req.url).host, publicHost],
+    });
+    if (ours) return;
+    throw new Refusal(
+      403,
+      "csrf",
+      "A request that changes something under a login must come from this server's own page, with the header x-rotor-csrf: 1. Programs use a key: Authorization: Bearer rt_ws_<workspace>_<secret>.",
+    );
+  };
+
   const identify = async (c: Context): Promise<Caller | undefined> => {
     const header = c.req.header("authorization");
-    if (header === undefined) return engine.config.dev && isLocal(c) ? LOCAL : undefined;
+    if (header === undefined) return (await loggedIn(c)) ?? (engine.config.dev && isLocal(c) ? LOCAL : undefined);
     // Two headers arrive joined by a comma, which no key holds.
     const key = /^Bearer +(\S+)$/i.exec(header)?.[1];
     const caller = key !== undefined && workspaceOfKey(key) !== undefined ? await lookUp(key) : undefined;
@@ -97,6 +140,12 @@ export function authenticator(engine: Engine): Authenticator {
 
   return {
     identify,
+    checkOurPage,
+    async callerOfKey(key) {
+      // A row, not what is trusted: whoever logs in stays for hours.
+      const row = workspaceOfKey(key) === undefined ? undefined : await findApiKey(engine.db, hashApiKey(key));
+      return row && { ...callerOf(row, "key", row.expiresAt), keyId: row.id };
+    },
     async authenticate(c, scope) {
       const caller = await identify(c);
       if (caller === undefined)
@@ -120,7 +169,14 @@ export function authenticator(engine: Engine): Authenticator {
 const unauthorized = (message: string): Refusal =>
   new Refusal(401, "unauthorized", message, { headers: { "www-authenticate": "Bearer" } });
 
-const LOCAL: Caller = { workspace: "default", scopes: new Set(SCOPES), actor: "local" };
+const LOCAL: Caller = {
+  workspace: "default",
+  scopes: new Set(SCOPES),
+  actor: "local",
+  via: "local",
+  name: null,
+  expiresAt: null,
+};
 
 const LOOPBACK_HOST = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?$/i;
 const LOOPBACK_ADDRESS = /^(?:127\.|::1$|::ffff:127\.)/;

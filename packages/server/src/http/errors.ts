@@ -4,7 +4,7 @@ import type { Context } from "hono";
 import type { z } from "zod";
 import { isUnavailable } from "../store/outage.js";
 
-export type Status = 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 424 | 500 | 503;
+export type Status = 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 424 | 429 | 500 | 503;
 
 /** Thrown by a route to answer with an error; whatever else is thrown is a fault of ours. */
 export class Refusal extends Error {

@@ -1,4 +1,4 @@
-/** Whether the server lives and can work, and what it gives away: its SDK and its first page. None of it needs a key. */
+/** Whether the server lives and can work, and what it gives away: its SDK. None of it needs a key. */
 import { readFile } from "node:fs/promises";
 import { z } from "@hono/zod-openapi";
 import { isUnavailable } from "../store/outage.js";
@@ -89,25 +89,4 @@ export function health(api: Api): void {
       return c.body(new Uint8Array(file), 200, { "content-type": "application/gzip" });
     },
   );
-
-  api.app.get("/", (c) =>
-    c.html(PAGE, 200, { "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'" }),
-  );
 }
-
-const PAGE = `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Rotor</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:4rem auto;padding:0 1rem;color-scheme:light dark}code{font-size:.95em}</style>
-<h1>Rotor</h1>
-<p>This server keeps background jobs and durable workflows, and calls your code over HTTP when they are due.</p>
-<ul>
-<li><a href="/doc">The HTTP API</a>, as an OpenAPI document</li>
-<li><code>npm i &lt;this address&gt;/sdk.tgz</code> installs the SDK</li>
-<li><code>rotor tail</code> shows what happens, <code>rotor runs list</code> and <code>rotor dlq list</code> what happened</li>
-<li><a href="/readyz">Whether it is ready</a></li>
-</ul>
-</html>
-`;

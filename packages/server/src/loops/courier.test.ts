@@ -1,5 +1,6 @@
 /** Ends of deliveries that no endpoint has part in. Those that one has part in are in the stories and in `delivery/`. */
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { deliver } from "../delivery/deliver.js";
 import { parsePolicy } from "../delivery/guard.js";
 import { Pools } from "../delivery/pools.js";
 import { NO_HISTORY } from "../store/history.js";
@@ -27,6 +28,7 @@ afterAll(async () => {
 
 const options = (secrets: () => Promise<readonly string[]>) => ({
   pools,
+  deliver,
   publicUrl: "http://127.0.0.1",
   tokenSecret: "secret",
   secrets,

@@ -8,7 +8,7 @@ import { outputTooLarge } from "../core/report-limits.js";
 import { makeToken } from "../core/token.js";
 import { parseAnswer } from "../core/workflow-answer.js";
 import { workflowBody } from "../core/workflow-body.js";
-import { type DeliveryResult, deliver } from "../delivery/deliver.js";
+import type { Deliver, DeliveryResult } from "../delivery/deliver.js";
 import type { Pools } from "../delivery/pools.js";
 import { callbackRequest, webhookRequest, workflowRequest } from "../delivery/request.js";
 import type { History, StepRow } from "../store/history.js";
@@ -19,6 +19,7 @@ import { keptOf } from "./kept.js";
 /** What a courier needs of its server. */
 export type CourierOptions = {
   readonly pools: Pools;
+  readonly deliver: Deliver;
   readonly publicUrl: string;
   readonly tokenSecret: string;
   /** What signs a queue's deliveries, the newest first. */
@@ -97,7 +98,7 @@ async function callback(
         standardWebhooks: job.queue.standardWebhooks,
         traceparent: job.headers.traceparent,
       });
-  const came = await deliver(options.pools, {
+  const came = await options.deliver(options.pools, {
     url: filled.url,
     ...request,
     timeoutMs: job.timeoutMs,
@@ -150,7 +151,7 @@ async function workflow(
     run: job.jobId,
     traceparent: job.headers.traceparent,
   });
-  const result = await deliver(options.pools, {
+  const result = await options.deliver(options.pools, {
     url: job.queue.url,
     ...request,
     timeoutMs: limits.timeoutMs,

@@ -4,6 +4,7 @@ import { limits } from "../core/limits.js";
 import { sweepEveryMs } from "../core/retention.js";
 import { type Queryable, type Statement, sql } from "./db.js";
 import { matchSweeps, type Sweep, writeStep } from "./sweeps.js";
+import { forgetTallies } from "./tallies.js";
 
 /**
  * The next events, and which of them are old enough. One that still has effects to come stays; one that never came, since
@@ -70,18 +71,25 @@ const deleteUsedLinks = sql(
      (select workspace_id, signal from rotor.used_links where until <= rotor.clock() order by until limit $1) and until <= rotor.clock() returning 1`,
 );
 
+const deleteSessions = sql(
+  "prune.sessions",
+  `delete from rotor.sessions where hash in (select hash from rotor.sessions where expires_at <= rotor.clock() order by expires_at limit $1) returning 1`,
+);
+
 const REST_EVERY_MS = 60_000;
 
-/** API keys that ended long ago, and what was kept of signals for a time that is over; and queues new to the pruner. */
+/** API keys that ended long ago, logins that are over, and what was kept of signals for a time that is over; and queues new to the pruner. */
 export async function pruneRest(t: Queryable, sweep: Sweep): Promise<number> {
   await matchSweeps(t);
   const removed = (await t.query(deleteApiKeys, [limits.endedKeyMs])).length;
   const some = limits.pruned;
   const early = (await t.query(deleteEarlySignals, [some])).length;
   const used = (await t.query(deleteUsedLinks, [some])).length;
-  const looked = removed + early + used;
+  const over = (await t.query(deleteSessions, [some])).length;
+  const tallies = await forgetTallies(t, limits.talliesMs, some);
+  const looked = removed + early + used + over + tallies;
   // A full step: there is more of it.
-  const again = Math.max(early, used) === some ? 0 : REST_EVERY_MS;
+  const again = Math.max(early, used, over, tallies) === some ? 0 : REST_EVERY_MS;
   await writeStep(t, sweep, { looked, removed: looked, next: null }, again);
   return looked;
 }

@@ -1,0 +1,20 @@
+/** Names of what is kept in the cache. The stream marks by the first word, and by the id where there is one. */
+export const keys = {
+  run: (id: string) => ["run", id] as const,
+  runs: (filter: object) => ["runs", filter] as const,
+  job: (id: string) => ["job", id] as const,
+  jobs: (filter: object) => ["jobs", filter] as const,
+  why: (id: string) => ["why", id] as const,
+  deadLetters: (filter: object) => ["dead-letters", filter] as const,
+  event: (id: string) => ["event", id] as const,
+  events: (filter: object) => ["events", filter] as const,
+  queues: () => ["queues"] as const,
+  queue: (name: string) => ["queue", name] as const,
+  functions: () => ["functions"] as const,
+  schedules: () => ["schedules"] as const,
+  approvals: (filter: object) => ["approvals", filter] as const,
+  webhooks: () => ["webhooks"] as const,
+  apiKeys: () => ["api-keys"] as const,
+  audit: (filter: object) => ["audit", filter] as const,
+  stats: (window: string) => ["stats", window] as const,
+};

@@ -1,0 +1,45 @@
+/** Where one can go. */
+import { Link, type LinkProps } from "@tanstack/react-router";
+import { ListTree, type LucideIcon } from "lucide-react";
+import styles from "./shell.module.css";
+
+type Item = {
+  readonly label: string;
+  readonly to: LinkProps["to"];
+  readonly icon: LucideIcon;
+  readonly isExact?: boolean;
+};
+
+const GROUPS: readonly { readonly label: string; readonly items: readonly Item[] }[] = [
+  {
+    label: "Work",
+    items: [{ label: "Runs", to: "/runs", icon: ListTree }],
+  },
+];
+
+export function Nav({ onGo }: { readonly onGo?: () => void }) {
+  return (
+    <nav aria-label="Pages" className={styles.nav}>
+      {GROUPS.map(({ label, items }) => (
+        <div key={label} className={styles.group}>
+          <h2>{label}</h2>
+          <ul>
+            {items.map(({ label: name, to, icon: Icon, isExact = false }) => (
+              <li key={name}>
+                <Link
+                  to={to}
+                  className={styles.item}
+                  activeOptions={{ exact: isExact, includeSearch: false }}
+                  {...(onGo && { onClick: onGo })}
+                >
+                  <Icon aria-hidden="true" />
+                  {name}
+                </Link>
+              </li>
+            ))}
+          </ul>
+        </div>
+      ))}
+    </nav>
+  );
+}
