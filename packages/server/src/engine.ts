@@ -249,7 +249,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
       return started!;
     },
     async enqueueAll(jobs) {
-      const results = await db.transact((t) => enqueue(t, jobs));
+      const results = await db.transact((t) => enqueue(t, jobs), "hot");
       wake();
       if (results.some((result) => result.blocked)) keeper.wake();
       return results;

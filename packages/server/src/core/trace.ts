@@ -2,7 +2,7 @@
  * W3C trace context (https://www.w3.org/TR/trace-context/), version 00: who set something in motion, and all that follows
  * from it, seen as one trace. Rotor hands it on and records no spans itself.
  */
-import { randomBytes } from "node:crypto";
+import { randomBytes } from "./random.js";
 
 /** Whether a header is a traceparent that names a trace and a span. */
 export const isTraceparent = (text: string | undefined): text is string =>
@@ -25,17 +25,5 @@ export const spanOf = (traceparent: string | null | undefined, run?: string): st
     ? traceparent!.replace(/-[0-9a-f]{16}-/, `-${randomHex(8)}-`)
     : newTraceparent(run);
 
-/** Drawn many ids at a time: each draw costs as much as signing a delivery. */
-const POOL_BYTES = 4_096;
-let pool = Buffer.alloc(0);
-let used = 0;
-
 /** All zeros would be an invalid id; it is as likely as guessing a key. */
-function randomHex(bytes: number): string {
-  if (used + bytes > pool.length) {
-    pool = randomBytes(POOL_BYTES);
-    used = 0;
-  }
-  used += bytes;
-  return pool.toString("hex", used - bytes, used);
-}
+const randomHex = (bytes: number): string => randomBytes(bytes).toString("hex");

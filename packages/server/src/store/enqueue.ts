@@ -80,7 +80,7 @@ const insert = sql(
      insert into rotor.payloads (job_id, queue_id, key, body, content_type, created_at, run_at, headers, tags, event_id, replay_of, deadline_ms)
      select item.id, item.queue_id, item.key, item.body, item.content_type, clock.now,
             coalesce(item.run_at, clock.now + item.delay_ms * interval '1 millisecond'),
-            item.headers::jsonb, array(select jsonb_array_elements_text(item.tags::jsonb)), item.event_id, item.replay_of, item.deadline_ms
+            item.headers::jsonb, case when item.tags is null then '{}' else array(select jsonb_array_elements_text(item.tags::jsonb)) end, item.event_id, item.replay_of, item.deadline_ms
        from item, clock
       order by item.queue_id, item.key, item.id
      on conflict do nothing
