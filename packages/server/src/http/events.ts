@@ -2,6 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { isId, newId } from "../core/ids.js";
+import { elements } from "../core/json-text.js";
 import { limits } from "../core/limits.js";
 import { gatheredBy } from "../store/gather.js";
 import { EventTooFarError, type NewEvent, type Published } from "../store/publish.js";
@@ -11,7 +12,6 @@ import { type Api, endpoint, readJson } from "./endpoint.js";
 import { traceOf } from "./envelope.js";
 import { invalid, notFound, refusalOfSchema } from "./errors.js";
 import { readable } from "./job-views.js";
-import { elements } from "./json-text.js";
 import type { Listeners } from "./listeners.js";
 import { idCursor, LARGE_ITEMS, pageOf } from "./paging.js";
 import { eventName, filterText, json, key, listOf, page, tags as tagList, tag as tagText, time } from "./schemas.js";

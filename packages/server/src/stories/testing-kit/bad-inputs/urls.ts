@@ -1,6 +1,8 @@
 /** URLs and headers that no delivery may have, at each door by which one can be given. 127.0.0.1 is open, nothing else is. */
 import { type BadInput, bad, long } from "./case.js";
 
+const template = (inside: string): string => `\${{ ${inside} }}`;
+
 const urls: readonly string[] = [
   "http://127.0.0.2",
   "https://127.0.0.2",
@@ -133,9 +135,9 @@ export const ownHeaders: readonly BadInput[] = [
   ...["", "1A", "A-B", "A B", "__proto__\u0000", long(65)].map((name) =>
     bad(`a secret named ${JSON.stringify(name.slice(0, 20))}`, "/v1/secrets", { name, value: "a-good-value" }),
   ),
-  bad("a template of something else", "/v1/queues", { name: "never", headers: { a: "${{ env.HOME }}" } }),
+  bad("a template of something else", "/v1/queues", { name: "never", headers: { a: template("env.HOME") } }),
   bad("a template of a secret that there is not", "/v1/queues", {
     name: "never",
-    headers: { a: "${{ secrets.NONE }}" },
+    headers: { a: template("secrets.NONE") },
   }),
 ];
