@@ -105,7 +105,9 @@ const queues = [
 export const enqueue: readonly BadInput[] = [
   ...bodies.map(([name, body, status]) => bad(name, JOBS, body, status)),
   ...options.map(([name, text]) => bad(name, JOBS, `{"payload":1,${text}}`)),
-  ...queues.map((name) => bad(`the queue ${name.slice(0, 20)}`, `/v1/queues/${name}/jobs`, { payload: 1 }, [400, 404])),
+  ...queues.map((name) =>
+    bad(`the queue ${name.slice(0, 20)}`, `/v1/queues/${name}/jobs`, { payload: 1 }, [400, 404, 405]),
+  ),
   bad("an empty batch", BATCH, { jobs: [] }),
   bad("a batch of 1,001", BATCH, { jobs: Array.from({ length: 1_001 }, () => ({ payload: 1 })) }),
   bad("a batch of 100,000", BATCH, { jobs: Array.from({ length: 100_000 }, () => ({ payload: 1 })) }, 413),
