@@ -61,6 +61,10 @@ export function Runs() {
           state: search.state as Run["state"] | undefined,
           event: search.event,
           tag: search.tag,
+          eventId: search.event_id,
+          createdAfter: search.after,
+          createdBefore: search.before,
+          brief: true,
           limit: 100,
           signal,
         })
@@ -110,6 +114,7 @@ export function Runs() {
           columns={columns}
           rows={rows}
           rowKey={(run) => run.id}
+          rowLink={(run) => ({ to: "/runs/$runId", params: { runId: run.id } })}
           isLoading={list.isPending || list.isFetchingNextPage}
           onEnd={list.hasNextPage ? () => void list.fetchNextPage() : undefined}
           empty={

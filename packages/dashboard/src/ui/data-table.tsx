@@ -13,6 +13,8 @@ import styles from "./data-table.module.css";
 export type Column<Row> = {
   readonly id: string;
   readonly header: string;
+  /** The header is read out only. */
+  readonly isHeaderUnseen?: boolean;
   readonly cell: (row: Row) => ReactNode;
   /** A track of CSS grid: `1fr` shares what is left (default), `120px` is fixed, `minmax(90px, 0.5fr)`. */
   readonly width?: string;
@@ -29,6 +31,8 @@ type Props<Row> = {
   readonly rows: readonly Row[];
   readonly rowKey: (row: Row) => string;
   readonly rowLink?: (row: Row) => LinkProps;
+  /** Place of the column whose cell holds the row's link (default 0). */
+  readonly linkColumn?: number;
   /** Called when the end comes into view; undefined: there is no more. */
   readonly onEnd?: (() => void) | undefined;
   /** More rows are under way. */
@@ -46,7 +50,7 @@ const narrow = window.matchMedia("(max-width: 720px)");
 const GHOSTS = 8;
 
 export function DataTable<Row extends RowData>(props: Props<Row>) {
-  const { label, columns, rows, rowKey, rowLink, onEnd, isLoading = false, empty } = props;
+  const { label, columns, rows, rowKey, rowLink, linkColumn = 0, onEnd, isLoading = false, empty } = props;
   const definitions = useMemo(() => {
     const helper = createColumnHelper<typeof features, Row>();
     return helper.columns(
@@ -107,7 +111,9 @@ export function DataTable<Row extends RowData>(props: Props<Row>) {
           <div role="row" key={group.id} className={styles.row} aria-rowindex={1}>
             {group.headers.map((header, index) => (
               <div role="columnheader" key={header.id} className={cellClass(index)}>
-                <table.FlexRender header={header} />
+                <span className={columns[index]!.isHeaderUnseen ? "unseen" : ""}>
+                  <table.FlexRender header={header} />
+                </span>
               </div>
             ))}
           </div>
@@ -127,7 +133,7 @@ export function DataTable<Row extends RowData>(props: Props<Row>) {
             >
               {row.getAllCells().map((cell, index) => (
                 <div role="cell" key={cell.id} className={cellClass(index)}>
-                  {index === 0 && link !== undefined ? (
+                  {index === linkColumn && link !== undefined ? (
                     <Link {...link} className={styles.link}>
                       <table.FlexRender cell={cell} />
                     </Link>
