@@ -109,7 +109,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const onSettled = (job: LoadedJob, settled: Settled, carried: Carried): void => {
     stepRoom.forget(job.jobId);
     if (settled.kind === "settled") {
-      watcher.note(job.queue.id, settled.outcome);
+      watcher.note(job.queue.id, settled.outcome, Math.max(0, job.queuedMs ?? 0));
       if ((FINISHED as readonly string[]).includes(settled.state)) tellFinished(job.jobId);
       if (settled.resumed.length > 0) waker.tell();
     }

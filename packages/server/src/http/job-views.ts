@@ -72,6 +72,10 @@ export const deliveryJson = z
   .openapi("Delivery");
 
 const common = {
+  omitted: z
+    .array(z.enum(["payload", "event", "output"]))
+    .optional()
+    .openapi({ description: "Of a brief list: what was left out, as it is large. `event`: its data." }),
   id: z.string(),
   state,
   reason,
@@ -162,6 +166,7 @@ const errorOf = (text: string | null): z.infer<typeof error> | null => {
 export const errorName = (job: JobView): string | undefined => errorOf(job.error)?.name;
 
 function payloadOf(job: JobView): Pick<z.infer<typeof jobJson>, "payload" | "payload_encoding"> {
+  if (job.bodyOmitted) return { payload: null, payload_encoding: "json" };
   const text = job.body.toString("utf8");
   if (mayBeJson(job.contentType) && glance(text).depth <= DEEPEST) {
     try {
@@ -172,6 +177,11 @@ function payloadOf(job: JobView): Pick<z.infer<typeof jobJson>, "payload" | "pay
   }
   return { payload: job.body.toString("base64"), payload_encoding: "base64" };
 }
+
+const omittedOf = (job: JobView, body: "payload" | "event") => {
+  const omitted = [...(job.bodyOmitted ? [body] : []), ...(job.outputOmitted ? (["output"] as const) : [])];
+  return omitted.length === 0 ? {} : { omitted };
+};
 
 const commonOf = (job: JobView) => ({
   id: job.id,
@@ -191,6 +201,7 @@ const commonOf = (job: JobView) => ({
 
 export const jobView = (job: JobView, deliveries?: readonly DeliveryView[]): z.infer<typeof jobJson> => ({
   ...commonOf(job),
+  ...omittedOf(job, "payload"),
   job_id: job.key?.startsWith("rotor:") === true ? null : job.key,
   concurrency_key: job.concurrencyKey,
   queue: job.queue,
@@ -222,12 +233,26 @@ function callOf(text: string | null): Pick<z.infer<typeof deliveryJson>, "reques
 }
 
 /** The event that a run was started by. */
-export const eventOf = (run: JobView): z.infer<typeof runJson>["event"] => JSON.parse(run.body.toString("utf8"));
+export function eventOf(run: JobView): z.infer<typeof runJson>["event"] {
+  const text = run.body.toString("utf8");
+  if (!run.bodyOmitted) return JSON.parse(text);
+  // Its first bytes are here: what `eventBody` writes first are id and name.
+  const [, id, name] = HEAD.exec(text) ?? [];
+  return {
+    id: id === undefined ? "" : JSON.parse(id),
+    name: name === undefined ? "" : JSON.parse(name),
+    data: null,
+    ts: run.createdAt.getTime(),
+  };
+}
+
+const HEAD = /^\{"id":("(?:[^"\\]|\\.){0,2000}"),"name":("(?:[^"\\]|\\.){0,2000}"),"data":/;
 
 export const runView = (run: JobView): z.infer<typeof runJson> => ({
   ...commonOf(run),
+  ...omittedOf(run, "event"),
   // A run that returned nothing has an output all the same.
-  ...(run.state === "completed" && run.output === null ? { output: null } : {}),
+  ...(run.state === "completed" && run.output === null && !run.outputOmitted ? { output: null } : {}),
   function: run.queue,
   event: eventOf(run),
   replay_of: run.replayOf,
