@@ -112,7 +112,7 @@ function Loaded({ run }: { readonly run: Run }) {
       </div>
       {run.deliveries !== undefined && run.deliveries.length > 0 && (
         <Section title="Deliveries">
-          <Deliveries deliveries={run.deliveries} maxAttempts={run.maxAttempts} open={-1} />
+          <Deliveries deliveries={run.deliveries} open={-1} />
         </Section>
       )}
     </Page>

@@ -13,6 +13,7 @@ import { Page } from "../ui/page.js";
 import { StateBadge } from "../ui/state-badge.js";
 import { STATE_CHOICES } from "../ui/state-choices.js";
 import { Tags } from "../ui/tags.js";
+import { TimeFilter } from "../ui/time-filter.js";
 import { Span, TimeText } from "../ui/time-text.js";
 import { shortId } from "../ui/words.js";
 
@@ -105,6 +106,7 @@ export function Runs() {
           choices={STATE_CHOICES}
         />
         <TextFilter label="Tag" value={search.tag} onChange={(tag) => set({ tag })} />
+        <TimeFilter after={search.after} before={search.before} onChange={set} />
       </Filters>
       {list.error ? (
         <ErrorNotice error={list.error} onRetry={() => void list.refetch()} />

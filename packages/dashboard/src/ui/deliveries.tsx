@@ -34,8 +34,8 @@ const PARTS = [
 
 type Props = {
   readonly deliveries: readonly Delivery[];
-  /** Of a job or run; shown as "attempt 2 of 5". */
-  readonly maxAttempts: number;
+  /** Of a job: shown as "Attempt 2 of 5". Of a run, whose deliveries are mostly no attempts: undefined. */
+  readonly maxAttempts?: number;
   /** Number of the one that is open at first: by default the last. */
   readonly open?: number | undefined;
 };
@@ -52,7 +52,7 @@ export function Deliveries({ deliveries, maxAttempts, open = deliveries.at(-1)?.
   );
 }
 
-type OneProps = { readonly delivery: Delivery; readonly maxAttempts: number; readonly isOpen: boolean };
+type OneProps = { readonly delivery: Delivery; readonly maxAttempts: number | undefined; readonly isOpen: boolean };
 
 function One({ delivery, maxAttempts, isOpen }: OneProps) {
   const { word, tone } = outcomeOf(delivery.outcome);
@@ -60,7 +60,13 @@ function One({ delivery, maxAttempts, isOpen }: OneProps) {
     <details className={styles.delivery} open={isOpen}>
       <summary>
         <span className={styles.attempt}>
-          Attempt {delivery.attempt} <span className="faint">of {maxAttempts}</span>
+          {maxAttempts === undefined ? (
+            `Delivery ${delivery.delivery}`
+          ) : (
+            <>
+              Attempt {delivery.attempt} <span className="faint">of {maxAttempts}</span>
+            </>
+          )}
         </span>
         <Badge tone={tone}>{word}</Badge>
         {delivery.status !== null && <code>{delivery.status}</code>}

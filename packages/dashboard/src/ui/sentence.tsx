@@ -1,6 +1,6 @@
 /** A sentence of the server's: instants in it become the reader's time with UTC beside, and what counts down, counts. */
 import { useNow } from "./now.js";
-import { localTime, roughly, utcTime } from "./time.js";
+import { localTime, span, utcTime } from "./time.js";
 
 const INSTANT = /(?:(in [\d.]+[smhd]|now) \()?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)(\))?/g;
 
@@ -30,7 +30,7 @@ function Instant({ at, isCounted }: { readonly at: string; readonly isCounted: b
     );
   return (
     <>
-      <strong className="number">{time > now ? `in ${roughly(time - now)}` : "now"}</strong>{" "}
+      <strong className="number">{time > now ? `in ${span(Math.max(1_000, time - now))}` : "now"}</strong>{" "}
       <time dateTime={at} title={at} className="muted">
         ({shown})
       </time>

@@ -67,7 +67,7 @@ export function WhyNotice({ id, actions }: Props) {
           {why.unblock.map((command) => (
             <li key={command}>
               <code>{command}</code>
-              <CopyButton text={command} label={`Copy ${command}`} />
+              <CopyButton text={command} label="Copy this command" />
             </li>
           ))}
         </ul>

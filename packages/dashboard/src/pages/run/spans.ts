@@ -26,7 +26,8 @@ export function spansOf(run: Run): Span[] {
   const finished = run.finishedAt === null ? null : Date.parse(run.finishedAt);
   const spans = (run.steps ?? []).map((step): Span => {
     const ended = step.endedAt === null ? null : Date.parse(step.endedAt);
-    if (ended !== null && ended < created) return { step, from: created, to: created, isCopied: true };
+    // A replay begins with results that were asked for before it was there.
+    if (step.askedAt !== null && Date.parse(step.askedAt) < created) return { step, from: created, to: created, isCopied: true };
     const from = Math.max(created, beginOf(step, created));
     return { step, from, to: ended === null ? finished : Math.max(from, ended), isCopied: false };
   });
