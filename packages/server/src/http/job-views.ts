@@ -73,9 +73,9 @@ export const deliveryJson = z
 
 const common = {
   omitted: z
-    .array(z.enum(["payload", "event", "output"]))
+    .array(z.enum(["payload", "event.data", "output"]))
     .optional()
-    .openapi({ description: "Of a brief list: what was left out, as it is large. `event`: its data." }),
+    .openapi({ description: "Of a brief list: what was left out, as it is large." }),
   id: z.string(),
   state,
   reason,
@@ -165,6 +165,14 @@ const errorOf = (text: string | null): z.infer<typeof error> | null => {
 /** The name of a job's last error. */
 export const errorName = (job: JobView): string | undefined => errorOf(job.error)?.name;
 
+/** Whether a job's last error has this in its text, in upper or lower case. */
+export function hasError(job: JobView, text: string): boolean {
+  const error = errorOf(job.error);
+  if (error === null) return false;
+  const parts = [error.name, error.message, error.stack ?? ""];
+  return parts.some((part) => part.toLowerCase().includes(text.toLowerCase()));
+}
+
 function payloadOf(job: JobView): Pick<z.infer<typeof jobJson>, "payload" | "payload_encoding"> {
   if (job.bodyOmitted) return { payload: null, payload_encoding: "json" };
   const text = job.body.toString("utf8");
@@ -178,7 +186,7 @@ function payloadOf(job: JobView): Pick<z.infer<typeof jobJson>, "payload" | "pay
   return { payload: job.body.toString("base64"), payload_encoding: "base64" };
 }
 
-const omittedOf = (job: JobView, body: "payload" | "event") => {
+const omittedOf = (job: JobView, body: "payload" | "event.data") => {
   const omitted = [...(job.bodyOmitted ? [body] : []), ...(job.outputOmitted ? (["output"] as const) : [])];
   return omitted.length === 0 ? {} : { omitted };
 };
@@ -250,7 +258,7 @@ const HEAD = /^\{"id":("(?:[^"\\]|\\.){0,2000}"),"name":("(?:[^"\\]|\\.){0,2000}
 
 export const runView = (run: JobView): z.infer<typeof runJson> => ({
   ...commonOf(run),
-  ...omittedOf(run, "event"),
+  ...omittedOf(run, "event.data"),
   // A run that returned nothing has an output all the same.
   ...(run.state === "completed" && run.output === null && !run.outputOmitted ? { output: null } : {}),
   function: run.queue,

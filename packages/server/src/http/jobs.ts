@@ -20,7 +20,7 @@ import {
   type Wanted,
 } from "./envelope.js";
 import { conflict, notFound } from "./errors.js";
-import { jobJson, jobView, readStateFilter, stateFilter } from "./job-views.js";
+import { hasError, jobJson, jobView, readStateFilter, stateFilter } from "./job-views.js";
 import { pageOfJobs, SHORT_PAGE } from "./paging.js";
 import type { QueueIds } from "./queue-ids.js";
 import { brief, filterText, instant, isPlain, listOf, page, tag as tagText } from "./schemas.js";
@@ -189,14 +189,19 @@ export function jobs(api: Api, ids: QueueIds): void {
       path: "/v1/jobs",
       summary: "List jobs of all queues, the newest first",
       tag,
-      query: z.object({ ...jobFilter, queue: filterText.optional() }),
+      query: z.object({
+        ...jobFilter,
+        queue: filterText.optional(),
+        error: filterText.optional().openapi({ description: "Part of the error's text, in upper or lower case." }),
+      }),
       answers: { 200: [SHORT_PAGE, listOf(jobJson)] },
     },
-    async ({ c, workspace, query }) => c.json(await pageOf(workspace, query.queue, query)),
+    async ({ c, workspace, query }) => c.json(await pageOf(workspace, query.queue, query, query.error)),
   );
 
-  const pageOf = (workspace: string, queue: string | undefined, query: JobQuery) => {
-    const { state, keep } = readStateFilter(query.state);
+  const pageOf = (workspace: string, queue: string | undefined, query: JobQuery, error?: string) => {
+    const { state, keep: ofReason } = readStateFilter(query.state);
+    const keep = error === undefined ? ofReason : (job: JobView) => (ofReason?.(job) ?? true) && hasError(job, error);
     const { tag: tagged, created_after: createdAfter, created_before: createdBefore, brief } = query;
     const filter = { kind: "callback", queue, state, tag: tagged, createdAfter, createdBefore } as const;
     return pageOfJobs(db, workspace, filter, query, (job) => jobView(job), { keep, brief });

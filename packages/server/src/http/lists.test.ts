@@ -73,6 +73,9 @@ describe("jobs of all queues", () => {
     ["?tag=eu", ["due", "failed"]],
     ["?tag=eu&state=failed", ["failed"]],
     ["?tag=us&queue=two", []],
+    ["?error=NO", ["failed"]],
+    ["?error=HttpError&state=failed", ["failed"]],
+    ["?error=timeout", []],
     ["?created_after=2000-01-01T00:00:00Z&state=failed", ["failed"]],
     ["?created_before=2000-01-01T00:00:00Z", []],
     ["?created_after=2100-01-01T00:00:00Z&state=waiting", []],
@@ -108,7 +111,11 @@ describe("a brief list", () => {
     const { runs } = await rotor.send({ name: "contact.added", id, data: { text: "y".repeat(5_000) } });
     const list = async (query: string) => (await send("GET", `/v1/runs?event=contact.added${query}`)).json.data;
     const [brief] = await list("&brief=true");
-    expect(brief).toMatchObject({ id: runs[0], omitted: ["event"], event: { id, name: "contact.added", data: null } });
+    expect(brief).toMatchObject({
+      id: runs[0],
+      omitted: ["event.data"],
+      event: { id, name: "contact.added", data: null },
+    });
     expect((await list(""))[0].event.data.text).toHaveLength(5_000);
     const events = (await send("GET", "/v1/events?name=contact.added&brief=true")).json.data;
     expect(events[0]).toMatchObject({ id, data: null, omitted: ["data"] });
