@@ -27,7 +27,8 @@ export function spansOf(run: Run): Span[] {
   const spans = (run.steps ?? []).map((step): Span => {
     const ended = step.endedAt === null ? null : Date.parse(step.endedAt);
     // A replay begins with results that were asked for before it was there.
-    if (step.askedAt !== null && Date.parse(step.askedAt) < created) return { step, from: created, to: created, isCopied: true };
+    if (step.askedAt !== null && Date.parse(step.askedAt) < created)
+      return { step, from: created, to: created, isCopied: true };
     const from = Math.max(created, beginOf(step, created));
     return { step, from, to: ended === null ? finished : Math.max(from, ended), isCopied: false };
   });
