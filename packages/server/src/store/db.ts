@@ -186,22 +186,24 @@ export function openDb(options: DbOptions): Db {
     }
   };
 
+  /** Postgres broke a deadlock, or a conflict, in favour of another: nothing of this one happened. */
+  const retried = async <T>(work: () => Promise<T>): Promise<T> => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (tries >= DEADLOCK_TRIES || !BROKEN_UP.has((error as { code?: string }).code ?? "")) throw error;
+      }
+    }
+  };
+
   return {
-    query: (statement, values = []) => run(statement.hot ? hotPool : pool, statement, values),
+    query: (statement, values = []) => retried(() => run(statement.hot ? hotPool : pool, statement, values)),
     origin: pool,
     warn,
     schema,
     resolve,
-    async transact(work, path) {
-      for (let tries = 1; ; tries++) {
-        try {
-          return await once(work, path);
-        } catch (error) {
-          // Postgres broke a deadlock, or a conflict, in favour of another: nothing of this one happened.
-          if (tries >= DEADLOCK_TRIES || !BROKEN_UP.has((error as { code?: string }).code ?? "")) throw error;
-        }
-      }
-    },
+    transact: (work, path) => retried(() => once(work, path)),
     script: (text) => pool.query(resolve(text)),
     async connect() {
       const client = new pg.Client(config);

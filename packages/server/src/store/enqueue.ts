@@ -7,7 +7,7 @@ import { limits } from "../core/limits.js";
 import { turnKeys } from "../core/turns.js";
 import { bindKeys, type Keyed } from "./bind-keys.js";
 import { replaceWaiting } from "./change.js";
-import { atOnce, type Db, type Queryable, sql } from "./db.js";
+import { type Db, hot, type Queryable, sql } from "./db.js";
 import { tellApprovals } from "./tell.js";
 
 /** A job to be. `id` is ours; `key` is the client's, unique in its queue. */
@@ -66,7 +66,7 @@ export type Enqueued = {
  * microseconds. A repetition, after the reply to a commit was lost, finds its own row. With `$19` only what needs nothing
  * beside its rows: of queues without a rate key or approvals.
  */
-const insert = sql(
+const insert = hot(
   "enqueue.insert",
   `with clock as materialized (select rotor.clock() as now),
    item as (
@@ -135,12 +135,12 @@ const insertAll = (t: Queryable, jobs: readonly NewJob[], plain = false) =>
 
 /**
  * Enqueues jobs that have nothing to do with each other: each is there or not by itself. Those that need no more than their
- * rows leave in one round trip with their commit; what is left, which came before under its key or is limited by one, goes
+ * rows are one statement, a transaction by itself; what is left, which came before under its key or is limited by one, goes
  * the way of all (`enqueue`). Answers in order.
  */
 export async function enqueueEach(db: Db, jobs: readonly NewJob[]): Promise<Enqueued[]> {
   const apt = jobs.filter((job) => !job.replaces && turnKeys(job).keys.length === 0);
-  const [inserted] = apt.length === 0 ? [[]] : await atOnce(db, (t) => [insertAll(t, apt, true)]);
+  const inserted = apt.length === 0 ? [] : await insertAll(db, apt, true);
   const made = new Map(inserted.map((row) => [row.id, row.state]));
   const others = jobs.filter((job) => !made.has(job.id));
   const rest = others.length === 0 ? [] : await db.transact((t) => enqueue(t, others), "hot");

@@ -1,15 +1,15 @@
 /**
- * The end that most deliveries have: completed, and nobody waits for it or its turn. One statement, and so one round trip
- * and one commit, for any number of jobs. Whatever it does not take is left to `settle.ts`: a stale delivery, a row in other
+ * The end that most deliveries have: completed, and nobody waits for it or its turn. One statement, a transaction by
+ * itself, for any number of jobs. Whatever it does not take is left to `settle.ts`: a stale delivery, a row in other
  * hands, a job with a key, a parent, or an end that a webhook is told of.
  */
-import { atOnce, type Db, sql } from "./db.js";
+import { type Db, hot } from "./db.js";
 import { LOG_ONCE } from "./finish.js";
 import type { Settled, Settlement } from "./settle.js";
 import { isAnybodyTold } from "./tell.js";
 
 /** The fence is on the row that is locked, and what it protects is written, not looked at. A run that is over waits for nothing. */
-const write = sql(
+const write = hot(
   "settle.quick",
   `with item as (
      select * from unnest($1::uuid[], $2::int[], $3::int[], $4::int[], $5::float8[], $6::text[], $7::text[], $8::text[])
@@ -63,7 +63,7 @@ export async function quickSettle(db: Db, items: readonly Settlement[]): Promise
     apt.map((item) => item.detail ?? null),
     apt.filter((item) => item.kind !== "callback").map((item) => item.jobId),
   ];
-  const [rows] = await atOnce(db, (t) => [t.query<{ id: string }>(write, values)]);
+  const rows = await db.query<{ id: string }>(write, values);
   const done = new Set(rows.map((row) => row.id));
   return new Map(apt.filter((item) => done.has(item.jobId)).map((item) => [item, DONE]));
 }
