@@ -1,6 +1,19 @@
 /** Where one can go. */
 import { Link, type LinkProps } from "@tanstack/react-router";
-import { ListTree, type LucideIcon } from "lucide-react";
+import {
+  Braces,
+  CalendarClock,
+  CircleCheckBig,
+  Gauge,
+  KeyRound,
+  Layers,
+  ListTree,
+  Lock,
+  type LucideIcon,
+  RadioTower,
+  ScrollText,
+  Webhook,
+} from "lucide-react";
 import styles from "./shell.module.css";
 
 type Item = {
@@ -13,7 +26,29 @@ type Item = {
 const GROUPS: readonly { readonly label: string; readonly items: readonly Item[] }[] = [
   {
     label: "Work",
-    items: [{ label: "Runs", to: "/runs", icon: ListTree }],
+    items: [
+      { label: "Overview", to: "/", icon: Gauge, isExact: true },
+      { label: "Runs", to: "/runs", icon: ListTree },
+    ],
+  },
+  {
+    label: "Definitions",
+    items: [
+      { label: "Queues", to: "/queues", icon: Layers },
+      { label: "Functions", to: "/functions", icon: Braces },
+      { label: "Schedules", to: "/schedules", icon: CalendarClock },
+      { label: "Events", to: "/events", icon: RadioTower },
+      { label: "Approvals", to: "/approvals", icon: CircleCheckBig },
+    ],
+  },
+  {
+    label: "Workspace",
+    items: [
+      { label: "Webhooks", to: "/webhooks", icon: Webhook },
+      { label: "Keys", to: "/keys", icon: KeyRound },
+      { label: "Secrets", to: "/secrets", icon: Lock },
+      { label: "Audit", to: "/audit", icon: ScrollText },
+    ],
   },
 ];
 
