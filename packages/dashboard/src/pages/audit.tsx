@@ -87,8 +87,7 @@ function Inner() {
           onChange={(next) => set({ action: next })}
         />
         <TextFilter label="Name or id" value={subject} onChange={(next) => set({ subject: next })} />
-        <TimeFilter label="From" value={after} onChange={(next) => set({ after: next })} />
-        <TimeFilter label="Until" value={before} onChange={(next) => set({ before: next })} />
+        <TimeFilter after={after} before={before} onChange={set} />
       </Filters>
       {list.error ? (
         <ErrorNotice error={list.error} onRetry={list.refetch} />

@@ -11,7 +11,7 @@ import { Button } from "../ui/button.js";
 import { CopyButton } from "../ui/copy.js";
 import { ErrorNotice } from "../ui/error-notice.js";
 import { JsonView } from "../ui/json-view.js";
-import { Facts, Page, Section } from "../ui/page.js";
+import { Fact, Facts, Page, Section } from "../ui/page.js";
 import { Badge, StateBadge } from "../ui/state-badge.js";
 import { Tags } from "../ui/tags.js";
 import { TimeText } from "../ui/time-text.js";
@@ -61,22 +61,21 @@ export function EventPage() {
         )
       }
     >
-      <Facts
-        facts={[
-          [
-            "Id",
-            <span key="id" className="row">
-              <code className="cut">{event.id}</code>
-              <CopyButton text={event.id} label="Copy the id" />
-            </span>,
-          ],
-          event.receivedAt === null
-            ? ["Is published", <TimeText key="due" at={event.dueAt} as="full" />]
-            : ["Received", <TimeText key="received" at={event.receivedAt} as="full" />],
-          ["Sender's time", <TimeText key="ts" at={new Date(event.ts).toISOString()} as="full" />],
-          ["Tags", event.tags.length === 0 ? undefined : <Tags key="tags" tags={event.tags} />],
-        ]}
-      />
+      <Facts>
+        <Fact name="Id">
+          <span className="row">
+            <code className="cut">{event.id}</code>
+            <CopyButton text={event.id} label="Copy the id" />
+          </span>
+        </Fact>
+        <Fact name={event.receivedAt === null ? "Is published" : "Received"}>
+          <TimeText at={event.receivedAt ?? event.dueAt} as="full" />
+        </Fact>
+        <Fact name="Sender's time">
+          <TimeText at={new Date(event.ts).toISOString()} as="full" />
+        </Fact>
+        <Fact name="Tags">{event.tags.length > 0 && <Tags tags={event.tags} />}</Fact>
+      </Facts>
       <Section title="Data">
         <JsonView label="data of the event" value={event.data} />
       </Section>
@@ -122,7 +121,7 @@ function RunLine({ id }: { readonly id: string }) {
   });
   return (
     <li>
-      <Link to={"/runs/$runId" as never} params={{ runId: id } as never} className={styles.run}>
+      <Link to="/runs/$runId" params={{ runId: id }} className={styles.run}>
         {run === undefined ? (
           <code className="faint">{shortId(id)}</code>
         ) : (

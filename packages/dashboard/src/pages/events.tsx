@@ -85,8 +85,7 @@ export function Events() {
           onChange={(name) => set({ name })}
         />
         <TextFilter label="Tag" value={search.tag} onChange={(tag) => set({ tag })} />
-        <TimeFilter label="From" value={search.after} onChange={(after) => set({ after })} />
-        <TimeFilter label="Until" value={search.before} onChange={(before) => set({ before })} />
+        <TimeFilter after={search.after} before={search.before} onChange={set} />
       </Filters>
       {list.error ? (
         <ErrorNotice error={list.error} onRetry={list.refetch} />

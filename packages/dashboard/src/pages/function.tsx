@@ -18,7 +18,7 @@ import { Field } from "../ui/dialog.js";
 import { EmptyState } from "../ui/empty-state.js";
 import { ErrorNotice, Notice } from "../ui/error-notice.js";
 import { FormDialog, written, writtenJson } from "../ui/form-dialog.js";
-import { Facts, Page, Section } from "../ui/page.js";
+import { Fact, Facts, Page, Section } from "../ui/page.js";
 import { Badge, StateBadge } from "../ui/state-badge.js";
 import { Tile, Tiles } from "../ui/tile.js";
 import { Span, TimeText } from "../ui/time-text.js";
@@ -134,35 +134,42 @@ export function FunctionPage() {
   );
 }
 
+const byKey = (what: string, key: string | undefined): string => (key === undefined ? what : `${what} by ${key}`);
+
 function Options({ of }: { readonly of: FunctionView }) {
   const { rateLimit, singleton, debounce, batch, concurrencyKeys = [], cancelOn = [] } = of;
   return (
-    <Facts
-      facts={[
-        ["App", of.app],
-        ["Served at", of.serveUrl],
-        ["Started by", of.triggers.length === 0 ? "direct calls only" : of.triggers.map(triggerText).join(", ")],
-        ["Attempts of a step", of.maxAttempts],
-        ["At a time", of.concurrency === null ? "no limit" : of.concurrency],
-        ...concurrencyKeys.map(({ limit, key }) => ["At a time, by key", `${limit} by ${key}`] as const),
-        ["Rate limit", rateLimit && `${rateLimit.limit} in ${rateLimit.period}`],
-        ["Singleton", singleton && `${singleton.mode}${singleton.key === undefined ? "" : ` by ${singleton.key}`}`],
-        ["Debounce", debounce && `${debounce.period}${debounce.key === undefined ? "" : ` by ${debounce.key}`}`],
-        ["Batch", batch && `${batch.size} within ${batch.timeout}`],
-        ["Time limit", of.timeout],
-        ["Cancelled by", cancelOn.length === 0 ? undefined : cancelOn.map(({ event }) => event).join(", ")],
-        [
-          "On failure",
-          of.onFailure && (
-            <Link to="/functions/$functionId" params={{ functionId: of.onFailure }} className="link">
-              {of.onFailure}
-            </Link>
-          ),
-        ],
-        ["Paused", of.pausedAt === null ? undefined : <TimeText key="paused" at={of.pausedAt} as="full" />],
-        ["Known since", <TimeText key="made" at={of.createdAt} as="full" />],
-      ]}
-    />
+    <Facts>
+      <Fact name="App">{of.app}</Fact>
+      <Fact name="Served at">{of.serveUrl}</Fact>
+      <Fact name="Started by">
+        {of.triggers.length === 0 ? "direct calls only" : of.triggers.map(triggerText).join(", ")}
+      </Fact>
+      <Fact name="Attempts of a step">{of.maxAttempts}</Fact>
+      <Fact name="At a time">{of.concurrency ?? "no limit"}</Fact>
+      {concurrencyKeys.map(({ limit, key }) => (
+        <Fact key={key} name="At a time, by key">
+          {limit} by {key}
+        </Fact>
+      ))}
+      <Fact name="Rate limit">{rateLimit && `${rateLimit.limit} in ${rateLimit.period}`}</Fact>
+      <Fact name="Singleton">{singleton && byKey(singleton.mode, singleton.key)}</Fact>
+      <Fact name="Debounce">{debounce && byKey(debounce.period, debounce.key)}</Fact>
+      <Fact name="Batch">{batch && byKey(`${batch.size} within ${batch.timeout}`, batch.key)}</Fact>
+      <Fact name="Time limit">{of.timeout}</Fact>
+      <Fact name="Cancelled by">{cancelOn.length > 0 && cancelOn.map(({ event }) => event).join(", ")}</Fact>
+      <Fact name="On failure">
+        {of.onFailure && (
+          <Link to="/functions/$functionId" params={{ functionId: of.onFailure }} className="link">
+            {of.onFailure}
+          </Link>
+        )}
+      </Fact>
+      <Fact name="Paused">{of.pausedAt && <TimeText at={of.pausedAt} as="full" />}</Fact>
+      <Fact name="Known since">
+        <TimeText at={of.createdAt} as="full" />
+      </Fact>
+    </Facts>
   );
 }
 
@@ -202,12 +209,12 @@ function Newest({ of }: { readonly of: FunctionView }) {
       columns={columns}
       rows={rows.slice(0, NEWEST)}
       rowKey={(run) => run.id}
-      rowLink={(run) => ({ to: "/runs/$runId", params: { runId: run.id } }) as never}
+      rowLink={(run) => ({ to: "/runs/$runId", params: { runId: run.id } })}
       isLoading={isLoading}
       empty={
         <EmptyState
           title="No run yet"
-          code={event === undefined ? `rotor functions start ${of.id} '{}'` : `rotor send ${event} '{}'`}
+          code={event === undefined ? `await rotor.runs.start("${of.id}", {});` : `rotor send ${event} '{}'`}
         >
           It begins when what it listens for comes, or when it is started directly.
         </EmptyState>
@@ -233,7 +240,7 @@ function StartDialog({ id, isOpen, onClose }: StartProps) {
           writtenJson(form, "data") ?? null,
           delay === undefined ? {} : { delay: delay as "1s" },
         );
-        await navigate({ to: "/runs/$runId", params: { runId } } as never);
+        await navigate({ to: "/runs/$runId", params: { runId } });
       }}
     >
       <Field label="Data" hint="JSON: what the function finds as event.data.">

@@ -135,7 +135,7 @@ function Inner() {
           rowKey={(key) => key.id}
           isLoading={list.isLoading}
           empty={
-            <EmptyState title="No key yet" code="rotor keys create --name ci --scopes read,write">
+            <EmptyState title="No key yet" code="rotor keys create ci --scopes read,write">
               Programs, and people on this page, call with a key. On this machine <code>rotor dev</code> needs none.
             </EmptyState>
           }

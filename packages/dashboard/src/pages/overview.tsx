@@ -9,7 +9,7 @@ import { EmptyState } from "../ui/empty-state.js";
 import { ErrorNotice } from "../ui/error-notice.js";
 import { ChoiceFilter } from "../ui/filters.js";
 import { useNow } from "../ui/now.js";
-import { Card, Facts, Page, Section } from "../ui/page.js";
+import { Card, Fact, Facts, Page, Section } from "../ui/page.js";
 import { Tile, Tiles } from "../ui/tile.js";
 import { roughly, span } from "../ui/time.js";
 import { Span, TimeText } from "../ui/time-text.js";
@@ -131,7 +131,7 @@ function Figures({ stats }: { readonly stats: Stats }) {
         value={countText(totals.failed)}
         note={totals.failed.count === 0 ? "nothing failed for good" : "failed for good"}
         tone={totals.failed.count > 0 ? "amber" : undefined}
-        link={{ to: "/dead-letters" } as never}
+        link={{ to: "/dead-letters" }}
       />
       <Tile
         name={`Deliveries, last ${WINDOW_WORDS[window]}`}
@@ -178,23 +178,22 @@ function Server({ stats: { nodes, store, environment, at } }: { readonly stats: 
   const alive = nodes.filter((node) => node.alive);
   const oldest = store.oldestTransactionMs;
   return (
-    <Facts
-      facts={[
-        ["Environment", environment],
-        ["Store", store.store],
-        [
-          alive.length === 1 ? "Node" : `Nodes (${alive.length})`,
-          alive.length === 0
-            ? "none is alive"
-            : alive.map(({ id, label, startedAt }) => (
-                <div key={id}>
-                  {label}, up since <TimeText at={startedAt} />
-                </div>
-              )),
-        ],
-        ["Oldest transaction", oldest === null ? "none is open" : <Span key="span" ms={oldest} />],
-        ["Seen", <TimeText key="at" at={at} />],
-      ]}
-    />
+    <Facts>
+      <Fact name="Environment">{environment}</Fact>
+      <Fact name="Store">{store.store}</Fact>
+      <Fact name={alive.length === 1 ? "Node" : `Nodes (${alive.length})`}>
+        {alive.length === 0
+          ? "none is alive"
+          : alive.map(({ id, label, startedAt }) => (
+              <div key={id}>
+                {label}, since <TimeText at={startedAt} />
+              </div>
+            ))}
+      </Fact>
+      <Fact name="Oldest transaction">{oldest === null ? "none is open" : <Span ms={oldest} />}</Fact>
+      <Fact name="Seen">
+        <TimeText at={at} />
+      </Fact>
+    </Facts>
   );
 }

@@ -18,7 +18,7 @@ import { ConfirmDialog } from "../ui/dialog.js";
 import { EmptyState } from "../ui/empty-state.js";
 import { ErrorNotice } from "../ui/error-notice.js";
 import { Menu } from "../ui/menu.js";
-import { Facts, Page, Section } from "../ui/page.js";
+import { Fact, Facts, Page, Section } from "../ui/page.js";
 import { Badge, StateBadge } from "../ui/state-badge.js";
 import { Tile, Tiles } from "../ui/tile.js";
 import { TimeText } from "../ui/time-text.js";
@@ -109,13 +109,13 @@ export function QueuePage() {
           name="Due now"
           value={stats === undefined ? "–" : countText(stats.due)}
           note={stats?.oldestDueAt ? <>oldest {<TimeText at={stats.oldestDueAt} />}</> : "nothing waits for a slot"}
-          link={{ to: "/jobs", search: { queue: name, state: "queued" } } as never}
+          link={{ to: "/jobs", search: { queue: name, state: "queued" } }}
         />
         <Tile
           name="Running"
           value={stats === undefined ? "–" : countText(stats.active)}
           note={queue.concurrency === null ? "no limit" : `of ${queue.concurrency}`}
-          link={{ to: "/jobs", search: { queue: name, state: "active" } } as never}
+          link={{ to: "/jobs", search: { queue: name, state: "active" } }}
         />
         <Tile
           name="Waiting"
@@ -125,14 +125,14 @@ export function QueuePage() {
               ? `and ${countText(stats.blocked)} for a key`
               : "for their time"
           }
-          link={{ to: "/jobs", search: { queue: name, state: "waiting" } } as never}
+          link={{ to: "/jobs", search: { queue: name, state: "waiting" } }}
         />
         <Tile
           name="Dead letters"
           value={stats === undefined ? "–" : countText(stats.failed)}
           note="failed for good"
           tone={stats !== undefined && stats.failed.count > 0 ? "amber" : undefined}
-          link={{ to: "/dead-letters", search: { queue: name } } as never}
+          link={{ to: "/dead-letters", search: { queue: name } }}
         />
         <Tile
           name="Deliveries, last hour"
@@ -151,7 +151,7 @@ export function QueuePage() {
       <Section
         title="Newest jobs"
         actions={
-          <Link to={"/jobs" as never} search={{ queue: name } as never} className="link muted">
+          <Link to="/jobs" search={{ queue: name }} className="link muted">
             All of them
           </Link>
         }
@@ -173,31 +173,30 @@ function Settings({ queue }: { readonly queue: Queue }) {
     : `${retry.backoff}, ${retry.min} to ${retry.max}`;
   const headers = Object.keys(queue.headers);
   return (
-    <Facts
-      facts={[
-        ["Callback URL", queue.callbackUrl ?? "none: jobs wait until it has one"],
-        [
-          "At a time",
-          queue.concurrency === null
-            ? "no limit"
-            : `${queue.concurrency}${queue.strictConcurrency ? ", strictly" : ""}`,
-        ],
-        [
-          "Rate limit",
-          rateLimit === null
-            ? "none"
-            : `${rateLimit.limit.toLocaleString("en")} in ${rateLimit.period}${rateLimit.key === undefined ? "" : `, by ${rateLimit.key}`}`,
-        ],
-        ["Attempts", `${retry.maxAttempts} (${curve})`],
-        ["Time limit", queue.timeout],
-        ["Breaker", breaker === null ? "none" : `after ${breaker.failures} failures in a row`],
-        ["Approval", queue.approvalRequired ? `needed within ${queue.approvalTimeout}` : "not needed"],
-        ["Own secret", queue.hasSecret ? "yes" : "no: the workspace's key signs"],
-        ["Headers", headers.length === 0 ? undefined : headers.join(", ")],
-        ["Paused", queue.pausedAt === null ? undefined : <TimeText key="paused" at={queue.pausedAt} as="full" />],
-        ["Made", <TimeText key="made" at={queue.createdAt} as="full" />],
-      ]}
-    />
+    <Facts>
+      <Fact name="Callback URL">{queue.callbackUrl ?? "none: jobs wait until it has one"}</Fact>
+      <Fact name="At a time">
+        {queue.concurrency ?? "no limit"}
+        {queue.strictConcurrency && ", strictly"}
+      </Fact>
+      <Fact name="Rate limit">
+        {rateLimit === null
+          ? "none"
+          : `${rateLimit.limit.toLocaleString("en")} in ${rateLimit.period}${rateLimit.key === undefined ? "" : `, by ${rateLimit.key}`}`}
+      </Fact>
+      <Fact name="Attempts">
+        {retry.maxAttempts} ({curve})
+      </Fact>
+      <Fact name="Time limit">{queue.timeout}</Fact>
+      <Fact name="Breaker">{breaker === null ? "none" : `after ${breaker.failures} failures in a row`}</Fact>
+      <Fact name="Approval">{queue.approvalRequired ? `needed within ${queue.approvalTimeout}` : "not needed"}</Fact>
+      <Fact name="Own secret">{queue.hasSecret ? "yes" : "no: the workspace's key signs"}</Fact>
+      <Fact name="Headers">{headers.length > 0 && headers.join(", ")}</Fact>
+      <Fact name="Paused">{queue.pausedAt && <TimeText at={queue.pausedAt} as="full" />}</Fact>
+      <Fact name="Made">
+        <TimeText at={queue.createdAt} as="full" />
+      </Fact>
+    </Facts>
   );
 }
 
@@ -234,7 +233,7 @@ function Newest({ queue }: { readonly queue: string }) {
       columns={columns}
       rows={rows.slice(0, NEWEST)}
       rowKey={(job) => job.id}
-      rowLink={(job) => ({ to: "/jobs/$jobId", params: { jobId: job.id } }) as never}
+      rowLink={(job) => ({ to: "/jobs/$jobId", params: { jobId: job.id } })}
       isLoading={isLoading}
       empty={
         <EmptyState title="No job yet" code={`rotor jobs enqueue ${queue} '{"to": "ada@example.com"}'`}>

@@ -16,7 +16,7 @@ import { ErrorNotice } from "../ui/error-notice.js";
 import { ChoiceFilter, Filters } from "../ui/filters.js";
 import { FormDialog, OnceDialog, written } from "../ui/form-dialog.js";
 import { Menu } from "../ui/menu.js";
-import { Facts, Page, Section } from "../ui/page.js";
+import { Fact, Facts, Page, Section } from "../ui/page.js";
 import { StateBadge } from "../ui/state-badge.js";
 import { TimeText } from "../ui/time-text.js";
 import { TypesField, typesOf } from "./webhooks/types.js";
@@ -83,14 +83,14 @@ export function WebhookPage() {
         )
       }
     >
-      <Facts
-        facts={[
-          ["URL", webhook.url],
-          ["Is told of", typesText(webhook.types)],
-          ["Headers", Object.keys(webhook.headers).join(", ") || undefined],
-          ["Made", <TimeText key="made" at={webhook.createdAt} as="full" />],
-        ]}
-      />
+      <Facts>
+        <Fact name="URL">{webhook.url}</Fact>
+        <Fact name="Is told of">{typesText(webhook.types)}</Fact>
+        <Fact name="Headers">{Object.keys(webhook.headers).join(", ") || undefined}</Fact>
+        <Fact name="Made">
+          <TimeText at={webhook.createdAt} as="full" />
+        </Fact>
+      </Facts>
       <Deliveries name={name} />
       <EditDialog webhook={webhook} isOpen={asked === "edit"} onClose={close} />
       <ConfirmDialog
@@ -195,7 +195,7 @@ function Deliveries({ name }: { readonly name: string }) {
           columns={shown}
           rows={list.rows}
           rowKey={(job) => job.id}
-          rowLink={(job) => ({ to: "/jobs/$jobId", params: { jobId: job.id } }) as never}
+          rowLink={(job) => ({ to: "/jobs/$jobId", params: { jobId: job.id } })}
           isLoading={list.isLoading}
           onEnd={list.onEnd}
           empty={

@@ -5,6 +5,7 @@ import {
   CalendarClock,
   CircleCheckBig,
   Gauge,
+  Inbox,
   KeyRound,
   Layers,
   ListTree,
@@ -12,6 +13,7 @@ import {
   type LucideIcon,
   RadioTower,
   ScrollText,
+  SquareStack,
   Webhook,
 } from "lucide-react";
 import styles from "./shell.module.css";
@@ -29,6 +31,9 @@ const GROUPS: readonly { readonly label: string; readonly items: readonly Item[]
     items: [
       { label: "Overview", to: "/", icon: Gauge, isExact: true },
       { label: "Runs", to: "/runs", icon: ListTree },
+      { label: "Jobs", to: "/jobs", icon: SquareStack },
+      { label: "Dead letters", to: "/dead-letters", icon: Inbox },
+      { label: "Approvals", to: "/approvals", icon: CircleCheckBig },
     ],
   },
   {
@@ -38,7 +43,6 @@ const GROUPS: readonly { readonly label: string; readonly items: readonly Item[]
       { label: "Functions", to: "/functions", icon: Braces },
       { label: "Schedules", to: "/schedules", icon: CalendarClock },
       { label: "Events", to: "/events", icon: RadioTower },
-      { label: "Approvals", to: "/approvals", icon: CircleCheckBig },
     ],
   },
   {

@@ -75,7 +75,7 @@ export function EnqueueDialog({ queue, isOpen, onClose }: EnqueueProps) {
           payload: writtenJson(form, "payload"),
           ...(delay === undefined ? {} : { delay: delay as "1s" }),
         });
-        await navigate({ to: "/jobs/$jobId", params: { jobId: id } } as never);
+        await navigate({ to: "/jobs/$jobId", params: { jobId: id } });
       }}
     >
       <Field label="Payload" hint="JSON, delivered as it is written.">
