@@ -22,7 +22,7 @@ const actorText = (actor: string): string => /^key:\S+ (.+)$/.exec(actor)?.[1] ?
 
 const columns: readonly Column<AuditEvent>[] = [
   { id: "action", header: "What", width: "minmax(0, 0.6fr)", cell: (event) => <code>{event.action}</code> },
-  { id: "subject", header: "Of", cell: (event) => event.subject || <span className="faint">many</span> },
+  { id: "subject", header: "Of", cell: (event) => event.subject || <span className="faint">–</span> },
   {
     id: "fields",
     header: "What was given",

@@ -37,7 +37,7 @@ const columns: readonly Column<ApiKey>[] = [
     header: "State",
     width: "104px",
     cell: (key) =>
-      key.revokedAt !== null && Date.parse(key.revokedAt) <= Date.now() ? (
+      key.revokedAt !== null ? (
         <Badge tone="grey">revoked</Badge>
       ) : hasEnded(key) ? (
         <Badge tone="grey">expired</Badge>

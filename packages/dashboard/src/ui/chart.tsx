@@ -57,9 +57,13 @@ export function Chart({ title, from, stepMs, series, format, shape }: Props) {
         padding: [8, 4, 0, 0],
         legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false }, points: { show: shape === "line" } },
-        scales: { y: { range: (_plot, _min, max) => [0, Math.max(1, max * 1.1)] } },
+        scales: {
+          // Half a part more at each end, so that the first and the last bar are whole.
+          x: { range: (_plot, min, max) => [min - stepMs / 2_000, max + stepMs / 2_000] },
+          y: { range: (_plot, _min, max) => [0, Math.max(1, max * 1.1)] },
+        },
         axes: [
-          { ...axis, grid: { show: false }, space: 60, values: clock },
+          { ...axis, grid: { show: false }, size: 26, space: 60, values: clock },
           { ...axis, size: 52, space: 36, values: (_plot, ticks) => ticks.map((tick) => current.current.format(tick)) },
         ],
         series: [
@@ -86,7 +90,7 @@ export function Chart({ title, from, stepMs, series, format, shape }: Props) {
       observer.disconnect();
       made.destroy();
     };
-  }, [theme, names, shape]);
+  }, [theme, names, shape, stepMs]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: they are what the data is made of.
   useEffect(() => plot.current?.setData(current.current.data), [series, from]);

@@ -2,7 +2,8 @@
 import type { Problem, Stats } from "@rotorsh/sdk";
 import { Link, type LinkProps } from "@tanstack/react-router";
 import { CircleAlert, CircleCheck, TriangleAlert } from "lucide-react";
-import { TimeText } from "../../ui/time-text.js";
+import { useNow } from "../../ui/now.js";
+import { localTime, roughly, utcTime } from "../../ui/time.js";
 import { plural } from "../../ui/words.js";
 import styles from "./overview.module.css";
 
@@ -44,6 +45,17 @@ export function Problems({ stats: { problems } }: { readonly stats: Stats }) {
   );
 }
 
+/** How long it has been so. */
+function For({ at }: { readonly at: string }) {
+  const now = useNow();
+  const time = Date.parse(at);
+  return (
+    <time dateTime={at} title={`since ${localTime(time)} · ${utcTime(time)}`}>
+      {roughly(now - time)}
+    </time>
+  );
+}
+
 function Line({ problem }: { readonly problem: Problem }) {
   const { severity, message, since } = problem;
   const link = linkOf(problem);
@@ -62,7 +74,7 @@ function Line({ problem }: { readonly problem: Problem }) {
       <span className={styles.since}>
         {since !== null && (
           <>
-            since <TimeText at={since} />
+            for <For at={since} />
           </>
         )}
       </span>

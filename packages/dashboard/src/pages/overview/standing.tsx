@@ -7,15 +7,18 @@ import { Meter } from "../../ui/meter.js";
 import { Badge } from "../../ui/state-badge.js";
 import { TimeText } from "../../ui/time-text.js";
 
-const columns: readonly Column<QueueStats>[] = [
+/** A queue's figures, and whether its jobs have nowhere to go. */
+type Row = QueueStats & { readonly isNowhere: boolean };
+
+const columns: readonly Column<Row>[] = [
   { id: "name", header: "Name", cell: (queue) => queue.name },
   {
     id: "state",
     header: "State",
     width: "118px",
-    cell: (queue) => <QueueState queue={queue} />,
+    cell: (queue) => <QueueState queue={queue} isNowhere={queue.isNowhere} />,
   },
-  { id: "due", header: "Due", width: "84px", align: "right", cell: (queue) => <CountText of={queue.due} /> },
+  { id: "due", header: "Due", width: "64px", align: "right", cell: (queue) => <CountText of={queue.due} /> },
   {
     id: "oldest",
     header: "Oldest due",
@@ -52,6 +55,7 @@ const columns: readonly Column<QueueStats>[] = [
     header: "Failed",
     width: "68px",
     align: "right",
+    isWideOnly: true,
     cell: (queue) =>
       queue.failures === 0 ? (
         <span className="faint">0</span>
@@ -61,9 +65,12 @@ const columns: readonly Column<QueueStats>[] = [
   },
 ];
 
+type StateProps = { readonly queue: QueueStats | undefined; readonly isNowhere?: boolean };
+
 /** One word of how it does. */
-export function QueueState({ queue }: { readonly queue: QueueStats | undefined }) {
+export function QueueState({ queue, isNowhere = false }: StateProps) {
   if (queue === undefined) return <span className="faint">–</span>;
+  if (isNowhere) return <Badge tone="amber">{queue.kind === "function" ? "not served" : "no URL"}</Badge>;
   if (queue.pausedAt !== null) return <Badge tone="amber">paused</Badge>;
   if (queue.breakerUntil !== null)
     return <Badge tone="red">{queue.kind === "function" ? "app away" : "breaker open"}</Badge>;
@@ -73,7 +80,7 @@ export function QueueState({ queue }: { readonly queue: QueueStats | undefined }
       running
     </Badge>
   ) : (
-    <Badge tone="grey">open</Badge>
+    <Badge tone="grey">idle</Badge>
   );
 }
 
@@ -88,7 +95,13 @@ const SHOWN = 12;
 
 export function Standing({ stats }: { readonly stats: Stats }) {
   const wrong = new Set(stats.problems.map(({ kind, subject }) => `${kind} ${subject}`));
-  const rows = stats.queues.toSorted((a, b) => weightOf(b, wrong) - weightOf(a, wrong)).slice(0, SHOWN);
+  const nowhere = new Set(
+    stats.problems.filter(({ type }) => type === "queue.no_url").map(({ kind, subject }) => `${kind} ${subject}`),
+  );
+  const rows = stats.queues
+    .toSorted((a, b) => weightOf(b, wrong) - weightOf(a, wrong))
+    .slice(0, SHOWN)
+    .map((queue): Row => ({ ...queue, isNowhere: nowhere.has(`${queue.kind} ${queue.name}`) }));
   return (
     <DataTable
       label="Queues and functions"
