@@ -4,7 +4,7 @@ export default defineConfig({
   resolve: { conditions: ["rotor-source", "node"] },
   ssr: { resolve: { conditions: ["rotor-source", "node"] } },
   test: {
-    include: ["packages/*/src/**/*.test.ts", "examples/**/*.test.ts", "scripts/**/*.test.ts"],
+    include: ["packages/*/src/**/*.test.ts", "examples/**/*.test.ts", "scripts/**/*.test.ts", "faults/**/*.test.mjs"],
     testTimeout: 30_000,
     hookTimeout: 60_000,
     pool: "forks",

@@ -1,7 +1,9 @@
 // The endpoint and the app under a fault run, a process of its own that no fault hits. It appends a line before it does
 // anything and one before it answers, with the node that asked. What should have happened is the checker's business.
+import { createHash } from "node:crypto";
 import { createServer } from "node:http";
 import { createFunction, nodeHandler, verifyRotorSignature, workflowHandler } from "@rotorsh/sdk";
+import { lies } from "./lies.mjs";
 import { appender, sleep } from "./log.mjs";
 
 const { FAULTS_LOG, FAULTS_SIGNING_KEY: signingKey, FAULTS_NODES } = process.env;
@@ -92,6 +94,22 @@ const functions = [
     return [first, result];
   }),
   define("child", async (_, run) => [await run("only")]),
+  /** Started anew by an operator when it has ended. */
+  define("replayed", async (_, run) => [await run("only")]),
+  /** Of two events that come close together, one run. */
+  createFunction(
+    { id: "gathered", trigger: { event: "faults.gathered" }, debounce: { period: "1s", key: "data.op" }, retries: 8 },
+    async (context) => [await stepOf(context)("only")],
+  ),
+  /** Never ends by itself: its time limit ends it. */
+  createFunction(
+    { id: "deadlined", trigger: { event: "faults.deadlined" }, timeout: "3s", retries: 8 },
+    async (context) => {
+      const first = await stepOf(context)("before");
+      await context.step.sleep("nap", "10m");
+      return [first];
+    },
+  ),
   define("signalled", async ({ step, event }, run) => {
     const word = await step.waitForSignal("signal", { signal: `signal-${event.data.op}`, timeout: "10m" });
     return [word, await run("after")];
@@ -120,13 +138,27 @@ async function job(request, response, text) {
   const header = (name) => request.headers[`x-rotor-${name}`];
   const { op, kind, ms, failures = 0 } = JSON.parse(text);
   const url = header("complete-url");
-  const by = { node: portOf(url), job: header("job-id"), attempt: Number(header("attempt")) };
+  const hash = createHash("sha1").update(text).digest("base64");
+  const by = { node: portOf(url), job: header("job-id"), attempt: Number(header("attempt")), hash };
   if (!verifyRotorSignature(text, request.headers["x-rotor-signature"], signingKey)) {
     log({ phase: "forged", what: op, ...by });
     return response.writeHead(401).end();
   }
   const answer = (status, body, headers = {}) =>
     response.writeHead(status, { "content-type": "application/json", ...headers }).end(body);
+  if (kind in lies) {
+    const id = ++made;
+    const count = (seen.get(op) ?? 0) + 1;
+    seen.set(op, count);
+    log({ phase: "begin", id, what: op, ...by });
+    await sleep(ms);
+    response.once("close", () => log({ phase: "end", id, what: op }));
+    return count <= lies[kind].times ? lies[kind].tell(request, response) : answer(200, JSON.stringify({ op }));
+  }
+  if (kind === "expired" && by.attempt === 1) {
+    // Accepted, and never heard of again.
+    return execute(op, 0, by, () => answer(202, "", { "x-rotor-async": "true" }));
+  }
   if (kind === "async") {
     log({ phase: "accepted", what: op, ...by });
     answer(202, "", { "x-rotor-async": "true" });
@@ -143,6 +175,7 @@ const server = createServer((request, response) => {
   request.on("data", (chunk) => chunks.push(chunk));
   request.on("end", () => {
     const text = Buffer.concat(chunks).toString();
+    if (request.url === "/hook") return void response.writeHead(204).end();
     if (!request.url.startsWith("/api/rotor")) return void job(request, response, text);
     if (request.method === "POST") {
       const { run, delivery, checkpoint } = JSON.parse(text);

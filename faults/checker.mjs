@@ -1,192 +1,269 @@
-// The judge of a fault run: the logs of client, app and nemesis, and the rows that are left. Imports nothing of Rotor, so
-// that it cannot share a mistake with it.
-import { existsSync } from "node:fs";
-import { readLog } from "./log.mjs";
+// The judge of a fault run: four logs, written by the client, the endpoint, the nemesis and the database's triggers, and the rows
+// that are left. Pure, and imports nothing of Rotor, so that it cannot share a mistake with it.
+import { calmMs, causeOf, causesOf, executionsOf, faultsOf, leasesOf, plansOf, push, resultsOf } from "./evidence.mjs";
+import { endsOf, jobsOf, restOf, resultOf, timesOf } from "./plans.mjs";
 
-/** What a node had in hand may be in the balance this long after its death or around its pause. */
-const SLACK_MS = 1_500;
-/** Clocks are the same machine's; a delivery this early is none. */
+/** What a run is judged by. Every problem is of one of these; `doubled` with a cause is counted, and no problem. */
+export const VERDICT = ["lost", "ghost", "doubled", "early", "late", "overlap", "stuck", "wrong", "leaked", "broken"];
+
+/** Two processes write down when something was; a timer may fire this much before its time. */
 const EARLY_MS = 5;
+/** From the moment that a job is due, or its node has died, without an outage meanwhile. */
+const LATE_MS = 20_000;
+export const RECOVERY_MS = 15_000;
+/** What was on its way to the endpoint when a cancel was answered. */
+const ON_ITS_WAY_MS = 1_500;
+const FINISHED = new Set(["completed", "failed", "cancelled"]);
 
-const steps = (op, ...names) => names.map((name) => `${op}/${name}`);
-
-/** What a run of this plan must answer, and the steps that it must have done. */
-const RUNS = {
-  sequence: ({ op }) => steps(op, "step-0", "step-1", "step-2", "step-3", "step-4", "step-5"),
-  parallel: ({ op }) => steps(op, "a", "b", "c", "d", "join"),
-  sleeper: ({ op }) => steps(op, "before", "after"),
-  waiter: ({ op, word }) => [`${op}/before`, word, `${op}/after`],
-  retrier: ({ op }) => steps(op, "flaky", "after"),
-  parent: ({ op }) => [`${op}/before`, [`${op}.child/only`]],
-  signalled: ({ op, word }) => [word, `${op}/after`],
-};
-
-export async function check({ file, database, schema, mostActive, quiesceMs, repliesLost }) {
-  const client = readLog(file("client.log"));
-  const app = readLog(file("app.log"));
-  const faults = windowsOf(existsSync(file("nemesis.log")) ? readLog(file("nemesis.log")) : []);
-  const rows = await database(
-    `select payload.job_id as id, payload.key, convert_from(payload.body, 'UTF8') as body, job.state, last.output, last.outcome, last.error,
-            queue.kind, queue.name as queue
-       from ${schema}.payloads payload join ${schema}.jobs job on job.id = payload.job_id join ${schema}.queues queue on queue.id = job.queue_id
-       left join ${schema}.deliveries last on last.job_id = job.id and last.delivery = job.delivery`,
-  );
+/**
+ * `rows`: a job each, with `id`, `op`, `state`, `output`, `isReplay`. `violations`: of the invariants. `leaks`: what is held after
+ * everything has ended, in words. Answers the problems and the figures.
+ */
+export function judge({ client, endpoint, nemesis = [], shadow = [], rows, violations = [], leaks = [] }) {
   const problems = [];
-  const tell = (problem, more) => problems.push({ problem, ...more });
-  const plans = new Map(client.filter((line) => line.phase === "plan").map((line) => [line.op, line]));
-  const jobsOf = groupBy(rows, (row) => opOf(row));
-  const executions = executionsOf(app);
-  const doubled = { explained: 0, byDatabase: 0 };
-  let passed = 0;
-
-  for (const [op, plan] of plans) {
-    const before = problems.length;
-    const lines = client.filter((line) => line.op === op);
-    const acked = lines.filter((line) => line.phase === "ok" && (line.what === "enqueue" || line.what === "start"));
-    const found = jobsOf.get(op) ?? [];
-    if (found.length > 1) tell("more than one job", { op, kind: plan.kind, ids: found.map((row) => row.id) });
-    if (acked.length > 0 && found.length === 0) tell("lost", { op, kind: plan.kind });
-    // A cancel that comes too late is refused, and rightly.
-    for (const line of lines.filter(({ phase, what }) => phase === "refused" && what !== "cancel"))
-      tell("refused", line);
-    if (acked.some((line) => line.id !== undefined && found.length === 1 && line.id !== found[0].id))
-      tell("answered with another id", { op, kind: plan.kind });
-    const [row] = found;
-    if (row !== undefined) judge(plan, row, lines, tell);
-    if (problems.length === before) passed++;
+  const tell = (verdict, problem, more) => problems.push({ verdict, problem, ...more });
+  const faults = faultsOf(nemesis);
+  const facts = {
+    plans: plansOf(client),
+    lines: groupBy(client, (line) => line.op),
+    found: groupBy(rows, (row) => row.op),
+    executions: executionsOf(endpoint),
+    faults,
+    causes: causesOf(faults),
+    jobs: leasesOf(shadow),
+    stored: resultsOf(shadow),
+  };
+  for (const plan of facts.plans.values()) judgeOperation(plan, facts, tell);
+  for (const [op, found] of facts.found)
+    if (!facts.plans.has(op.replace(/\.child$/, "")))
+      tell("ghost", "a job that nobody sent", { op, ids: found.map(({ id }) => id) });
+  for (const line of endpoint) if (line.phase === "forged") tell("ghost", "a request without a good signature", line);
+  for (const line of client) if (line.phase === "broken") tell("broken", "the client failed", line);
+  const doubled = judgeExecutions(facts, tell);
+  judgeLeases(facts, tell);
+  for (const row of shadow) {
+    if (row.table === "over") tell("overlap", "a commit with more active jobs than a limit allows", row);
+    if (row.table === "step" && row.isChanged) tell("wrong", "a result that was recorded has changed", row);
   }
-  for (const [op, found] of jobsOf)
-    if (!plans.has(op.replace(/\.child$/, ""))) tell("ghost", { op, ids: found.map((row) => row.id) });
-  for (const line of app.filter((each) => each.phase === "forged")) tell("a request without a good signature", line);
+  for (const each of violations) tell("stuck", "a broken invariant", each);
+  for (const leak of leaks) tell("leaked", leak.what, leak);
+  const recoveries = recoveriesOf(facts);
+  for (const each of recoveries)
+    if (each.calmMs > RECOVERY_MS) tell("late", "a dead node's work began again too late", each);
+  return { problems, figures: figuresOf(facts, problems, doubled, recoveries) };
+}
 
-  // Each piece of work: as often as it should be, and once more only where a fault met it.
+/** An operation: whether it is there, once, and ended as planned. */
+function judgeOperation(plan, { lines, found, jobs }, tell) {
+  const { op, kind } = plan;
+  const own = lines.get(plan.batch ?? op);
+  const acked = own.filter(({ phase, what }) => phase === "ok" && (what === "enqueue" || what === "start"));
+  const rows = found.get(op) ?? [];
+  // The last try of a request whose first answer was lost may be refused, and a cancel, a change or a retry may come too late.
+  for (const line of own)
+    if (line.phase === "refused" && !line.isUnknown && !["cancel", "change", "retry"].includes(line.what))
+      tell("wrong", "refused", line);
+  if (kind === "fleeting") return judgeFleeting(plan, acked, jobs, tell);
+  const asked = own.filter(({ phase, what }) => phase === "before" && what === "replay").length;
+  if (acked.length > 0 && rows.length === 0) return tell("lost", "answered, and not there", { op, kind });
+  if (rows.length > jobsOf(plan, asked))
+    tell("ghost", "more than one job", { op, kind, ids: rows.map((row) => row.id) });
+  if (acked.some(({ id }) => id !== undefined && rows.length === 1 && id !== rows[0].id))
+    tell("wrong", "answered with another id", { op, kind });
+  for (const row of rows) judgeEnd(plan, row, own, tell);
+}
+
+/** One that may be gone by now: its end is in the shadow table. */
+function judgeFleeting({ op, kind }, acked, jobs, tell) {
+  if (jobs.size === 0) return;
+  for (const { id } of acked) {
+    const last = jobs.get(id)?.changes.at(-1)?.state;
+    if (last === undefined) tell("lost", "answered, and never there", { op, kind, id });
+    else if (last !== "completed") tell("stuck", "unfinished", { op, kind, id, state: last });
+  }
+}
+
+function judgeEnd(plan, { id, state, output, outcome, error }, lines, tell) {
+  const where = { op: plan.op, kind: plan.kind, id, state, outcome, error };
+  const isOk = (name) => lines.some(({ phase, what }) => phase === "ok" && what === name);
+  if (!FINISHED.has(state)) {
+    // Nobody has decided about it: the client gave up asking.
+    if (plan.kind === "approved" && state === "pending_approval" && !isOk("approve")) return;
+    return tell("stuck", "unfinished", where);
+  }
+  if (!endsOf(plan).includes(state)) return tell("wrong", `ended as ${state}`, where);
+  if (plan.kind === "cancelled" && isOk("cancel") && state !== "cancelled")
+    tell("wrong", "a cancel was forgotten", where);
+  const wanted = resultOf(plan);
+  if (state !== "completed" || wanted === undefined) return;
+  if (JSON.stringify(parsed(output)) !== JSON.stringify(wanted))
+    tell("wrong", "another result", { ...where, wanted, output });
+}
+
+/** Each piece of work: as often as it should be, once more only where a fault met it, and never before its time. */
+function judgeExecutions({ plans, found, lines, executions, causes, jobs, stored, faults }, tell) {
+  const doubled = { node: 0, app: 0, database: 0 };
   for (const [what, times] of executions) {
-    const op = what.split("/")[0].replace(/\.child$/, "");
-    const plan = plans.get(op);
-    if (plan === undefined) continue;
-    const wanted = wantedTimes(plan, what);
-    for (const again of times.slice(0, Math.max(0, times.length - wanted)).map((_, index) => index)) {
-      const cut = explain(times, faults, again);
-      if (cut === "node") doubled.explained++;
-      else if (cut === "database") doubled.byDatabase++;
-      else tell("done again without a fault", { what, kind: plan.kind, wanted, times });
+    const [op, step] = what.split("/");
+    const plan = plans.get(op.replace(/\.child$/, ""));
+    if (plan === undefined) {
+      tell("ghost", "work that nobody sent", { what });
+      continue;
     }
-    if (plan.kind === "delayed" && times[0].begin < plan.t + plan.waitMs - EARLY_MS)
-      tell("early", { what, plan, times });
+    const copies = Math.max(1, found.get(op)?.length ?? 1);
+    const wanted = timesOf(plan, what) * copies;
+    const met = times.slice(0, -1).map((one) => causeOf(causes, one, safeAt(one, step, jobs, stored)));
+    const cut = met.filter((cause) => cause !== undefined);
+    const extra = Math.max(0, times.length - wanted);
+    for (const cause of cut.slice(0, extra))
+      doubled[cause.node !== undefined ? "node" : causes.get("app")?.includes(cause) ? "app" : "database"]++;
+    if (extra > cut.length)
+      tell("doubled", "done again without a fault that met it", { what, kind: plan.kind, wanted, times });
+    const hashes = [plan.hash, plan.changedHash].filter((hash) => hash !== undefined);
+    for (const { hash } of times)
+      if (hash !== undefined && hashes.length > 0 && !hashes.includes(hash))
+        tell("wrong", "another body", { what, hash });
+    judgeTimes(plan, what, times, met, copies, tell);
+    judgeCancel(lines.get(op), what, times, causes, tell);
+    judgeApproval(plan, lines.get(op), times, tell);
+    judgeStart(plan, lines.get(plan.batch ?? op), times, faults, tell);
   }
-  if (mostActive > 2) tell("more active than the queue allows", { mostActive });
+  // Between two steps of one run.
+  for (const plan of plans.values()) {
+    const [before] = executions.get(`${plan.op}/before`) ?? [];
+    const [after] = executions.get(`${plan.op}/after`) ?? [];
+    if (plan.kind === "sleeper" && before && after && after.begin < before.begin + plan.ms + plan.napMs - EARLY_MS)
+      tell("early", "a sleep was too short", { op: plan.op, napMs: plan.napMs, before, after });
+  }
+  return doubled;
+}
 
-  const recoveries = recoveriesOf(executions, faults).sort((a, b) => a - b);
+/** When the result of an execution was stored: of a step, when it was written; of a callback, when its lease ended. */
+function safeAt({ job, node, begin }, step, jobs, stored) {
+  if (step !== undefined) return stored.get(`${job}/${step}`) ?? Number.POSITIVE_INFINITY;
+  const lease = jobs.get(job)?.leases.findLast((each) => each.node === node && each.from <= begin + EARLY_MS);
+  return lease?.to ?? Number.POSITIVE_INFINITY;
+}
+
+function judgeTimes(plan, what, times, met, copies, tell) {
+  if (plan.waitMs > 0 && plan.kind === "delayed" && times[0].begin < plan.t + plan.waitMs - EARLY_MS)
+    tell("early", "before it was due", { what, plan, times });
+  const rest = restOf(plan, what);
+  if (rest === undefined || copies > 1) return;
+  for (const [n, one] of times.slice(0, -1).entries()) {
+    // Where a fault met it, its own back-off is not the one that counts.
+    if (met[n] === undefined && one.end !== undefined && times[n + 1].begin < one.end + rest - EARLY_MS)
+      tell("early", "tried again before its back-off was over", { what, rest, times });
+  }
+}
+
+function judgeCancel(lines, what, times, causes, tell) {
+  const cancelled = lines?.find(({ phase, what }) => phase === "ok" && (what === "cancel" || what === "abort"));
+  if (cancelled === undefined) return;
+  for (const one of times)
+    if (
+      one.begin > cancelled.t + ON_ITS_WAY_MS &&
+      causeOf(causes, { ...one, begin: cancelled.t }, one.begin) === undefined
+    )
+      tell("wrong", "begun after a cancel was answered", { what, cancelled: cancelled.t, one });
+}
+
+function judgeApproval({ op, kind }, lines, [first], tell) {
+  if (kind !== "approved") return;
+  const asked = lines.find(({ phase, what }) => phase === "before" && what === "approve");
+  if (asked === undefined || first.begin < asked.t)
+    tell("early", "begun before anybody approved", { op, asked, first });
+}
+
+function judgeStart(plan, lines, [first], faults, tell) {
+  if (plan.queue !== "plain" || ["keyed", "changed", "cancelled"].includes(plan.kind)) return;
+  const acked = lines.find(({ phase, what }) => phase === "ok" && what === "enqueue");
+  if (acked === undefined) return;
+  const due = acked.t + (plan.waitMs ?? 0);
+  const late = calmMs(faults, due, first.begin);
+  if (late > LATE_MS)
+    tell("late", "begun too late", { op: plan.op, kind: plan.kind, due, begin: first.begin, calmMs: late });
+}
+
+/** The states and the leases of each job, as the database has seen them. */
+function judgeLeases({ jobs, executions, plans }, tell) {
+  const byJob = new Map();
+  for (const times of executions.values())
+    for (const one of times) if (one.job !== undefined && one.hash !== undefined) push(byJob, one.job, one);
+  for (const [job, { leases, changes }] of jobs) {
+    for (const [n, lease] of leases.entries())
+      if (lease.delivery !== n + 1) tell("overlap", "numbers of deliveries with a gap", { job, leases });
+    for (const row of changes)
+      if (FINISHED.has(row.before) && row.before !== row.state && !(row.before === "failed" && row.state === "waiting"))
+        tell("wrong", "it had ended before", { job, row });
+    const last = leases.at(-1);
+    const own = byJob.get(job) ?? [];
+    const plan = plans.get(own[0]?.what);
+    // A completed callback was answered by the very delivery that completed it. What was accepted is reported by anybody.
+    if (last?.end !== "completed" || own.length === 0 || plan === undefined || plan.kind === "async") continue;
+    // A body that never ends is taken as it is.
+    if (plan.kind === "endless" || plan.kind === "bomb") continue;
+    const isAnswered = own.some(
+      (one) =>
+        one.node === last.node &&
+        one.begin >= last.from - EARLY_MS &&
+        one.end !== undefined &&
+        one.end <= last.to + EARLY_MS,
+    );
+    if (!isAnswered)
+      tell("wrong", "completed by a delivery that is not the last one's", { job, op: plan.op, last, own });
+  }
+}
+
+/** From the death or the stop of a node to the moment that what it had in hand began again. */
+function recoveriesOf({ executions, causes, jobs, stored, faults }) {
+  const found = [];
+  for (const [what, times] of executions) {
+    for (const [n, one] of times.slice(0, -1).entries()) {
+      const to = times[n + 1].begin;
+      const fault = causeOf(causes, one, Math.min(safeAt(one, what.split("/")[1], jobs, stored), to));
+      // Where it was answered before, what follows is its own back-off.
+      if (fault?.node === undefined || fault.kind === "kill all" || one.end < fault.begin) continue;
+      const from = Math.max(fault.begin, one.begin);
+      found.push({ what, kind: fault.kind, ms: to - from, calmMs: calmMs(faults, from, to) });
+    }
+  }
+  return found.sort((a, b) => a.calmMs - b.calmMs);
+}
+
+function figuresOf({ plans, executions, faults }, problems, doubled, recoveries) {
+  const verdict = Object.fromEntries(
+    VERDICT.map((name) => [name, problems.filter((each) => each.verdict === name).length]),
+  );
+  const kinds = {};
+  for (const { kind } of faults) kinds[kind] = (kinds[kind] ?? 0) + 1;
+  let jobs = 0;
+  for (const plan of plans.values()) if (plan.hash !== undefined || plan.batch !== undefined) jobs++;
+  const times = [...executions.values()];
   return {
-    problems,
-    figures: {
-      passed,
-      operations: plans.size,
-      lost: problems.filter((each) => each.problem === "lost" || each.problem === "unfinished").length,
-      faults: Object.fromEntries(
-        [...groupBy(faults, (fault) => fault.kind)].map(([kind, list]) => [kind, list.length]),
-      ),
-      executions: app.filter((line) => line.phase === "begin").length,
-      repliesLost,
-      doubled: doubled.explained,
-      doubledByDatabase: doubled.byDatabase,
-      recovered: recoveries.length,
-      recoveryMedianMs: recoveries[recoveries.length >> 1] ?? null,
-      recoveryMaxMs: recoveries.at(-1) ?? null,
-      quiesceMs,
-    },
+    verdict,
+    doubledWithCause: doubled,
+    operations: plans.size,
+    jobs,
+    runs: plans.size - jobs,
+    executions: times.reduce((sum, each) => sum + each.length, 0),
+    recovered: recoveries.length,
+    recoveryMedianMs: recoveries[recoveries.length >> 1]?.calmMs ?? null,
+    recoveryMaxMs: recoveries.at(-1)?.calmMs ?? null,
+    faults: kinds,
   };
 }
 
-/** The operation that a row belongs to. */
-function opOf(row) {
-  const body = JSON.parse(row.body);
-  return row.kind === "callback" ? body.op : body.data.op;
-}
-
-/** Whether a job or run ended as its plan says. */
-function judge(plan, row, lines, tell) {
-  const where = { op: plan.op, kind: plan.kind, id: row.id, state: row.state, outcome: row.outcome, error: row.error };
-  if (!["completed", "failed", "cancelled"].includes(row.state)) return tell("unfinished", where);
-  if (plan.kind === "doomed") return row.state === "failed" ? undefined : tell("should have failed", where);
-  if (plan.kind === "cancelled") {
-    const isAcked = lines.some((line) => line.phase === "ok" && line.what === "cancel");
-    return isAcked && row.state !== "cancelled" ? tell("a cancel was forgotten", where) : undefined;
+function parsed(text) {
+  try {
+    return JSON.parse(text ?? "null");
+  } catch {
+    return undefined;
   }
-  if (row.state !== "completed") return tell("should have completed", where);
-  const wanted = plan.kind in RUNS ? RUNS[plan.kind](plan) : { op: plan.op };
-  if (JSON.stringify(JSON.parse(row.output ?? "null")) !== JSON.stringify(wanted))
-    tell("a wrong result", { ...where, wanted, output: row.output });
-}
-
-/** How often a piece of work is done where nothing goes wrong. */
-function wantedTimes(plan, what) {
-  if (plan.kind === "doomed") return 2;
-  if (plan.kind === "flaky") return plan.failures + 1;
-  if (plan.kind === "retrier" && what.endsWith("/flaky")) return 3;
-  return 1;
-}
-
-/** By piece of work, when it was done and for which node, in the order of time. */
-function executionsOf(app) {
-  const ends = new Map(app.filter((line) => line.phase === "end").map((line) => [line.id, line.t]));
-  return groupBy(
-    app
-      .filter((line) => line.phase === "begin")
-      .map(({ id, what, node, t, delivery }) => ({ what, node, delivery, begin: t, end: ends.get(id) ?? t })),
-    (each) => each.what,
-  );
-}
-
-/** Faults with their begin and end; one that never ended lasts. */
-function windowsOf(log) {
-  const ends = new Map(log.filter((line) => line.phase === "end").map((line) => [line.id, line.t]));
-  return log
-    .filter((line) => line.phase === "begin")
-    .map(({ id, kind, node, t }) => ({ kind, node, begin: t, end: ends.get(id) ?? Number.POSITIVE_INFINITY }));
-}
-
-/** After these a node's work may be done again; a restart that is gentle, or a stop shorter than a lease, explains nothing. */
-const NODE_FAULTS = new Set(["kill", "kill all", "pause"]);
-/** These may outlast a lease. What is shorter, and a reply that was lost, explains nothing. */
-const DATABASE_FAULTS = new Set(["freeze", "silence"]);
-
-/** Which fault met this execution before its result was safe: one of its node, else one of the database, else none. */
-function explain(times, faults, index) {
-  const met = ({ begin, end }) =>
-    times.slice(0, index + 2).some((one) => begin <= one.end + SLACK_MS && end + SLACK_MS >= one.begin);
-  const ofNode = faults.filter(
-    ({ kind, node }) => NODE_FAULTS.has(kind) && (node === undefined || times.some((one) => one.node === node)),
-  );
-  if (ofNode.some(met)) return "node";
-  return faults.some((fault) => DATABASE_FAULTS.has(fault.kind) && met(fault)) ? "database" : undefined;
-}
-
-/** From the death or the stop of a node to the moment that what it had in hand began again elsewhere. */
-function recoveriesOf(executions, faults) {
-  const found = [];
-  for (const times of executions.values()) {
-    for (const [index, one] of times.entries()) {
-      const next = times[index + 1];
-      const fault = faults.find(
-        ({ kind, node, begin }) =>
-          ["kill", "pause", "kill all"].includes(kind) &&
-          (node === undefined || node === one.node) &&
-          begin >= one.begin &&
-          begin <= one.end,
-      );
-      if (fault !== undefined && next !== undefined) found.push(next.begin - fault.begin);
-    }
-  }
-  return found;
 }
 
 function groupBy(list, keyOf) {
   const groups = new Map();
-  for (const item of list) {
-    const key = keyOf(item);
-    if (groups.has(key)) groups.get(key).push(item);
-    else groups.set(key, [item]);
-  }
+  for (const item of list) push(groups, keyOf(item), item);
   return groups;
 }

@@ -1,14 +1,14 @@
-// `npm run faults -- [storm | limits | programs | pairs | restarts] --seed 7`: one scenario of what goes wrong, on a cluster
-// of its own. Prints what it found, then one line of JSON as the verdict; exits with 1 if anything was found. What stays
-// is the folder of logs, where something was found or with `--keep`; `--record` keeps the verdict in the ledger.
+// `npm run faults -- [storm | limits | programs | pairs | restarts | cron | mutants] --seed 7`: one scenario of what goes wrong, on
+// a cluster of its own. Prints a report, then one line of JSON as the verdict; exits with 1 if anything was found. What stays is the
+// folder of logs, where something was found or with `--keep`; `--record` keeps the verdict in the ledger.
 import { randomBytes } from "node:crypto";
-import { appendFileSync, rmSync } from "node:fs";
+import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { build, install, root } from "../scripts/install.mjs";
+import { report } from "./report.mjs";
 
-const SCENARIOS = ["storm", "limits", "programs", "pairs", "restarts"];
-const SHOWN = 50;
+const SCENARIOS = ["storm", "limits", "programs", "pairs", "restarts", "cron", "mutants"];
 
 const [first = "", ...rest] = process.argv.slice(2);
 const isNamed = first !== "" && !first.startsWith("-");
@@ -20,7 +20,7 @@ if (!SCENARIOS.includes(name)) {
 install();
 build();
 // They import what has been built just now.
-const { startCluster } = await import("./cluster.mjs");
+const { playOnce } = await import("./play.mjs");
 const scenario = await import(`./${name}.mjs`);
 const { values } = parseArgs({
   args: isNamed ? rest : process.argv.slice(2),
@@ -32,36 +32,28 @@ const { values } = parseArgs({
     ...scenario.options,
   },
 });
-const cluster = await startCluster({ seed: values.seed, count: Number(values.nodes) });
-console.log(`${name}, seed ${values.seed}, ${values.nodes} nodes; logs in ${cluster.folder}`);
-// Whoever interrupts it is not left with its servers.
-for (const signal of ["SIGINT", "SIGTERM"])
-  process.once(signal, () => void cluster.stop().finally(() => process.exit(1)));
-const problems = [];
-const begunAt = Date.now();
-let figures = {};
-try {
-  const outcome = await scenario.play({ cluster, values });
-  problems.push(...outcome.problems);
-  figures = outcome.figures;
-  for (const broken of await cluster.violations()) problems.push({ problem: "a broken invariant", ...broken });
-  for (const death of cluster.died) problems.push({ problem: "a node ended by itself", ...death });
-} catch (error) {
-  problems.push({ problem: "the scenario itself failed", error: error.stack });
-} finally {
-  await cluster.stop();
-}
-for (const problem of problems.slice(0, SHOWN)) console.log(JSON.stringify(problem));
+const record = (line) => {
+  if (values.record)
+    appendFileSync(join(root, "faults/ledger.jsonl"), `${JSON.stringify({ at: new Date().toISOString(), ...line })}\n`);
+};
+const { problems, figures, folder, seconds } =
+  scenario.playAll === undefined
+    ? await playOnce({
+        scenario,
+        values,
+        keep: values.keep,
+        onFolder: (folder) => console.log(`${name}, seed ${values.seed}, ${values.nodes} nodes; logs in ${folder}`),
+      })
+    : await scenario.playAll({ values, record });
 const line = {
   scenario: name,
   seed: values.seed,
   nodes: Number(values.nodes),
-  seconds: Math.round((Date.now() - begunAt) / 1_000),
+  seconds,
   ...figures,
   failed: problems.length,
 };
-if (values.record)
-  appendFileSync(join(root, "faults/ledger.jsonl"), `${JSON.stringify({ at: new Date().toISOString(), ...line })}\n`);
-if (problems.length === 0 && !values.keep) rmSync(cluster.folder, { recursive: true, force: true });
+record(line);
+console.log(report({ line, problems, folder }));
 console.log(JSON.stringify(line));
 process.exitCode = problems.length === 0 ? 0 : 1;

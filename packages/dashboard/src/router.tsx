@@ -60,6 +60,42 @@ const runs = createRoute({
   component: lazyRouteComponent(() => import("./pages/runs.js"), "Runs"),
 });
 
+const run = createRoute({
+  getParentRoute: () => shell,
+  path: "/runs/$runId",
+  validateSearch: texts("step"),
+  component: lazyRouteComponent(() => import("./pages/run.js"), "RunPage"),
+});
+
+const jobs = createRoute({
+  getParentRoute: () => shell,
+  path: "/jobs",
+  validateSearch: texts("queue", "state", "tag", "error", "after", "before"),
+  component: lazyRouteComponent(() => import("./pages/jobs.js"), "Jobs"),
+});
+
+const job = createRoute({
+  getParentRoute: () => shell,
+  path: "/jobs/$jobId",
+  component: lazyRouteComponent(() => import("./pages/job.js"), "JobPage"),
+});
+
+/** As the API's path of a job: the command line prints it. */
+const jobOfQueue = createRoute({
+  getParentRoute: () => shell,
+  path: "/queues/$queue/jobs/$jobId",
+  beforeLoad: ({ params: { jobId } }) => {
+    throw redirect({ to: "/jobs/$jobId", params: { jobId }, replace: true });
+  },
+});
+
+const deadLetters = createRoute({
+  getParentRoute: () => shell,
+  path: "/dead-letters",
+  validateSearch: texts("queue", "tag", "error", "after", "before"),
+  component: lazyRouteComponent(() => import("./pages/dead-letters.js"), "DeadLetters"),
+});
+
 const NotHere = () => (
   <Page title="Not here">
     <EmptyState title="There is no such page">
@@ -75,7 +111,7 @@ const Broken = ({ error, reset }: ErrorComponentProps) => (
 );
 
 export const router = createRouter({
-  routeTree: root.addChildren([login, shell.addChildren([home, runs])]),
+  routeTree: root.addChildren([login, shell.addChildren([home, runs, run, jobs, job, jobOfQueue, deadLetters])]),
   defaultPreload: "intent",
   defaultNotFoundComponent: NotHere,
   defaultErrorComponent: Broken,

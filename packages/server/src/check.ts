@@ -152,7 +152,7 @@ async function fitOfRun(
   );
   const result = await deliver(checker.pools, {
     url,
-    ...workflowRequest({ body, secrets, nowSeconds: Math.floor(Date.now() / 1000), run: jobId }),
+    ...workflowRequest({ body, secrets, nowSeconds: Math.floor(checker.now() / 1000), run: jobId }),
     timeoutMs: Math.max(1, timeoutMs),
     idleTimeoutMs: limits.runSilenceMs,
     maxBodyBytes: limits.answerBytes,

@@ -109,7 +109,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const onSettled = (job: LoadedJob, settled: Settled, carried: Carried): void => {
     stepRoom.forget(job.jobId);
     if (settled.kind === "settled") {
-      watcher.note(job.queue.id, settled.outcome);
+      watcher.note(job.queue.id, settled.outcome, Math.max(0, job.queuedMs ?? 0));
       if ((FINISHED as readonly string[]).includes(settled.state)) tellFinished(job.jobId);
       if (settled.resumed.length > 0) waker.tell();
     }
@@ -136,7 +136,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     if (appId === null || resyncing.has(appId)) return;
     resyncing.add(appId);
     try {
-      const result = await sync({ db, pools, dev: options.config.dev, secrets }, workspace, url, false);
+      const result = await sync({ db, pools, dev: options.config.dev, now: lease.now, secrets }, workspace, url, false);
       if (!result.ok) onError(new Error(result.message));
     } catch (error) {
       onError(error);
@@ -148,7 +148,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
   /** Apps may have changed while nobody looked. */
   const syncApps = async (): Promise<void> => {
     for (const app of await listApps(db, null)) {
-      void sync({ db, pools, dev: options.config.dev, secrets }, app.workspace, app.url, false).catch(onError);
+      void sync({ db, pools, dev: options.config.dev, now: lease.now, secrets }, app.workspace, app.url, false).catch(
+        onError,
+      );
     }
   };
 
@@ -177,6 +179,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
           pools,
           deliver: options.deliver,
           publicUrl: options.config.publicUrl,
+          now: lease.now,
           tokenSecret: options.tokenSecret,
           secrets,
           secretValues: keyring.secretValues,
@@ -319,13 +322,18 @@ export function createEngine(options: EngineOptions): RunningEngine {
     },
     heartbeat: (jobId, delivery) => renewAccepted(db, jobId, delivery),
     sync: async (workspace, url, move) => {
-      const result = await sync({ db, pools, dev: options.config.dev, secrets }, workspace, url, move);
+      const result = await sync({ db, pools, dev: options.config.dev, now: lease.now, secrets }, workspace, url, move);
       if (result.ok) wake();
       return result;
     },
     check: (workspace, url, asked) => {
       const { dev, publicUrl } = options.config;
-      return check({ db, pools, dev, secrets, publicUrl, tokenSecret: options.tokenSecret }, workspace, url, asked);
+      return check(
+        { db, pools, dev, now: lease.now, secrets, publicUrl, tokenSecret: options.tokenSecret },
+        workspace,
+        url,
+        asked,
+      );
     },
     wake,
     async finished(jobId, ms, signal) {

@@ -55,7 +55,7 @@ const handler = (ids: readonly string[], options: { app?: string; signingKey?: s
 
 const ask = (url: string, more: { dev?: boolean; secrets?: readonly string[]; move?: boolean } = {}) =>
   sync(
-    { db: database.db, pools, dev: more.dev ?? false, secrets: async () => more.secrets ?? [KEY] },
+    { db: database.db, pools, dev: more.dev ?? false, now: Date.now, secrets: async () => more.secrets ?? [KEY] },
     "default",
     url,
     more.move ?? false,

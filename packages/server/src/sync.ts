@@ -18,6 +18,8 @@ export type SyncOptions = {
   readonly db: Db;
   readonly pools: Pools;
   readonly dev: boolean;
+  /** The time of day, in milliseconds, as the database has it. */
+  readonly now: () => number;
   readonly secrets: (workspace: string) => Promise<readonly string[]>;
 };
 
@@ -37,7 +39,7 @@ export async function readManifest(
   const result = await deliver(options.pools, {
     url,
     method: "GET",
-    headers: { [headers.signature]: signRotor("", secrets, Math.floor(Date.now() / 1000)), [headers.nonce]: nonce },
+    headers: { [headers.signature]: signRotor("", secrets, Math.floor(options.now() / 1000)), [headers.nonce]: nonce },
     body: "",
     timeoutMs: TIMEOUT_MS,
     maxBodyBytes: limits.bodyBytes,

@@ -1,6 +1,6 @@
 /** Where one can go. */
 import { Link, type LinkProps } from "@tanstack/react-router";
-import { ListTree, type LucideIcon } from "lucide-react";
+import { Inbox, ListTree, type LucideIcon, SquareStack } from "lucide-react";
 import styles from "./shell.module.css";
 
 type Item = {
@@ -13,7 +13,11 @@ type Item = {
 const GROUPS: readonly { readonly label: string; readonly items: readonly Item[] }[] = [
   {
     label: "Work",
-    items: [{ label: "Runs", to: "/runs", icon: ListTree }],
+    items: [
+      { label: "Runs", to: "/runs", icon: ListTree },
+      { label: "Jobs", to: "/jobs", icon: SquareStack },
+      { label: "Dead letters", to: "/dead-letters", icon: Inbox },
+    ],
   },
 ];
 

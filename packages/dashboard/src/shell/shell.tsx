@@ -1,9 +1,8 @@
 /** What stands around every page: where to go, whose workspace it is, whether the page is live, the keys. */
-import { Dialog as Drawer } from "@base-ui/react/dialog";
 import { useQueryClient } from "@tanstack/react-query";
 import { Outlet, useNavigate } from "@tanstack/react-router";
 import { Keyboard, LogOut, Menu as MenuIcon, Moon, Sun } from "lucide-react";
-import { useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 import { follow, useConnection } from "../api/live.js";
 import { logOut, useSession } from "../api/session.js";
 import { Button } from "../ui/button.js";
@@ -12,9 +11,11 @@ import { Toasts } from "../ui/toasts.js";
 import { Mark } from "./mark.js";
 import { Nav } from "./nav.js";
 import styles from "./shell.module.css";
-import { ShortcutHelp } from "./shortcut-help.js";
 import { useShortcuts } from "./shortcuts.js";
 import { toggleTheme, useTheme } from "./theme.js";
+
+const Drawer = lazy(async () => ({ default: (await import("./drawer.js")).Drawer }));
+const ShortcutHelp = lazy(async () => ({ default: (await import("./shortcut-help.js")).ShortcutHelp }));
 
 export function Shell() {
   const session = useSession();
@@ -33,17 +34,7 @@ export function Shell() {
         <Foot onHelp={() => setHelpOpen(true)} />
       </aside>
       <header className={styles.top}>
-        <Drawer.Root open={isMenuOpen} onOpenChange={setMenuOpen}>
-          <Drawer.Trigger render={<Button kind="quiet" label="Pages" icon={<MenuIcon />} />} />
-          <Drawer.Portal>
-            <Drawer.Backdrop className={styles.backdrop} />
-            <Drawer.Popup className={styles.drawer} aria-label="Pages">
-              <Brand />
-              <Nav onGo={() => setMenuOpen(false)} />
-              <Foot />
-            </Drawer.Popup>
-          </Drawer.Portal>
-        </Drawer.Root>
+        <Button kind="quiet" label="Pages" icon={<MenuIcon />} onClick={() => setMenuOpen(true)} />
         <Brand />
       </header>
       <main id="page" className={styles.main} tabIndex={-1}>
@@ -57,7 +48,16 @@ export function Shell() {
         )}
         <Outlet />
       </main>
-      <ShortcutHelp isOpen={isHelpOpen} onClose={() => setHelpOpen(false)} />
+      <Suspense>
+        {isMenuOpen && (
+          <Drawer onClose={() => setMenuOpen(false)}>
+            <Brand />
+            <Nav onGo={() => setMenuOpen(false)} />
+            <Foot />
+          </Drawer>
+        )}
+        {isHelpOpen && <ShortcutHelp isOpen onClose={() => setHelpOpen(false)} />}
+      </Suspense>
       <Toasts />
     </div>
   );

@@ -67,3 +67,9 @@ export function utcTime(at: number): string {
   const time = `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${two(date.getUTCSeconds())} UTC`;
   return date.getUTCDate() === date.getDate() ? time : `${date.toISOString().slice(0, 10)} ${time}`;
 }
+
+/** Milliseconds since 1970 of a text, where it is an instant. */
+export function timeOf(at: string | undefined): number | undefined {
+  const time = at === undefined ? Number.NaN : Date.parse(at);
+  return Number.isNaN(time) ? undefined : time;
+}

@@ -123,6 +123,14 @@ export const limits = {
   bulkMs: 10 * second,
   /** Runs that one statement looks at for a filter. */
   runsLooked: 2_000,
+  /** Jobs that one statement of a list looks at: some tens of milliseconds. */
+  listLooked: 5_000,
+  /** Things that share an id or a name, as a search tells them. */
+  found: 20,
+  /** Payloads, outputs and data of a brief list are left out where they have more. */
+  briefBytes: 2 * KiB,
+  /** A page of a list goes on looking for this long; then it is as it is, and its cursor goes on. */
+  listMs: 100,
 
   /** Children and children's children that one request cancels; asked again, it goes on. Some seconds' work. */
   descendants: 10_000,
@@ -248,6 +256,20 @@ export const limits = {
   queueErrorMs: hour,
   /** Jobs that are blocked, or wait for a person, and that one look goes through; of more, every queue may have some. */
   watchJobs: 10_000,
+
+  // --- what people look at -------------------------------------------------------------------------------------------
+  /** How deliveries went is kept by the minute for as long as the longest chart, and an hour. */
+  talliesMs: 25 * hour,
+  /** Index entries that one look at a workspace's counts walks along, over all of its queues: some tens of milliseconds. */
+  statsCounted: 20_000,
+  /** Of one queue at least, of each count. Above it a figure is an estimate. */
+  statsCountedLeast: 100,
+  /** Queues and functions that are told of. */
+  statsQueues: 500,
+  /** Counts beyond their bound that are estimated, the others are told as the bound: each asks the planner once. */
+  statsEstimates: 20,
+  /** A look is shared by all who ask soon after, and takes at most a twentieth of the time. */
+  statsKeptMs: 2 * second,
 
   // --- schedules -----------------------------------------------------------------------------------------------------
   /** Fires shown with a schedule: enough to see whether the expression means what was meant. */

@@ -105,7 +105,7 @@ export function approvals(api: Api): void {
           { kind: "callback", state: "failed" },
           query,
           (job) => viewOf(job, status, errorMessage(job)),
-          (job) => errorName(job) === wanted,
+          { keep: (job) => errorName(job) === wanted },
         ),
       );
     },

@@ -8,7 +8,7 @@ import { FINISHED } from "../core/job.js";
 import { cancel } from "../store/control.js";
 import { replayAll } from "../store/replay.js";
 import { runsAmong, selectRuns } from "../store/run-selection.js";
-import { type JobView, listJobs } from "../store/views.js";
+import { type JobView, readJobs } from "../store/views.js";
 import { carryOut, type Source } from "./bulk.js";
 import { type Api, endpoint } from "./endpoint.js";
 import { invalid } from "./errors.js";
@@ -89,7 +89,7 @@ export function bulkRuns(api: Api): void {
         // What no column holds is read with the runs themselves.
         for (let from = 0; from < found.ids.length; from += LARGE_ITEMS) {
           const some = found.ids.slice(from, from + LARGE_ITEMS);
-          const rows = await listJobs(db, workspace, { ids: some }, LARGE_ITEMS);
+          const rows = await readJobs(db, workspace, some);
           kept.push(...rows.filter(keeps).map((run) => run.id));
         }
         return { items: kept.sort(), next: found.next };

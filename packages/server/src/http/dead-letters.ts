@@ -8,7 +8,7 @@ import { limits } from "../core/limits.js";
 import { PACE_HINT, paceMs } from "../core/pace.js";
 import { retry } from "../store/control.js";
 import { type Failure, type FailureFilter, findFailures, purge } from "../store/dead-letters.js";
-import { listJobs } from "../store/views.js";
+import { readJobs } from "../store/views.js";
 import {
   askedOf,
   bulk,
@@ -23,10 +23,8 @@ import {
 import { type Api, endpoint } from "./endpoint.js";
 import { invalid } from "./errors.js";
 import { jobJson, jobView } from "./job-views.js";
-import { idCursor, LARGE_ITEMS } from "./paging.js";
-import { listOf, page } from "./schemas.js";
-
-const DEFAULT_LIMIT = 50;
+import { DEFAULT_LIMIT, idCursor, LARGE_ITEMS, SHORT_PAGE } from "./paging.js";
+import { brief, listOf, page } from "./schemas.js";
 
 const replayBody = z
   .strictObject({
@@ -91,18 +89,18 @@ export function deadLetters(api: Api): void {
       path: "/v1/dlq",
       summary: "List failed jobs and runs, the newest first",
       tag,
-      query: z.object({ ...page, ...givenFilter }),
+      query: z.object({ ...page, ...givenFilter, brief }),
       answers: {
-        200: [
-          "A page. With a filter it may have fewer items than asked for, even none, and still a cursor.",
-          listOf(jobJson),
-        ],
+        200: [SHORT_PAGE, listOf(jobJson)],
       },
     },
     async ({ c, workspace, query }) => {
       const limit = Math.min(query.limit ?? DEFAULT_LIMIT, LARGE_ITEMS);
       const { ids, next } = await pageOfFailures(workspace, query, limit, idCursor(query.cursor));
-      const rows = ids.length === 0 ? [] : await listJobs(db, workspace, { ids, state: "failed" }, limit);
+      const rows =
+        ids.length === 0
+          ? []
+          : await readJobs(db, workspace, ids, query.brief === true ? limits.briefBytes : null, "failed");
       return c.json({ data: rows.map((job) => jobView(job)), next_cursor: next ?? null });
     },
   );

@@ -1,11 +1,19 @@
 /** Events over HTTP: published and looked at. */
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { isId, newId } from "../core/ids.js";
+import { newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
+import { findEvents } from "../store/event-lists.js";
 import { gatheredBy } from "../store/gather.js";
 import { EventTooFarError, type NewEvent, type Published } from "../store/publish.js";
-import { type EventView, listCancelled, listEvents, listJobs, listResumed } from "../store/views.js";
+import {
+  type EventView,
+  findEvent,
+  listCancelled,
+  listJobs,
+  listResumed,
+  readEvents as readRows,
+} from "../store/views.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint, readJson } from "./endpoint.js";
 import { traceOf } from "./envelope.js";
@@ -13,8 +21,20 @@ import { invalid, notFound, refusalOfSchema } from "./errors.js";
 import { readable } from "./job-views.js";
 import { elements } from "./json-text.js";
 import type { Listeners } from "./listeners.js";
-import { idCursor, LARGE_ITEMS, pageOf } from "./paging.js";
-import { eventName, filterText, json, key, listOf, page, tags as tagList, tag as tagText, time } from "./schemas.js";
+import { DEFAULT_LIMIT, idCursor, LARGE_ITEMS, SHORT_PAGE } from "./paging.js";
+import {
+  brief,
+  eventName,
+  filterText,
+  instant,
+  json,
+  key,
+  listOf,
+  page,
+  tags as tagList,
+  tag as tagText,
+  time,
+} from "./schemas.js";
 
 /** Fewer milliseconds than these are a date in seconds: this is March 1973. */
 const SECONDS_BELOW = 100_000_000_000;
@@ -58,6 +78,7 @@ const eventJson = z
     id: z.string(),
     name: z.string(),
     data: json,
+    omitted: z.array(z.literal("data")).optional().openapi({ description: "Of a brief list: it is large." }),
     ts: z.number(),
     tags: z.array(z.string()),
     received_at: time.nullable().openapi({ description: "Null: it is still to come." }),
@@ -72,6 +93,7 @@ const eventView = (event: EventView): z.infer<typeof eventJson> => ({
   id: event.key,
   name: event.name,
   data: readable(event.data) ?? null,
+  ...(event.dataOmitted ? { omitted: ["data" as const] } : {}),
   ts: event.ts.getTime(),
   tags: [...(event.tags ?? [])],
   received_at: event.receivedAt?.toISOString() ?? null,
@@ -148,19 +170,29 @@ export function events(api: Api, listeners: Listeners): void {
       path: "/v1/events",
       summary: "List events, the newest first",
       tag,
-      query: z.object({ ...page, name: filterText.optional(), tag: tagText.optional() }),
-      answers: { 200: ["A page.", listOf(eventJson)] },
+      query: z.object({
+        ...page,
+        name: filterText.optional(),
+        tag: tagText.optional(),
+        after: instant.optional().openapi({ description: "Received at or after this time." }),
+        before: instant.optional().openapi({ description: "Received before this time." }),
+        brief,
+      }),
+      answers: { 200: [SHORT_PAGE, listOf(eventJson)] },
     },
-    async ({ c, workspace, query }) =>
-      c.json(
-        await pageOf(
-          { ...query, cursor: idCursor(query.cursor) },
-          (before, limit) => listEvents(db, workspace, { name: query.name, tag: query.tag, before }, limit),
-          (event) => event.id,
-          eventView,
-          LARGE_ITEMS,
-        ),
-      ),
+    async ({ c, workspace, query }) => {
+      const limit = Math.min(query.limit ?? DEFAULT_LIMIT, LARGE_ITEMS);
+      const until = performance.now() + limits.listMs;
+      const ids: string[] = [];
+      let cursor = idCursor(query.cursor);
+      do {
+        const found = await findEvents(db, workspace, query, { cursor, limit: limit - ids.length });
+        ids.push(...found.ids);
+        cursor = found.next;
+      } while (cursor !== undefined && ids.length < limit && performance.now() < until);
+      const rows = await readRows(db, workspace, ids, query.brief === true ? limits.briefBytes : null);
+      return c.json({ data: rows.map(eventView), next_cursor: cursor ?? null });
+    },
   );
 
   endpoint(
@@ -175,8 +207,7 @@ export function events(api: Api, listeners: Listeners): void {
       answers: { 200: ["The event.", eventJson] },
     },
     async ({ c, workspace, params: { id } }) => {
-      const [byKey] = await listEvents(db, workspace, { key: id }, 1);
-      const event = byKey ?? (isId(id) ? (await listEvents(db, workspace, { id }, 1))[0] : undefined);
+      const event = await findEvent(db, workspace, id);
       if (event === undefined) throw notFound("event", id);
       const started = await listJobs(db, workspace, { kind: "function", eventId: event.id }, limits.listPage);
       const gathered = await gatheredBy(db, event.id, limits.listPage);

@@ -72,6 +72,10 @@ export const deliveryJson = z
   .openapi("Delivery");
 
 const common = {
+  omitted: z
+    .array(z.enum(["payload", "event.data", "output"]))
+    .optional()
+    .openapi({ description: "Of a brief list: what was left out, as it is large." }),
   id: z.string(),
   state,
   reason,
@@ -109,6 +113,7 @@ export const stepJson = z
     kind: z.string(),
     state: z.enum(["waiting", "completed", "failed", "dropped"]),
     attempt: z.number().int(),
+    asked_at: time.nullable().openapi({ description: "When its wait, or its first result, was stored." }),
     due_at: time.nullable(),
     ended_at: time.nullable(),
     duration_ms: z.number().nullable(),
@@ -160,7 +165,16 @@ const errorOf = (text: string | null): z.infer<typeof error> | null => {
 /** The name of a job's last error. */
 export const errorName = (job: JobView): string | undefined => errorOf(job.error)?.name;
 
+/** Whether a job's last error has this in its text, in upper or lower case. */
+export function hasError(job: JobView, text: string): boolean {
+  const error = errorOf(job.error);
+  if (error === null) return false;
+  const parts = [error.name, error.message, error.stack ?? ""];
+  return parts.some((part) => part.toLowerCase().includes(text.toLowerCase()));
+}
+
 function payloadOf(job: JobView): Pick<z.infer<typeof jobJson>, "payload" | "payload_encoding"> {
+  if (job.bodyOmitted) return { payload: null, payload_encoding: "json" };
   const text = job.body.toString("utf8");
   if (mayBeJson(job.contentType) && glance(text).depth <= DEEPEST) {
     try {
@@ -171,6 +185,11 @@ function payloadOf(job: JobView): Pick<z.infer<typeof jobJson>, "payload" | "pay
   }
   return { payload: job.body.toString("base64"), payload_encoding: "base64" };
 }
+
+const omittedOf = (job: JobView, body: "payload" | "event.data") => {
+  const omitted = [...(job.bodyOmitted ? [body] : []), ...(job.outputOmitted ? (["output"] as const) : [])];
+  return omitted.length === 0 ? {} : { omitted };
+};
 
 const commonOf = (job: JobView) => ({
   id: job.id,
@@ -190,6 +209,7 @@ const commonOf = (job: JobView) => ({
 
 export const jobView = (job: JobView, deliveries?: readonly DeliveryView[]): z.infer<typeof jobJson> => ({
   ...commonOf(job),
+  ...omittedOf(job, "payload"),
   job_id: job.key?.startsWith("rotor:") === true ? null : job.key,
   concurrency_key: job.concurrencyKey,
   queue: job.queue,
@@ -221,12 +241,26 @@ function callOf(text: string | null): Pick<z.infer<typeof deliveryJson>, "reques
 }
 
 /** The event that a run was started by. */
-export const eventOf = (run: JobView): z.infer<typeof runJson>["event"] => JSON.parse(run.body.toString("utf8"));
+export function eventOf(run: JobView): z.infer<typeof runJson>["event"] {
+  const text = run.body.toString("utf8");
+  if (!run.bodyOmitted) return JSON.parse(text);
+  // Its first bytes are here: what `eventBody` writes first are id and name.
+  const [, id, name] = HEAD.exec(text) ?? [];
+  return {
+    id: id === undefined ? "" : JSON.parse(id),
+    name: name === undefined ? "" : JSON.parse(name),
+    data: null,
+    ts: run.createdAt.getTime(),
+  };
+}
+
+const HEAD = /^\{"id":("(?:[^"\\]|\\.){0,2000}"),"name":("(?:[^"\\]|\\.){0,2000}"),"data":/;
 
 export const runView = (run: JobView): z.infer<typeof runJson> => ({
   ...commonOf(run),
+  ...omittedOf(run, "event.data"),
   // A run that returned nothing has an output all the same.
-  ...(run.state === "completed" && run.output === null ? { output: null } : {}),
+  ...(run.state === "completed" && run.output === null && !run.outputOmitted ? { output: null } : {}),
   function: run.queue,
   event: eventOf(run),
   replay_of: run.replayOf,
@@ -238,6 +272,7 @@ export const stepView = (step: StepView): z.infer<typeof stepJson> => ({
   kind: step.kind,
   state: step.state as z.infer<typeof stepJson>["state"],
   attempt: step.attempt,
+  asked_at: step.askedAt?.toISOString() ?? null,
   due_at: step.dueAt?.toISOString() ?? null,
   ended_at: step.endedAt?.toISOString() ?? null,
   duration_ms: step.durationMs,

@@ -20,10 +20,10 @@ import {
   type Wanted,
 } from "./envelope.js";
 import { conflict, notFound } from "./errors.js";
-import { jobJson, jobView, readStateFilter, stateFilter } from "./job-views.js";
-import { pageOfJobs } from "./paging.js";
+import { hasError, jobJson, jobView, readStateFilter, stateFilter } from "./job-views.js";
+import { pageOfJobs, SHORT_PAGE } from "./paging.js";
 import type { QueueIds } from "./queue-ids.js";
-import { isPlain, listOf, page, tag as tagText } from "./schemas.js";
+import { brief, filterText, instant, isPlain, listOf, page, tag as tagText } from "./schemas.js";
 
 const enqueuedJson = z
   .object({
@@ -98,6 +98,17 @@ async function enqueueWanted(engine: Engine, queueId: number, wanted: readonly W
   return results;
 }
 
+/** What a list of jobs may be filtered by. */
+const jobFilter = {
+  ...page,
+  state: stateFilter,
+  tag: tagText.optional(),
+  created_after: instant.optional().openapi({ description: "Created at or after this time." }),
+  created_before: instant.optional().openapi({ description: "Created before this time." }),
+  brief,
+};
+type JobQuery = z.output<z.ZodObject<typeof jobFilter>>;
+
 const tag = "jobs";
 const inQueue = z.object({ name: z.string() });
 const oneJob = z
@@ -161,22 +172,55 @@ export function jobs(api: Api, ids: QueueIds): void {
       summary: "List a queue's jobs, the newest first",
       tag,
       params: inQueue,
-      query: z.object({ ...page, state: stateFilter, tag: tagText.optional() }),
-      answers: { 200: ["A page.", listOf(jobJson)] },
+      query: z.object(jobFilter),
+      answers: { 200: [SHORT_PAGE, listOf(jobJson)] },
     },
     async ({ c, workspace, params: { name }, query }) => {
       if ((await getQueue(db, workspace, "callback", name)) === undefined) throw notFound("queue", name);
-      const { state, keep } = readStateFilter(query.state);
-      return c.json(
-        await pageOfJobs(
-          db,
-          workspace,
-          { kind: "callback", queue: name, state, tag: query.tag },
-          query,
-          (job) => jobView(job),
-          keep,
-        ),
-      );
+      return c.json(await pageOf(workspace, name, query));
+    },
+  );
+
+  endpoint(
+    api,
+    "read",
+    {
+      method: "get",
+      path: "/v1/jobs",
+      summary: "List jobs of all queues, the newest first",
+      tag,
+      query: z.object({
+        ...jobFilter,
+        queue: filterText.optional(),
+        error: filterText.optional().openapi({ description: "Part of the error's text, in upper or lower case." }),
+      }),
+      answers: { 200: [SHORT_PAGE, listOf(jobJson)] },
+    },
+    async ({ c, workspace, query }) => c.json(await pageOf(workspace, query.queue, query, query.error)),
+  );
+
+  const pageOf = (workspace: string, queue: string | undefined, query: JobQuery, error?: string) => {
+    const { state, keep: ofReason } = readStateFilter(query.state);
+    const keep = error === undefined ? ofReason : (job: JobView) => (ofReason?.(job) ?? true) && hasError(job, error);
+    const { tag: tagged, created_after: createdAfter, created_before: createdBefore, brief } = query;
+    const filter = { kind: "callback", queue, state, tag: tagged, createdAfter, createdBefore } as const;
+    return pageOfJobs(db, workspace, filter, query, (job) => jobView(job), { keep, brief });
+  };
+
+  endpoint(
+    api,
+    "read",
+    {
+      method: "get",
+      path: "/v1/jobs/{id}",
+      summary: "Read a job of whatever queue, and its deliveries",
+      tag,
+      params: z.object({ id: z.string() }),
+      answers: { 200: ["The job.", jobJson] },
+    },
+    async ({ c, workspace, params: { id } }) => {
+      const job = await findJob(db, workspace, id, { kind: "callback" });
+      return c.json(jobView(job, await listDeliveries(db, job.id)));
     },
   );
 

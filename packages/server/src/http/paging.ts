@@ -3,19 +3,21 @@
 import { isId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
 import type { Queryable } from "../store/db.js";
-import { type JobFilter, type JobView, listJobs } from "../store/views.js";
+import { findJobs, type ListFilter } from "../store/job-lists.js";
+import { type JobView, readJobs } from "../store/views.js";
 import { invalid } from "./errors.js";
 
 export type PageQuery = { readonly limit?: number; readonly cursor?: string };
 export type Page<T> = { readonly data: T[]; readonly next_cursor: string | null };
 
-const DEFAULT_LIMIT = 50;
+export const DEFAULT_LIMIT = 50;
+
+/** What the document says of pages that are bounded by what is looked at. */
+export const SHORT_PAGE =
+  "A page. With a filter it may have fewer items than asked for, even none, and still a cursor.";
 
 /** Items that carry a payload come in pages of at most this many: a page of them must fit into memory many times. */
 const LARGE_ITEMS = 100;
-
-/** Rows that one request looks at, where what it filters by is not stored. */
-const LOOK = 1_000;
 
 /** A page of what `read` lists in the order of `cursorOf`. */
 export async function pageOf<Row, Item>(
@@ -41,33 +43,32 @@ export function idCursor(cursor: string | undefined): string | undefined {
 export { LARGE_ITEMS };
 
 /**
- * A page of jobs, the newest first. `keep` filters by what no column holds; then a page may have fewer items than asked
- * for, even none, and still a cursor.
+ * A page of jobs, the newest first. `keep` filters by what no column holds. Of a list that is filtered a page may have fewer
+ * items than asked for, even none, and still a cursor: it looks for a while only.
  */
 export async function pageOfJobs<Item>(
   db: Queryable,
   workspace: string,
-  filter: JobFilter,
+  filter: ListFilter,
   query: PageQuery,
   view: (job: JobView) => Item,
-  keep?: (job: JobView) => boolean,
+  { keep, brief = false }: { readonly keep?: ((job: JobView) => boolean) | undefined; readonly brief?: boolean } = {},
 ): Promise<Page<Item>> {
   const limit = Math.min(query.limit ?? DEFAULT_LIMIT, LARGE_ITEMS);
-  const read = (before: string | undefined, count: number) => listJobs(db, workspace, { ...filter, before }, count);
-  if (keep === undefined)
-    return pageOf({ ...query, cursor: idCursor(query.cursor) }, read, (job) => job.id, view, LARGE_ITEMS);
   const data: Item[] = [];
+  const until = performance.now() + limits.listMs;
   let before = idCursor(query.cursor);
-  for (let looked = 0; looked < LOOK; ) {
-    const rows = await read(before, LARGE_ITEMS);
-    for (const job of rows) {
-      before = job.id;
-      if (!keep(job)) continue;
+  do {
+    // What `keep` leaves out is looked at, too.
+    const asked = { before, limit: keep === undefined ? limit - data.length : LARGE_ITEMS };
+    const { ids, next } = await findJobs(db, workspace, filter, asked);
+    const jobs = ids.length === 0 ? [] : await readJobs(db, workspace, ids, brief ? limits.briefBytes : null);
+    for (const job of jobs) {
+      if (keep !== undefined && !keep(job)) continue;
       data.push(view(job));
-      if (data.length === limit) return { data, next_cursor: before };
+      if (data.length === limit) return { data, next_cursor: job.id === ids.at(-1) ? (next ?? null) : job.id };
     }
-    if (rows.length < LARGE_ITEMS) return { data, next_cursor: null };
-    looked += rows.length;
-  }
+    before = next;
+  } while (before !== undefined && performance.now() < until);
   return { data, next_cursor: before ?? null };
 }

@@ -5,10 +5,11 @@ import { cancelBelow } from "../store/cancel-tree.js";
 import { cancel, resumeHeld, retry } from "../store/control.js";
 import { readFailureRun } from "../store/on-failure.js";
 import { replay } from "../store/replay.js";
-import { type JobView, listDeliveries, listSteps } from "../store/views.js";
+import { skipSleep } from "../store/skip.js";
+import { findEvent, type JobView, listDeliveries, listSteps } from "../store/views.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint } from "./endpoint.js";
-import { conflict, invalid } from "./errors.js";
+import { conflict, invalid, Refusal } from "./errors.js";
 import {
   deliveryView,
   eventOf,
@@ -20,8 +21,8 @@ import {
   stepView,
 } from "./job-views.js";
 import { findJob } from "./jobs.js";
-import { pageOfJobs } from "./paging.js";
-import { duration, filterText, json, listOf, page, tag as tagText } from "./schemas.js";
+import { pageOfJobs, SHORT_PAGE } from "./paging.js";
+import { brief, duration, filterText, instant, json, listOf, page, tag as tagText } from "./schemas.js";
 
 /** The server holds a request for a result this long at most; proxies cut longer ones. */
 const LONGEST_WAIT_MS = 60_000;
@@ -55,23 +56,29 @@ export function runs(api: Api): void {
         state: stateFilter,
         event: filterText.optional().openapi({ description: "Name of the event that started it." }),
         tag: tagText.optional(),
+        event_id: filterText.optional().openapi({ description: "Id of the event that started it." }),
+        created_after: instant.optional().openapi({ description: "Created at or after this time." }),
+        created_before: instant.optional().openapi({ description: "Created before this time." }),
+        brief,
       }),
-      answers: { 200: ["A page.", listOf(runJson)] },
+      answers: { 200: [SHORT_PAGE, listOf(runJson)] },
     },
     async ({ c, workspace, query }) => {
       const { state, keep } = readStateFilter(query.state);
       const ofEvent = query.event === undefined ? undefined : (run: JobView) => eventOf(run).name === query.event;
       const both = keep && ofEvent ? (run: JobView) => keep(run) && ofEvent(run) : (keep ?? ofEvent);
-      return c.json(
-        await pageOfJobs(
-          db,
-          workspace,
-          { kind: "function", queue: query.function, state, tag: query.tag },
-          query,
-          runView,
-          both,
-        ),
-      );
+      const started = query.event_id === undefined ? undefined : await findEvent(db, workspace, query.event_id);
+      if (query.event_id !== undefined && started === undefined) return c.json({ data: [], next_cursor: null });
+      const filter = {
+        kind: "function",
+        queue: query.function,
+        state,
+        tag: query.tag,
+        createdAfter: query.created_after,
+        createdBefore: query.created_before,
+        eventId: started?.id,
+      } as const;
+      return c.json(await pageOfJobs(db, workspace, filter, query, runView, { keep: both, brief: query.brief }));
     },
   );
 
@@ -211,6 +218,30 @@ export function runs(api: Api): void {
         throw conflict(`Only a held run can be resumed; this one is ${before.reason ?? before.state}.`, {
           state: before.state,
         });
+      engine.wake();
+      return c.json(runView(await find(workspace, before.id)));
+    },
+  );
+
+  endpoint(
+    api,
+    "write",
+    {
+      method: "post",
+      path: "/v1/runs/{id}/skip",
+      audit: "run.skip",
+      summary: "End a sleep of a run now; in development only",
+      tag,
+      params,
+      body: z.strictObject({ step: z.string().min(1).max(300).openapi({ description: "The key of the step." }) }),
+      answers: one,
+    },
+    async ({ c, workspace, params: { id }, body: { step } }) => {
+      const before = await find(workspace, id);
+      if (!engine.config.dev)
+        throw new Refusal(403, "development_only", "Time is skipped in development only, by a server of `rotor dev`.");
+      if (!(await skipSleep(db, before.id, step)))
+        throw conflict(`The run has no step ${JSON.stringify(step.slice(0, 80))} that sleeps just now.`);
       engine.wake();
       return c.json(runView(await find(workspace, before.id)));
     },

@@ -138,6 +138,13 @@ export const page = {
   cursor: filterText.optional().openapi({ description: "The `next_cursor` of the page before." }),
 };
 
+/** Of lists whose items may be large. */
+export const brief = z
+  .enum(["true", "false"])
+  .transform((text) => text === "true")
+  .optional()
+  .openapi({ type: "boolean", description: "Leave out what is large: `omitted` of an item names it." });
+
 /** A list's answer. */
 export const listOf = <T extends z.ZodType>(item: T) =>
   z.object({ data: z.array(item), next_cursor: z.string().nullable() });

@@ -102,6 +102,20 @@ describe("a login", () => {
     expect((await api.anonymous("GET", "/v1/queues", undefined, { cookie })).status).toBe(401);
   });
 
+  test("is followed no longer than it is good", async () => {
+    const { cookie, row } = await loggedIn();
+    const response = await api.app.request("http://rotor.test/v1/stream", { headers: { cookie } });
+    const reader = response.body!.getReader();
+    expect((await reader.read()).done).toBe(false);
+    const admin = await api.as("default", ["admin"]);
+    await admin("DELETE", `/v1/keys/${row.id}`);
+    const endsAt = performance.now() + 3 * limits.keyTrustedMs;
+    for (let done = false; !done; ) {
+      expect(performance.now()).toBeLessThan(endsAt);
+      ({ done } = await reader.read());
+    }
+  });
+
   test("ends by itself, and with its key where that ends sooner", async () => {
     const own = await testApi();
     const soon = await createApiKey(own.database.db, "default", "soon", ["read"], new Date(Date.now() + 600_000));

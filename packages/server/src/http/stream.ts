@@ -1,10 +1,12 @@
 /** What happens in a workspace, as it happens: server-sent events. A hint for whoever watches; what is missed is lost. */
 import { z } from "@hono/zod-openapi";
+import { limits } from "../core/limits.js";
 import { type Api, endpoint } from "./endpoint.js";
 import type { FeedEntry } from "./engine.js";
+import { Refusal } from "./errors.js";
 
-/** Proxies cut connections that are silent for a minute. */
-const SIGN_OF_LIFE_MS = 15_000;
+/** Proxies cut connections that are silent for a minute; and this is how long one is told of after its key was revoked. */
+const SIGN_OF_LIFE_MS = limits.keyTrustedMs;
 
 /** Entries that a slow reader may be behind; past this he is cut off, and comes back by himself. */
 const BEHIND = 1_000;
@@ -28,13 +30,24 @@ export function stream(api: Api): void {
       },
     },
     async ({ c, workspace }) => {
-      const body = follow(engine.feed, workspace, c.req.raw.signal);
+      // Whoever may not read any more is not told any more.
+      const mayStill = () =>
+        api.auth.authenticate(c, "read").then(
+          () => true,
+          (error: unknown) => !(error instanceof Refusal),
+        );
+      const body = follow(engine.feed, workspace, c.req.raw.signal, mayStill);
       return c.body(body, 200, { "content-type": "text/event-stream", "x-accel-buffering": "no" });
     },
   );
 }
 
-function follow(feed: Api["engine"]["feed"], workspace: string, signal: AbortSignal): ReadableStream<Uint8Array> {
+function follow(
+  feed: Api["engine"]["feed"],
+  workspace: string,
+  signal: AbortSignal,
+  mayStill: () => Promise<boolean>,
+): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let end = (): void => undefined;
   return new ReadableStream<Uint8Array>(
@@ -48,9 +61,16 @@ function follow(feed: Api["engine"]["feed"], workspace: string, signal: AbortSig
             controller.error(new Error("The reader is too slow."));
           }
         };
+        let isOver = false;
         const stayAlive = (): void => {
-          timer = setTimeout(stayAlive, SIGN_OF_LIFE_MS).unref();
+          timer = setTimeout(lookAgain, SIGN_OF_LIFE_MS).unref();
           write(": \n\n");
+        };
+        const lookAgain = async (): Promise<void> => {
+          const goesOn = await mayStill();
+          if (isOver) return;
+          if (goesOn) stayAlive();
+          else close();
         };
         const unsubscribe = feed.subscribe((entry: FeedEntry) => {
           if (entry.workspace !== workspace) return;
@@ -62,6 +82,7 @@ function follow(feed: Api["engine"]["feed"], workspace: string, signal: AbortSig
           controller.close();
         };
         end = () => {
+          isOver = true;
           unsubscribe();
           clearTimeout(timer);
           signal.removeEventListener("abort", close);

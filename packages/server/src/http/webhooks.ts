@@ -286,7 +286,7 @@ export function webhooks(api: Api): void {
       const { queue } = await find(workspace, webhookName);
       const { state, keep } = readStateFilter(query.state);
       const filter = { kind: "callback", queue, state, tag: query.type } as const;
-      return c.json(await pageOfJobs(db, workspace, filter, query, (job) => jobView(job), keep));
+      return c.json(await pageOfJobs(db, workspace, filter, query, (job) => jobView(job), { keep }));
     },
   );
 }

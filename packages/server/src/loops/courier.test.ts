@@ -30,6 +30,7 @@ const options = (secrets: () => Promise<readonly string[]>) => ({
   pools,
   deliver,
   publicUrl: "http://127.0.0.1",
+  now: Date.now,
   tokenSecret: "secret",
   secrets,
   secretValues: async () => new Map<string, string>(),

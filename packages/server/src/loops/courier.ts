@@ -21,6 +21,8 @@ export type CourierOptions = {
   readonly pools: Pools;
   readonly deliver: Deliver;
   readonly publicUrl: string;
+  /** The time of day, in milliseconds: what is signed with it is judged by others' clocks. */
+  readonly now: () => number;
   readonly tokenSecret: string;
   /** What signs a queue's deliveries, the newest first. */
   readonly secrets: (workspace: string, queueId: number) => Promise<readonly string[]>;
@@ -65,8 +67,6 @@ export async function carry(
   }
 }
 
-const nowSeconds = (): number => Math.floor(Date.now() / 1000);
-
 async function callback(
   options: CourierOptions,
   job: LoadedJob,
@@ -83,7 +83,7 @@ async function callback(
     body: job.body,
     queueHeaders: { ...filled.headers, ...job.headers },
     secrets,
-    nowSeconds: nowSeconds(),
+    nowSeconds: Math.floor(options.now() / 1000),
   };
   const request = isWebhook
     ? webhookRequest(common)
@@ -110,7 +110,7 @@ async function callback(
   const configured = { ...job.queue.headers, ...job.headers };
   const kept = keptOf(job, { sent: request.headers, configured, tokens: [token], values: filled.values }, result);
   if (result.kind === "answered") {
-    const end = readCallbackAnswer(result, Date.now());
+    const end = readCallbackAnswer(result, options.now());
     // A webhook was given no way to report back: whatever 2xx it answers, it has heard.
     const heard = isWebhook && end.kind === "accepted";
     return { ...kept, end: heard ? { kind: "done", output: null } : end, status: result.status };
@@ -147,7 +147,7 @@ async function workflow(
   const request = workflowRequest({
     body: text,
     secrets,
-    nowSeconds: nowSeconds(),
+    nowSeconds: Math.floor(options.now() / 1000),
     run: job.jobId,
     traceparent: job.headers.traceparent,
   });

@@ -79,6 +79,7 @@ async function bench(on: Db = db, settleOn: Db = on): Promise<Bench> {
     fresh: () => node.fresh,
     steady: () => true,
     nodes: () => 1,
+    now: Date.now,
     start: async () => undefined,
     stop: async () => undefined,
   };

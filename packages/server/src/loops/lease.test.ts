@@ -131,3 +131,10 @@ test("stop takes the node's row away, also when its connection is gone", async (
   await lease.stop();
   expect(await nodes()).toEqual([]);
 });
+
+test("the time of day is the database's, whatever this machine's clock says", async () => {
+  vi.spyOn(Date, "now").mockReturnValue(0);
+  const lease = await started();
+  const [row] = (await database.db.script("select extract(epoch from clock_timestamp()) * 1000 as now")).rows;
+  expect(Math.abs(lease.now() - Number(row.now))).toBeLessThan(1_000);
+});

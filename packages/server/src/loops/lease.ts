@@ -18,6 +18,8 @@ export type Lease = {
   steady(): boolean;
   /** Living nodes at the last renewal. */
   nodes(): number;
+  /** The time of day by the database, in milliseconds: this machine's own clock may be hours off, or jump. */
+  now(): number;
   start(): Promise<void>;
   /** Ends the lease at once, so that nobody waits for it to run out. */
   stop(): Promise<void>;
@@ -46,6 +48,8 @@ export function createLease({ db, label, onLost, onError }: LeaseOptions): Lease
   let sentAt = Number.NEGATIVE_INFINITY;
   let steadySince = Number.POSITIVE_INFINITY;
   let alive = 1;
+  /** What to add to the monotonic clock. Until a database has said, this machine's clock has to do. */
+  let dayAt = performance.timeOrigin;
 
   /** Counts renewals: one that was given up must change nothing when its answer comes after all. */
   let turn = 0;
@@ -72,17 +76,18 @@ export function createLease({ db, label, onLost, onError }: LeaseOptions): Lease
 
   const register = async (mine: number): Promise<void> => {
     const at = performance.now();
-    await registerNode(await connected(mine), id, label);
+    const now = await registerNode(await connected(mine), id, label);
     if (mine !== turn) return;
+    dayAt = now - performance.now();
     sentAt = at;
     steadySince = at;
   };
 
   const renew = async (mine: number): Promise<number> => {
     const at = performance.now();
-    const count = await renewNode(await connected(mine), id);
+    const renewed = await renewNode(await connected(mine), id);
     if (mine !== turn) return 0;
-    if (count === undefined) {
+    if (renewed === undefined) {
       // Dead by the clock of the database: others may hold our work already.
       id = randomUUID();
       sentAt = Number.NEGATIVE_INFINITY;
@@ -94,7 +99,8 @@ export function createLease({ db, label, onLost, onError }: LeaseOptions): Lease
     // Renewed at the last moment, or after a failure: others may have had the same trouble, and no luck.
     if (steadySince === Number.POSITIVE_INFINITY || at - sentAt > FRESH_MS) steadySince = at;
     sentAt = at;
-    alive = count;
+    alive = renewed.alive;
+    dayAt = renewed.now - performance.now();
     return Math.max(0, limits.renewMs - (performance.now() - at));
   };
 
@@ -119,6 +125,7 @@ export function createLease({ db, label, onLost, onError }: LeaseOptions): Lease
     // A node that was paused has its old marks still: it must have renewed since.
     steady: () => fresh() && performance.now() - steadySince >= limits.leaseMs,
     nodes: () => alive,
+    now: () => dayAt + performance.now(),
     async start() {
       await register(turn);
       loop.start();

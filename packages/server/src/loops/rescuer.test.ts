@@ -30,6 +30,7 @@ const leaseThat = (steady: boolean): Lease => ({
   fresh: () => true,
   steady: () => steady,
   nodes: () => 1,
+  now: Date.now,
   start: async () => undefined,
   stop: async () => undefined,
 });

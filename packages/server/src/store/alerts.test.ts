@@ -13,8 +13,9 @@ import {
   settleOne,
   WORKSPACE,
 } from "../testing-kit/fixtures.js";
-import { watch, writeTallies } from "./alerts.js";
+import { watch } from "./alerts.js";
 import { tripQueue } from "./queues.js";
+import { writeTallies } from "./tallies.js";
 import { createWebhook, getWebhook, updateWebhook } from "./webhooks.js";
 
 const database: TestDatabase = await testDatabase();
@@ -80,7 +81,8 @@ test("a queue whose oldest due job waits for more than five minutes is late, unt
 });
 
 test("a queue fails when half of its deliveries do, and recovers by deliveries that succeed, not by silence", async () => {
-  const ended = (ended: number, failed: number): Promise<void> => writeTallies(db, [{ queueId, ended, failed }]);
+  const ended = (ended: number, failed: number): Promise<void> =>
+    writeTallies(db, [{ queueId, ended, failed, waitMs: 0 }]);
   await ended(9, 9);
   expect(await told()).toEqual([]);
   await ended(3, 0);
@@ -126,7 +128,7 @@ test("an app out of reach and a schedule that missed its tick are told, and that
 
 test("of a queue that is deleted while something is wrong nothing more is told", async () => {
   const other = await callbackQueue(db, "gone");
-  await writeTallies(db, [{ queueId: other.id, ended: 20, failed: 20 }]);
+  await writeTallies(db, [{ queueId: other.id, ended: 20, failed: 20, waitMs: 0 }]);
   expect(await toldTypes()).toEqual(["queue.failing"]);
   await db.script("delete from rotor.queues where name = 'gone'");
   expect(await told()).toEqual([]);

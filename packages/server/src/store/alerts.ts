@@ -10,43 +10,18 @@
  */
 import type { LifecycleType } from "../core/lifecycle.js";
 import { limits } from "../core/limits.js";
-import { type Db, type Queryable, sql } from "./db.js";
+import { type Db, sql } from "./db.js";
 import { type News, tell } from "./tell.js";
-
-/** How deliveries of a queue went since they were last written down. */
-export type Tally = { readonly queueId: number; readonly ended: number; readonly failed: number };
-
-/** Adds to what other nodes saw in the same minute. A queue that is gone has none. */
-const addTallies = sql(
-  "alerts.tally",
-  `insert into rotor.tallies as tally (queue_id, at, ended, failed)
-   select queue.id, date_trunc('minute', rotor.clock()), item.ended, item.failed
-     from unnest($1::int[], $2::int[], $3::int[]) as item (queue_id, ended, failed)
-     join rotor.queues queue on queue.id = item.queue_id and queue.system is null
-    order by queue.id
-   on conflict (queue_id, at) do update set ended = tally.ended + excluded.ended, failed = tally.failed + excluded.failed`,
-);
-
-/** Writes down how deliveries went on this node. */
-export async function writeTallies(db: Queryable, tallies: readonly Tally[]): Promise<void> {
-  if (tallies.length === 0) return;
-  await db.query(addTallies, [
-    tallies.map(({ queueId }) => queueId),
-    tallies.map(({ ended }) => ended),
-    tallies.map(({ failed }) => failed),
-  ]);
-}
 
 const turn = sql("alerts.turn", "select pg_try_advisory_xact_lock(hashtextextended($1, 0)) as mine");
 
-/** What is no longer needed: old counts, alerts about queues that are gone, troubles that may be told again. */
+/** What is no longer needed: alerts about queues that are gone, troubles that may be told again. */
 const forget = sql(
   "alerts.forget",
-  `with old as (delete from rotor.tallies where at < rotor.clock() - 2 * $1 * interval '1 millisecond')
-   delete from rotor.alerts
+  `delete from rotor.alerts
     where (type like 'queue.%' and not exists (select 1 from rotor.queues queue
                                                 where queue.workspace_id = alerts.workspace_id and queue.kind || '/' || queue.name = alerts.subject))
-       or (type = 'queue.error' and since < rotor.clock() - $2 * interval '1 millisecond')`,
+       or (type = 'queue.error' and since < rotor.clock() - $1 * interval '1 millisecond')`,
 );
 
 const QUEUES = `queue as (
@@ -165,7 +140,7 @@ export async function watch(db: Db): Promise<number | undefined> {
   return db.transact(async (t) => {
     const [locked] = await t.query<{ mine: boolean }>(turn, [`${db.schema}/watch`]);
     if (!locked!.mine) return undefined;
-    await t.query(forget, [limits.failingMs, limits.queueErrorMs]);
+    await t.query(forget, [limits.queueErrorMs]);
     const [seen, known, drained] = await Promise.all([
       t.query<Seen>(look, [limits.queueLateMs, limits.failingMs, limits.failingDeliveries, limits.scheduleMissedMs]),
       t.query<Standing>(standing),

@@ -201,6 +201,23 @@ const list = sql(
 /** The apps of a workspace, or of all. */
 export const listApps = (db: Queryable, workspace: string | null): Promise<App[]> => db.query<App>(list, [workspace]);
 
+/** An app as people see it. */
+export type AppView = App & {
+  /** Functions that it has. */
+  readonly functions: number;
+  /** Null while it answers. */
+  readonly unreachableSince: Date | null;
+};
+
+const views = sql(
+  "apps.views",
+  `select ${appColumns}, unreachable_since as "unreachableSince", (select count(*)::int from rotor.queues where app_id = apps.id) as functions
+     from rotor.apps where workspace_id = $1 order by name`,
+);
+
+export const listAppViews = (db: Queryable, workspace: string): Promise<AppView[]> =>
+  db.query<AppView>(views, [workspace]);
+
 const triggersOf = sql(
   "apps.triggers-of",
   `select queue_id as "queueId", event_name as event, condition from rotor.triggers where queue_id = any($1::int[]) order by event_name`,

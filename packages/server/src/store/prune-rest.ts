@@ -4,6 +4,7 @@ import { limits } from "../core/limits.js";
 import { sweepEveryMs } from "../core/retention.js";
 import { type Queryable, type Statement, sql } from "./db.js";
 import { matchSweeps, type Sweep, writeStep } from "./sweeps.js";
+import { forgetTallies } from "./tallies.js";
 
 /**
  * The next events, and which of them are old enough. One that still has effects to come stays; one that never came, since
@@ -85,9 +86,10 @@ export async function pruneRest(t: Queryable, sweep: Sweep): Promise<number> {
   const early = (await t.query(deleteEarlySignals, [some])).length;
   const used = (await t.query(deleteUsedLinks, [some])).length;
   const over = (await t.query(deleteSessions, [some])).length;
-  const looked = removed + early + used + over;
+  const tallies = await forgetTallies(t, limits.talliesMs, some);
+  const looked = removed + early + used + over + tallies;
   // A full step: there is more of it.
-  const again = Math.max(early, used, over) === some ? 0 : REST_EVERY_MS;
+  const again = Math.max(early, used, over, tallies) === some ? 0 : REST_EVERY_MS;
   await writeStep(t, sweep, { looked, removed: looked, next: null }, again);
   return looked;
 }

@@ -2,6 +2,7 @@
  * What people read: jobs, runs, their deliveries and steps. `reason` and `until` are derived here from state, steps and
  * clock, for API, command line and dashboard alike.
  */
+import { isId } from "../core/ids.js";
 import type { State } from "../core/job.js";
 import { limits } from "../core/limits.js";
 import { type Queryable, sql } from "./db.js";
@@ -40,7 +41,9 @@ export type JobView = {
   readonly attempt: number;
   readonly maxAttempts: number;
   readonly delivery: number;
+  /** Of one whose body was left out, as it is large, its first bytes. */
   readonly body: Buffer;
+  readonly bodyOmitted: boolean;
   readonly contentType: string;
   readonly tags: readonly string[] | null;
   readonly createdAt: Date;
@@ -49,15 +52,18 @@ export type JobView = {
   readonly eventId: string | null;
   readonly parentId: string | null;
   readonly replayOf: string | null;
+  /** Null also where it was left out. */
   readonly output: string | null;
+  readonly outputOmitted: boolean;
   /** JSON text of the last failure. */
   readonly error: string | null;
 };
 
-/** One query for one job, a list, a filter: optional conditions are null. Newest first. */
-const jobs = sql(
-  "views.jobs",
-  `select job.id, payload.key, concurrency.key as "concurrencyKey", queue.workspace_id as workspace, queue.name as queue, queue.kind, job.state,
+/** Of a run's body: its event's id and name are within them, however they are escaped. */
+const HEAD_BYTES = 3_000;
+
+/** Of rows `job`, `payload`, `queue` and those of {@link BESIDE}; $1 is the most bytes of what is not left out, or null. */
+const COLUMNS = `job.id, payload.key, concurrency.key as "concurrencyKey", queue.workspace_id as workspace, queue.name as queue, queue.kind, job.state,
           case
             when job.state = 'pending_approval' then 'approval'
             when job.state <> 'waiting' then null
@@ -84,60 +90,84 @@ const jobs = sql(
                                else greatest(job.due_at, nullif(queue.open_at, '-infinity'),
                                              case when job.due_at <= rotor.clock() then nullif(queue.rate_open_at, '-infinity') end) end) end as until,
           job.deadline_at as "deadlineAt",
-          job.attempt, coalesce(job.max_attempts, queue.max_attempts) as "maxAttempts", job.delivery, payload.body,
-          payload.content_type as "contentType", payload.tags, payload.created_at as "createdAt", payload.run_at as "runAt",
+          job.attempt, coalesce(job.max_attempts, queue.max_attempts) as "maxAttempts", job.delivery,
+          case when octet_length(payload.body) > $1 then substr(payload.body, 1, ${HEAD_BYTES}) else payload.body end as body,
+          coalesce(octet_length(payload.body) > $1, false) as "bodyOmitted", payload.content_type as "contentType", payload.tags, payload.created_at as "createdAt", payload.run_at as "runAt",
           case when job.due_at is null then last.ended_at end as "finishedAt", payload.event_id as "eventId", job.parent_id as "parentId",
-          payload.replay_of as "replayOf", case when job.state = 'completed' then last.output end as output,
-          case when job.state <> 'completed' then last.error end as error
+          payload.replay_of as "replayOf", case when job.state = 'completed' and ($1::int is null or octet_length(last.output) <= $1) then last.output end as output,
+          coalesce(job.state = 'completed' and octet_length(last.output) > $1, false) as "outputOmitted",
+          case when job.state <> 'completed' then last.error end as error`;
+
+/** What else is told of a job: its keys, what it waits for, how it last went. */
+const BESIDE = `left join rotor.keys concurrency on concurrency.id = job.key_id and concurrency.queue_id = 0
+     left join rotor.keys blocker on blocker.id = job.blocked_on
+     left join lateral (select kind from rotor.steps where job_id = job.id and state = 'waiting' order by due_at limit 1) wait on true
+     left join lateral (select output, error, ended_at from rotor.deliveries where job_id = job.id order by delivery desc limit 1) last on true`;
+
+/** By one thing that names them: optional conditions are null. Newest first. */
+const jobs = sql(
+  "views.jobs",
+  `select ${COLUMNS}
      from rotor.payloads payload
      join rotor.jobs job on job.id = payload.job_id
      join rotor.queues queue on queue.id = payload.queue_id
-     left join rotor.keys concurrency on concurrency.id = job.key_id and concurrency.queue_id = 0
-     left join rotor.keys blocker on blocker.id = job.blocked_on
-     left join lateral (select kind from rotor.steps where job_id = job.id and state = 'waiting' order by due_at limit 1) wait on true
-     left join lateral (select output, error, ended_at from rotor.deliveries where job_id = job.id order by delivery desc limit 1) last on true
-    where queue.workspace_id = $1
-      and ($2::text is null or queue.kind = $2)
-      and ($3::text is null or queue.name = $3)
-      and ($4::uuid is null or payload.job_id = $4)
-      and ($5::text is null or payload.key = $5)
-      and ($6::text is null or job.state = $6)
-      and ($7::text is null or payload.tags @> array[$7])
-      and ($8::uuid is null or payload.job_id < $8)
-      and ($9::uuid is null or payload.event_id = $9)
-      and ($11::uuid[] is null or payload.job_id = any($11))
+     ${BESIDE}
+    where queue.workspace_id = $2
+      and ($3::text is null or queue.kind = $3)
+      and ($4::text is null or queue.name = $4)
+      and ($5::uuid is null or payload.job_id = $5)
+      and ($6::text is null or payload.key = $6)
+      and ($7::uuid is null or payload.event_id = $7)
     order by payload.job_id desc
-    limit $10`,
+    limit $8`,
+);
+
+/** These, one by one: however many rows the tables have, so many are read. */
+const jobsById = sql(
+  "views.jobs-by-id",
+  `select ${COLUMNS}
+     from unnest($3::uuid[]) wanted (id)
+    cross join lateral (select * from rotor.payloads where job_id = wanted.id limit 1) payload
+    cross join lateral (select * from rotor.jobs where id = wanted.id limit 1) job
+     join rotor.queues queue on queue.id = payload.queue_id
+     ${BESIDE}
+    where queue.workspace_id = $2 and ($4::text is null or job.state = $4)
+    order by wanted.id desc`,
 );
 
 export type JobFilter = {
   readonly kind?: "callback" | "function";
   readonly queue?: string;
   readonly id?: string;
-  /** Only these. */
-  readonly ids?: readonly string[];
   readonly key?: string;
-  readonly state?: State;
-  readonly tag?: string;
-  /** Only those before this id: the cursor of a list. */
-  readonly before?: string;
   readonly eventId?: string;
 };
 
+/** Jobs that one thing names. Which ones a list shows is found by `job-lists.ts`. */
 export const listJobs = (db: Queryable, workspace: string, filter: JobFilter, limit: number): Promise<JobView[]> =>
   db.query<JobView>(jobs, [
+    null,
     workspace,
     filter.kind ?? null,
     filter.queue ?? null,
     filter.id ?? null,
     filter.key ?? null,
-    filter.state ?? null,
-    filter.tag ?? null,
-    filter.before ?? null,
     filter.eventId ?? null,
     limit,
-    filter.ids ?? null,
   ]);
+
+/**
+ * Those of these jobs that are the workspace's, the newest first.
+ * @param brief bodies and outputs of more bytes are left out; null: none is.
+ * @param state only those that are in it still.
+ */
+export const readJobs = (
+  db: Queryable,
+  workspace: string,
+  ids: readonly string[],
+  brief: number | null = null,
+  state: State | null = null,
+): Promise<JobView[]> => db.query<JobView>(jobsById, [brief, workspace, [...ids], state]);
 
 export type DeliveryView = {
   readonly delivery: number;
@@ -167,6 +197,7 @@ export type StepView = {
   readonly state: string;
   readonly attempt: number;
   readonly seq: string | null;
+  readonly askedAt: Date | null;
   readonly dueAt: Date | null;
   readonly endedAt: Date | null;
   readonly durationMs: number | null;
@@ -178,7 +209,7 @@ export type StepView = {
 
 const steps = sql(
   "views.steps",
-  `select key, kind, state, attempt, seq, due_at as "dueAt", ended_at as "endedAt", duration_ms as "durationMs", wait, event_id as "eventId", output, error
+  `select key, kind, state, attempt, seq, asked_at as "askedAt", due_at as "dueAt", ended_at as "endedAt", duration_ms as "durationMs", wait, event_id as "eventId", output, error
      from rotor.steps where job_id = $1 order by seq nulls last, asked_at, asked`,
 );
 
@@ -188,7 +219,9 @@ export type EventView = {
   readonly id: string;
   readonly key: string;
   readonly name: string;
+  /** JSON text; of one that is left out as it is large, null's. */
   readonly data: string;
+  readonly dataOmitted: boolean;
   readonly ts: Date;
   readonly tags: readonly string[] | null;
   /** Null: it is still to come. */
@@ -197,36 +230,32 @@ export type EventView = {
   readonly dueAt: Date | null;
 };
 
-const events = sql(
-  "views.events",
-  `select id, key, name, data, ts, tags, nullif(received_at, 'infinity') as "receivedAt",
-          case when received_at = 'infinity' then due_at end as "dueAt" from rotor.events
-    where workspace_id = $1 and ($2::text is null or name = $2) and ($3::uuid is null or id = $3) and ($4::text is null or key = $4)
-      and ($5::uuid is null or id < $5) and ($7::text is null or tags @> array[$7])
-    order by id desc limit $6`,
-);
+const EVENT = `id, key, name, case when $3::int is null or octet_length(data) <= $3 then data else 'null' end as data,
+          coalesce(octet_length(data) > $3, false) as "dataOmitted", ts, tags, nullif(received_at, 'infinity') as "receivedAt",
+          case when received_at = 'infinity' then due_at end as "dueAt"`;
 
-export const listEvents = (
+const eventsById = sql(
+  "views.events-by-id",
+  `select ${EVENT} from rotor.events where workspace_id = $1 and id = any($2::uuid[])`,
+);
+const eventByKey = sql("views.event-by-key", `select ${EVENT} from rotor.events where workspace_id = $1 and key = $2`);
+
+/** An event by its sender's id, or by ours. */
+export const findEvent = async (db: Queryable, workspace: string, id: string): Promise<EventView | undefined> =>
+  (await db.query<EventView>(eventByKey, [workspace, id, null]))[0] ??
+  (isId(id) ? (await readEvents(db, workspace, [id], null))[0] : undefined);
+
+/** Those of these events that are the workspace's, in the order of the ids. */
+export async function readEvents(
   db: Queryable,
   workspace: string,
-  filter: {
-    readonly name?: string;
-    readonly id?: string;
-    readonly key?: string;
-    readonly tag?: string;
-    readonly before?: string;
-  },
-  limit: number,
-): Promise<EventView[]> =>
-  db.query<EventView>(events, [
-    workspace,
-    filter.name ?? null,
-    filter.id ?? null,
-    filter.key ?? null,
-    filter.before ?? null,
-    limit,
-    filter.tag ?? null,
-  ]);
+  ids: readonly string[],
+  brief: number | null,
+): Promise<EventView[]> {
+  const rows = await db.query<EventView>(eventsById, [workspace, [...ids], brief]);
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  return ids.flatMap((id) => byId.get(id) ?? []);
+}
 
 const resumed = sql(
   "views.resumed",

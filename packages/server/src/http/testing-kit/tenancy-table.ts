@@ -40,7 +40,7 @@ export const PLAIN: ReadonlySet<string> = new Set(
    include_rejected reason overlap scopes expires_in limit value types headers url data output retriable retry_after
    payload delay run_at priority max_attempts retries timeout on_duplicate key_order concurrency retry async_timeout
    approval_required approval_timeout standard_webhooks strict_concurrency rate_limit breaker retention cron timezone
-    catch_up trigger_type trigger_cron move from_step input version type children created_after created_before
+    catch_up trigger_type trigger_cron move from_step input version type children created_after created_before brief window step
     secret callback_url buffer_for expires`.split(/\s+/),
 );
 
@@ -91,6 +91,20 @@ export const ways: Readonly<Record<string, Way>> = {
     bodies: ({ concurrencyKeys, tags }) => [{ payload: 2, concurrency_key: concurrencyKeys[0], tags }],
   },
   "POST /v1/queues/{name}/jobs/{id}/retry": {},
+  "GET /v1/jobs": {
+    queries: (foreign) => [
+      "",
+      "?state=waiting",
+      "?state=active",
+      "?state=failed",
+      "?state=pending_approval",
+      "?state=key_blocked",
+      ...queriesOf("queue", ({ queues }) => queues)(foreign),
+      ...queriesOf("tag", ({ tags }) => tags)(foreign),
+    ],
+    answer: "nothing",
+  },
+  "GET /v1/jobs/{id}": {},
   "GET /v1/jobs/{id}/why": {},
   "GET /v1/concurrency-keys": { answer: "nothing" },
   "GET /v1/concurrency-keys/{key}": {},
@@ -158,6 +172,7 @@ export const ways: Readonly<Record<string, Way>> = {
     bodies: ({ functions }) => functions.map((each) => ({ url: "http://127.0.0.1:9999/api/rotor", function: each })),
     answer: "own",
   },
+  "GET /v1/apps": { answer: "nothing" },
   "GET /v1/functions/{id}": {},
   "DELETE /v1/functions/{id}": {},
   "POST /v1/functions/{id}/runs": { bodies: ({ runs, tags }) => [{ id: runs[1], data: 1, tags }] },
@@ -168,7 +183,10 @@ export const ways: Readonly<Record<string, Way>> = {
       "",
       ...queriesOf("function", ({ functions }) => functions)(foreign),
       ...queriesOf("event", ({ eventNames }) => eventNames)(foreign),
+      ...queriesOf("event_id", ({ events }) => events)(foreign),
       ...queriesOf("tag", ({ tags }) => tags)(foreign),
+      "?state=waiting",
+      "?state=active",
     ],
     answer: "nothing",
   },
@@ -180,6 +198,7 @@ export const ways: Readonly<Record<string, Way>> = {
   "POST /v1/runs/replay": { bodies: bulkOfRuns, answer: "nothing" },
   "POST /v1/runs/{id}/retry": {},
   "POST /v1/runs/{id}/resume": {},
+  "POST /v1/runs/{id}/skip": { bodies: () => [{ step: "w" }] },
   "POST /v1/runs/{id}/replay": { bodies: () => [{}, { from_step: "w" }, { input: 1 }] },
   "POST /v1/events": {
     bodies: ({ events, eventNames, tags }) => [
@@ -192,6 +211,10 @@ export const ways: Readonly<Record<string, Way>> = {
       ...queriesOf("name", ({ eventNames }) => eventNames)(foreign),
       ...queriesOf("tag", ({ tags }) => tags)(foreign),
     ],
+    answer: "nothing",
+  },
+  "GET /v1/find": {
+    queries: (foreign) => [...new Set(Object.values(foreign).flat())].map((each) => `?q=${encodeURIComponent(each)}`),
     answer: "nothing",
   },
   "GET /v1/events/{id}": {},

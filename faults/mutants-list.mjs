@@ -1,0 +1,367 @@
+// Bugs to plant, each in a copy of what is built, with the scenario that must find it and what it must say. The text to be changed
+// is named exactly; where the product has changed so that it is not there any more, the mutant fails loudly and wants to be written anew.
+
+const server = (file) => `packages/server/dist/${file}.js`;
+
+/** Options of a short storm, by name. */
+export const SCENES = {
+  /** Nothing goes wrong: the planted bug alone. */
+  calm: { name: "storm", values: { calm: true, seconds: "10", rate: "30", batched: "40", quiesce: "12" } },
+  /** Nodes stand still for longer than a lease, with work in hand, and wake up. */
+  zombie: {
+    name: "storm",
+    values: {
+      only: "pause",
+      seconds: "18",
+      intensity: "5",
+      rate: "12",
+      batched: "0",
+      kinds: "slow,sequence,parallel",
+      quiesce: "20",
+    },
+  },
+  kills: {
+    name: "storm",
+    values: { only: "kill", seconds: "10", rate: "20", batched: "0", kinds: "slow,ok,sequence", quiesce: "15" },
+  },
+  /** Commits whose replies are lost. */
+  replies: {
+    name: "storm",
+    values: {
+      only: "lost replies",
+      seconds: "12",
+      intensity: "12",
+      rate: "40",
+      batched: "0",
+      kinds: "ok,sequence,parallel",
+      quiesce: "12",
+    },
+  },
+  clock: {
+    name: "storm",
+    values: {
+      only: "clock",
+      seconds: "8",
+      intensity: "10",
+      rate: "20",
+      batched: "0",
+      kinds: "ok,sequence",
+      quiesce: "12",
+    },
+  },
+  restarts: {
+    name: "storm",
+    values: { only: "restart", seconds: "10", intensity: "10", rate: "20", batched: "0", kinds: "slow", quiesce: "15" },
+  },
+  /** Events and signals that come at any moment about the beginning of a wait. */
+  waits: {
+    name: "storm",
+    values: { calm: true, seconds: "10", rate: "40", batched: "0", kinds: "waiter,signalled", quiesce: "6" },
+  },
+  cron: { name: "cron", values: { seconds: "12", calm: true } },
+};
+
+const mutant = (name, scene, found, ...edits) => ({
+  name,
+  scene,
+  found,
+  edits: edits.map(([file, find, put]) => ({ file: server(file), find, put })),
+});
+
+export const MUTANTS = [
+  mutant(
+    "an answer to an old delivery is accepted",
+    "zombie",
+    ["wrong"],
+    ["store/settle", 'job?.state === "active" && job.delivery === item.delivery', 'job?.state === "active"'],
+    ["store/settle", "where job.id = item.id and job.delivery = item.delivery and", "where job.id = item.id and"],
+  ),
+  mutant(
+    "a checkpoint of an old delivery is accepted",
+    "zombie",
+    ["doubled", "wrong"],
+    ["store/quick-checkpoint", "where job.delivery = item.delivery and", "where"],
+    ["store/checkpoint", "held.get(item.jobId)?.delivery === item.delivery", "true"],
+    ["store/checkpoint", 'job.state !== "active" || job.delivery !== item.delivery', 'job.state !== "active"'],
+  ),
+  mutant(
+    "a claim does not lock its queues",
+    "calm",
+    ["overlap"],
+    [
+      "store/claim",
+      "from rotor.queues where id = any($1::int[]) order by id for no key update skip locked",
+      "from rotor.queues where id = any($1::int[]) order by id",
+    ],
+  ),
+  mutant(
+    "a claim does not lock its keys",
+    "calm",
+    ["overlap"],
+    ["store/keys", "order by key.id for no key update of key", "order by key.id"],
+  ),
+  mutant(
+    "a dead node's work is left where it is",
+    "kills",
+    ["stuck", "late"],
+    ["loops/rescuer", "const rescued = await rescueDead(db);", "const rescued = undefined;"],
+  ),
+  mutant(
+    "the living are taken for dead",
+    "calm",
+    ["doubled", "wrong"],
+    [
+      "store/rescue",
+      "where lease_until <= rotor.clock() order by lease_until",
+      "where lease_until <= rotor.clock() + interval '4500 milliseconds' order by lease_until",
+    ],
+  ),
+  mutant(
+    "one job in twenty is answered and not stored",
+    "calm",
+    ["lost"],
+    [
+      "engine",
+      "const result = await enqueuer.write(job);",
+      'const result = Math.random() < 0.05 ? { id: job.id, state: "waiting", duplicate: false } : await enqueuer.write(job);',
+    ],
+  ),
+  mutant(
+    "one delivery in twenty is made twice",
+    "calm",
+    ["doubled"],
+    [
+      "loops/dispatcher",
+      "const carried = await options.carry(job, history, abort.signal);",
+      "if (Math.random() < 0.05) await options.carry(job, history, abort.signal);\nconst carried = await options.carry(job, history, abort.signal);",
+    ],
+  ),
+  mutant(
+    "Retry-After is not heard",
+    "calm",
+    ["early"],
+    ["core/job", "const delayMs = retryAfterMs === undefined", "const delayMs = true"],
+  ),
+  mutant(
+    "there is no back-off",
+    "calm",
+    ["early"],
+    ["core/backoff", "return Math.round(backoff.jitter", "return 0 * Math.round(backoff.jitter"],
+  ),
+  mutant(
+    "no answer in time is a success",
+    "calm",
+    ["wrong"],
+    [
+      "loops/courier",
+      "end: unanswered(result, job.timeoutMs), status: null",
+      'end: result.kind === "timed-out" ? { kind: "done", output: null } : unanswered(result, job.timeoutMs), status: null',
+    ],
+  ),
+  mutant(
+    "a second attempt is not signed by the queue's key",
+    "calm",
+    ["ghost"],
+    [
+      "loops/courier",
+      "...job.headers },\n        secrets,",
+      '...job.headers },\n        secrets: job.attempt > 1 ? ["whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] : secrets,',
+    ],
+  ),
+  mutant(
+    "a node signs by its own clock",
+    "clock",
+    ["ghost"],
+    ["loops/lease", "now: () => dayAt + performance.now(),", "now: () => Date.now(),"],
+  ),
+  mutant(
+    "a job that is being delivered cannot be cancelled",
+    "calm",
+    ["wrong"],
+    [
+      "store/control",
+      "(job.state in ('pending_approval', 'waiting') or ($2 and job.state = 'active'))",
+      "job.state in ('pending_approval', 'waiting') and $2 = $2",
+    ],
+  ),
+  mutant(
+    "a cancelled job is tried again",
+    "calm",
+    ["wrong", "doubled", "stuck"],
+    ["store/settle", 'job?.state === "active" && job.delivery', "job !== undefined && job.delivery"],
+    ["store/settle", "job.delivery = item.delivery and (job.state || '') = 'active'", "job.delivery = item.delivery"],
+  ),
+  mutant(
+    "there is one attempt more than the most",
+    "calm",
+    ["doubled"],
+    ["core/job", "if (attempt >= policy.maxAttempts)", "if (attempt > policy.maxAttempts)"],
+  ),
+  mutant(
+    "a sleep takes a quarter of its time",
+    "calm",
+    ["early"],
+    [
+      "store/step-rows",
+      ': { ...base, state: "waiting", delayMs: report.delay_ms };',
+      ': { ...base, state: "waiting", delayMs: report.delay_ms / 4 };',
+    ],
+  ),
+  mutant("a delay is not kept", "calm", ["early"], ["store/enqueue", "else kept.run_at end,", "else clock.now end,"]),
+  mutant(
+    "a wait does not look back",
+    "waits",
+    ["stuck"],
+    [
+      "store/look-back",
+      "if (found === undefined)\n        return false;\n    await endWaits",
+      "if (found !== null)\n        return false;\n    await endWaits",
+    ],
+  ),
+  mutant(
+    "a signal that came early is not looked for",
+    "waits",
+    ["stuck"],
+    ["store/look-back", "await earliestSignal(t, run, parts)]", "undefined]"],
+  ),
+  mutant(
+    "a child's end wakes nobody",
+    "calm",
+    ["stuck"],
+    [
+      "store/finish",
+      "const children = finished.filter((entry) => parents.has(entry.jobId) || entry.shared);",
+      "const children = [];",
+    ],
+  ),
+  mutant(
+    "a failure is not logged",
+    "calm",
+    ["stuck"],
+    [
+      "store/settle",
+      "moves.filter((each) => each.logged)",
+      'moves.filter((each) => each.logged && each.outcome.state !== "failed")',
+    ],
+  ),
+  mutant(
+    "a client's id is not kept",
+    "replies",
+    ["ghost"],
+    [
+      "store/enqueue",
+      "jobs.map((job) => job.key)",
+      "jobs.map((job) => (job.key == null ? null : `${job.key}${Math.random()}`))",
+    ],
+  ),
+  mutant(
+    "what a node holds is not compared to what it knows",
+    "replies",
+    ["stuck"],
+    ["loops/dispatcher", "if (performance.now() - reconciledAt > limits.reconcileMs)", "if (false)"],
+  ),
+  mutant(
+    "a body without an end is read to its end",
+    "calm",
+    ["stuck", "wrong"],
+    ["delivery/deliver", "if (this.#body.truncated)\n            this.#answered();", ""],
+  ),
+  mutant(
+    "a delivery has no time limit",
+    "calm",
+    ["stuck"],
+    ["delivery/deliver", "this.#total = setTimeout(() => this.#onTotalLimit(), this.#request.timeoutMs);", ""],
+  ),
+  mutant(
+    "one row of the inbox in five is removed and not moved",
+    "calm",
+    ["lost"],
+    [
+      "store/inbox",
+      'if (item.kind !== "job")\n            return [];',
+      'if (item.kind !== "job" || Number(row.seq) % 5 === 0)\n            return [];',
+    ],
+  ),
+  mutant(
+    "nobody is asked for an approval",
+    "calm",
+    ["early"],
+    ["store/enqueue", "case when queue.approval_required then 'pending_approval' else 'waiting' end,", "'waiting',"],
+  ),
+  mutant(
+    "a result that is stored is written over",
+    "replies",
+    ["wrong"],
+    [
+      "store/quick-checkpoint",
+      "where step.state = 'waiting' and step.kind = 'run' and step.attempt < excluded.attempt",
+      "where true",
+    ],
+  ),
+  mutant(
+    "an event's id is not kept",
+    "replies",
+    ["ghost"],
+    [
+      "store/publish",
+      "events.map((event) => event.key),\n        events.map((event) => event.data),",
+      "events.map((event) => `${event.key}${Math.random()}`),\n        events.map((event) => event.data),",
+    ],
+  ),
+  mutant(
+    "the last job of a batch is left out",
+    "calm",
+    ["lost"],
+    [
+      "engine",
+      "const results = await db.transact((t) => enqueue(t, jobs));",
+      "const results = await db.transact((t) => enqueue(t, jobs.slice(0, -1)));\nresults.push(results[0]);",
+    ],
+  ),
+  mutant(
+    "a body is another when it is delivered",
+    "calm",
+    ["wrong"],
+    ["loops/courier", "        body: job.body,", '        body: Buffer.from(job.body.toString("latin1")),'],
+  ),
+  mutant(
+    "a node that is asked to stop does not wait for its work",
+    "restarts",
+    ["doubled"],
+    ["engine", "await dispatcher.drain(drainMs);", ""],
+  ),
+  mutant(
+    "a delivery is remembered for ever",
+    "calm",
+    ["leaked"],
+    [
+      "loops/dispatcher",
+      "const carried = await options.carry(job, history, abort.signal);",
+      "(globalThis.remembered ??= []).push(Buffer.alloc(2_000_000, 1));\nconst carried = await options.carry(job, history, abort.signal);",
+    ],
+  ),
+  mutant(
+    "a run's time limit does not end it",
+    "calm",
+    ["stuck"],
+    [
+      "store/deadlines",
+      "where deadline_at <= rotor.clock() and due_at is not null",
+      "where false and deadline_at <= rotor.clock() and due_at is not null",
+    ],
+  ),
+  mutant(
+    "what was accepted and never reported stays for ever",
+    "calm",
+    ["stuck"],
+    ["loops/rescuer", "(await expireOverdue(db, Math.random))", "0"],
+  ),
+  mutant(
+    "each node makes a tick of its own",
+    "cron",
+    ["doubled"],
+    ["store/ticks", "order by next_at limit $2 for no key update skip locked", "order by next_at limit $2"],
+    ["store/ticks", "where schedule.id = item.id and schedule.next_at = item.seen_at", "where schedule.id = item.id"],
+    ["store/ticks", "key: `rotor:tick:${schedule.id}/${at.toISOString()}`", "key: `rotor:tick:${Math.random()}`"],
+  ),
+];
