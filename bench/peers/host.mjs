@@ -3,7 +3,7 @@ import { measure, sizes } from "./scenarios.mjs";
 
 const [file, size] = process.argv.slice(2);
 const tell = (message) => new Promise((resolve) => process.send(message, resolve));
-// What our parent does not wait for any more is worth nothing; it ends what we have started, too.
+// What our parent does not wait for any more is worth nothing.
 process.on("disconnect", () => process.exit(1));
 
 try {
@@ -13,7 +13,6 @@ try {
     folder: process.env.BENCH_FOLDER,
     appUrl: process.env.BENCH_APP_URL,
     signingKey: process.env.BENCH_SIGNING_KEY,
-    started: (pid) => process.send({ started: pid }),
   });
   await measure(stage, kinds, sizes[size], (key, value) => process.send({ key, value }));
   // Closing looks for what was lost or doubled.

@@ -20,10 +20,10 @@ export function createLedger() {
       for (const key of new Set([...given.keys(), ...done.keys()])) {
         const list = listOf(key);
         const count = given.get(key) ?? 0;
-        for (let n = 0; n < Math.max(count, list.length); n++) {
-          if (!list[n]) lost++;
-          else if (n >= count || list[n] > 1) doubled++;
-        }
+        for (let n = 0; n < count; n++) if (!list[n]) lost++;
+        list.forEach((times, n) => {
+          if (n >= count || times > 1) doubled++;
+        });
       }
       given.clear();
       done.clear();

@@ -26,7 +26,7 @@ async function freePorts(count) {
   return ports;
 }
 
-export async function open({ folder, started }) {
+export async function open({ folder }) {
   const [admin, ingress, node] = await freePorts(3);
   const server = spawn(binary(), ["--no-logo", "--base-dir", folder, "--node-name", "bench"], {
     env: {
@@ -41,9 +41,8 @@ export async function open({ folder, started }) {
     },
     stdio: ["ignore", "ignore", "inherit"],
   });
-  started(server.pid);
+  process.once("exit", () => server.kill("SIGKILL"));
   const app = fork(join(import.meta.dirname, "restate-app.mjs"));
-  started(app.pid);
   const { port } = await new Promise((resolve) => app.once("message", resolve));
   const ask = (question) =>
     new Promise((resolve) => {
