@@ -30,6 +30,8 @@ export const limits = {
   expressionLength: 2_000,
   expressionNodes: 500,
   expressionDepth: 32,
+  /** Calls, loops, `in` and `+`: each may go through all of an event's mebibyte, in some ten milliseconds. */
+  expressionWalks: 20,
   /** A delay, a sleep, a wait: a year. Longer plans belong in a schedule. */
   delayMs: 366 * day,
   priority: 100,

@@ -1,9 +1,9 @@
 /** Reads what a request carries: bounded, strict UTF-8, JSON that can be stored. Shapes are the schemas' business. */
 import type { IncomingMessage } from "node:http";
 import type { Context } from "hono";
+import { glance, type Members, members } from "../core/json-text.js";
 import { limits } from "../core/limits.js";
 import { Refusal } from "./errors.js";
-import { glance, type Members, members } from "./json-text.js";
 
 /** A JSON body: its value, and the text that it was written as. */
 export type JsonBody = { readonly value: unknown; readonly text: string };

@@ -11,10 +11,10 @@ import { readToken } from "../core/token.js";
 import { parseCheckpoint } from "../core/workflow-answer.js";
 import { stepText } from "../core/workflow-body.js";
 import { loadStepsBefore, type ReplyRoom } from "../store/history.js";
-import { isUnavailable } from "../store/outage.js";
+import { isBadData, isUnavailable } from "../store/outage.js";
 import { parseJson, readBytes } from "./body.js";
 import { type Api, openEndpoint } from "./endpoint.js";
-import { invalid, isBadData, type Log, Refusal } from "./errors.js";
+import { invalid, type Log, Refusal } from "./errors.js";
 import { json, seqCursor } from "./schemas.js";
 
 type RunReply = CheckpointReply["runs"][number];

@@ -5,13 +5,13 @@
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { newId } from "../core/ids.js";
+import { elements } from "../core/json-text.js";
 import { limits } from "../core/limits.js";
 import { isTraceparent } from "../core/trace.js";
 import type { Changes } from "../store/change.js";
 import type { NewJob } from "../store/enqueue.js";
 import { mayBeJson, membersOnce, parseJson, readBytes } from "./body.js";
 import { invalid, Refusal, refusalOfSchema } from "./errors.js";
-import { elements } from "./json-text.js";
 import { headersOf } from "./queue-settings.js";
 import { attempts, delay, duration, instant, json, key, maxAttemptsOf, NOT_BOTH, notBoth, tags } from "./schemas.js";
 

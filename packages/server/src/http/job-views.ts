@@ -1,10 +1,10 @@
 /** How jobs, runs, deliveries and steps look in answers. Where they come from is `store/views.ts`. */
 import { z } from "@hono/zod-openapi";
 import type { Detail } from "../core/detail.js";
+import { glance } from "../core/json-text.js";
 import { limits } from "../core/limits.js";
 import type { DeliveryView, JobView, StepView } from "../store/views.js";
 import { mayBeJson } from "./body.js";
-import { glance } from "./json-text.js";
 import { error, json, time } from "./schemas.js";
 
 const STATES = ["pending_approval", "waiting", "active", "completed", "failed", "cancelled"] as const;

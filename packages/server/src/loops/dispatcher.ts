@@ -10,6 +10,7 @@ import { claim, type Due, lookForDue } from "../store/claim.js";
 import type { Db } from "../store/db.js";
 import { type History, loadHistories, NO_HISTORY } from "../store/history.js";
 import { type LoadedJob, loadJobs } from "../store/load.js";
+import { isBadData } from "../store/outage.js";
 import { failQueue, resetQueue, tripQueue } from "../store/queues.js";
 import { heldBy, release } from "../store/rescue.js";
 import type { Settled, Settlement } from "../store/settle.js";
@@ -58,6 +59,12 @@ const UNSENT = new Set(["UnknownSecretError", "DeliveryError"]);
 const isEndpoints = (end: End, status: number | null): boolean =>
   end.kind === "unreached" ||
   (end.kind === "failed" && (status === null ? !UNSENT.has(end.error.name) : status >= 500 || status === 429));
+
+/** An answer that nobody foresaw, which cannot be written down. */
+const unstorable = (error: unknown): Carried["end"] => {
+  const message = `The answer cannot be stored: ${error instanceof Error ? error.message : String(error)}`;
+  return { kind: "failed", final: false, error: { name: "InvalidAnswerError", message } };
+};
 
 /** How often a settlement is tried again while the database does not answer. */
 const SETTLE_RETRY_MS = 250;
@@ -189,7 +196,12 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   };
 
   /** Writes how it ended, until the database has said so or the job is not ours any more. */
-  const settle = async (job: LoadedJob, carried: Carried, nodeId: string): Promise<Settled | undefined> => {
+  const settle = async (
+    job: LoadedJob,
+    carried: Carried,
+    nodeId: string,
+    replaced = false,
+  ): Promise<Settled | undefined> => {
     const policy = { maxAttempts: job.maxAttempts, backoff: job.queue.backoff };
     const end = await reached(job, carried);
     const outcome = decide(
@@ -220,6 +232,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       } catch (error) {
         options.onError(error);
         if (lease.nodeId() !== nodeId) return undefined;
+        // Tried again it would fail again, for ever, and hold the job's place: what its endpoint said is not to be had.
+        if (isBadData(error) && !replaced)
+          return settle(job, { ...carried, detail: null, end: unstorable(error) }, nodeId, true);
         // Asked to stop while the database is away: the lease has run out, and others take over what we held.
         if (overdue && !lease.fresh()) return undefined;
         await new Promise((resolve) => setTimeout(resolve, SETTLE_RETRY_MS));
