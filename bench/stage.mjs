@@ -52,6 +52,7 @@ export async function openStage(name, { built = false, env = {} } = {}) {
   }
 
   const closeServer = async (opened, signal) => {
+    if (opened.exitCode !== null || opened.signalCode !== null) return;
     const gone = new Promise((resolve) => opened.once("exit", resolve));
     opened.kill(signal);
     await gone;
