@@ -36,6 +36,7 @@ import { type Settled, type Settlement, settle } from "./store/settle.js";
 import { startIn } from "./store/start.js";
 import { planStart } from "./store/start-plan.js";
 import { createStepRoom } from "./store/step-room.js";
+import { unfinishedReader } from "./store/unfinished.js";
 import { readHeldJob } from "./store/views.js";
 import { sync } from "./sync.js";
 
@@ -92,6 +93,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   });
 
   const stepRoom = createStepRoom(db);
+  const unfinished = unfinishedReader(db);
 
   const finishing = new Map<string, Set<() => void>>();
   const tellFinished = (jobId: string): void => {
@@ -349,14 +351,14 @@ export function createEngine(options: EngineOptions): RunningEngine {
             told = resolve;
             tellers.add(told);
           });
-          const job = await readHeldJob(db, jobId);
-          if (job === undefined || FINISHED.includes(job.state) || left <= 0 || signal?.aborted) return;
+          if (!(await unfinished.write(jobId)) || left <= 0 || signal?.aborted) return;
           let timer: NodeJS.Timeout | undefined;
-          const pause = new Promise<void>((resolve) => {
-            timer = setTimeout(resolve, Math.min(left, FINISH_POLL_MS));
+          const pause = new Promise<"over">((resolve) => {
+            timer = setTimeout(() => resolve("over"), Math.min(left, FINISH_POLL_MS));
           });
-          await Promise.race([next, pause]);
+          const ended = await Promise.race([next, pause]);
           clearTimeout(timer);
+          if (ended !== "over") return;
           tellers.delete(told);
         }
       } finally {
