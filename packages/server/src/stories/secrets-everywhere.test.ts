@@ -70,7 +70,7 @@ test("a secret stands in no table, no line of the log and no answer but the one 
     // A careless endpoint: it repeats all that it was sent, in head and body.
     response.writeHead(request.url!.includes("fail") ? 500 : request.url!.includes("async") ? 202 : 200, {
       "x-rotor-async": "true",
-      "x-echo": [request.headers["x-token"] ?? "", request.headers["x-rotor-complete-url"] ?? ""],
+      "x-echo": `${request.headers["x-token"]} ${request.headers["x-rotor-complete-url"]}`,
     });
     response.end(`${request.url} ${JSON.stringify(request.headers)}`);
   });
@@ -102,7 +102,7 @@ test("a secret stands in no table, no line of the log and no answer but the one 
   const link = await askOnce({ path: "/v1/signals/sig/links", body: { expires: "1d" } });
   secrets.link = (link.json.url as string).split("/").at(-1)!.split(".")[1]!;
 
-  const refs = [];
+  const refs: { readonly queue: string; readonly id: string }[] = [];
   for (const queue of ["own", "fail", "async"]) refs.push(await rotor.jobs.enqueue(queue, { payload: { n: 1 } }));
   await eventually("the deliveries", async () => seen.filter((url) => url.startsWith("http")).length >= 3);
   secrets.capability = new URL(seen.find((url) => url.includes(refs[2]!.id))!).searchParams
