@@ -52,6 +52,7 @@ export async function openStage(name, { built = false, env = {} } = {}) {
   }
 
   async function stopServer(signal = "SIGTERM") {
+    if (server.exitCode !== null || server.signalCode !== null) return;
     const gone = new Promise((resolve) => server.once("exit", resolve));
     server.kill(signal);
     await gone;

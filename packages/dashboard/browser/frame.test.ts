@@ -15,8 +15,8 @@ for (const [name, options] of [
 ] as const)
   test(`the page loads on ${name}, without an error in the console`, async () => {
     const { page, faults, close } = await stage.open("/", options);
-    await page.getByRole("heading", { name: "No run yet" }).waitFor();
-    expect(await page.title()).toBe("Runs · Rotor");
+    await page.getByRole("heading", { name: "Nothing to watch yet" }).waitFor();
+    expect(await page.title()).toBe("Overview · Rotor");
     expect(await page.evaluate("document.documentElement.dataset.theme")).toBe(options.colorScheme);
     expect(await violationsOf(page)).toEqual([]);
     expect(faults).toEqual([]);

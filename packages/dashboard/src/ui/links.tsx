@@ -19,7 +19,7 @@ export const JobLink = ({ id, children }: Props) => (
 );
 
 export const EventLink = ({ id, children }: Props) => (
-  <a href={`/events/${encodeURIComponent(id)}`} className="link" title={id}>
+  <Link to="/events/$eventId" params={{ eventId: id }} className="link" title={id}>
     {children ?? <code>{shortId(id)}</code>}
-  </a>
+  </Link>
 );

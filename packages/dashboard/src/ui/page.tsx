@@ -12,7 +12,8 @@ type PageProps = {
   readonly heading?: ReactNode;
   readonly crumbs?: readonly Crumb[];
   readonly actions?: ReactNode;
-  readonly children: ReactNode;
+  /** Left out while it is being read. */
+  readonly children?: ReactNode;
 };
 
 export function Page({ title, heading, crumbs = [], actions, children }: PageProps) {

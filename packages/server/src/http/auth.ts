@@ -6,7 +6,7 @@ import type { Context } from "hono";
 import { hashApiKey, newApiKey, workspaceOfKey } from "../core/api-key.js";
 import { newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
-import { hashSessionToken, isOurPage, sessionTokenOf } from "../core/session.js";
+import { hashSessionToken, isOurPage, PAGE_HEADER, sessionTokenOf } from "../core/session.js";
 import type { Queryable } from "../store/db.js";
 import { findSession } from "../store/sessions.js";
 import { type ApiKey, findApiKey, insertApiKey, type NewApiKey, type Scope } from "../store/workspaces.js";
@@ -113,7 +113,7 @@ export function authenticator(engine: Engine): Authenticator {
     const ours = isOurPage({
       origin: c.req.header("origin"),
       secFetchSite: c.req.header("sec-fetch-site"),
-      ownHeader: c.req.header("x-rotor-csrf") !== undefined,
+      ownHeader: c.req.header(PAGE_HEADER) !== undefined,
       hosts: [c.req.header("host") ?? new URL(c.req.url).host, publicHost],
     });
     if (ours) return;

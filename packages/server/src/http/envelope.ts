@@ -7,6 +7,7 @@ import type { Context } from "hono";
 import { newId } from "../core/ids.js";
 import { elements } from "../core/json-text.js";
 import { limits } from "../core/limits.js";
+import { PAGE_HEADER } from "../core/session.js";
 import { isTraceparent } from "../core/trace.js";
 import type { Changes } from "../store/change.js";
 import type { NewJob } from "../store/enqueue.js";
@@ -194,7 +195,7 @@ function readRaw(given: Record<string, string>, contentType: string, bytes: Buff
 
 /** The `x-rotor-…` headers of a request, by the names that the envelope has for them. */
 function headerOptions(c: Context): { raw: boolean; options: Record<string, string> } {
-  const all = Object.entries(c.req.header()).filter(([name]) => name.startsWith(OPTION_PREFIX));
+  const all = Object.entries(c.req.header()).filter(([name]) => name.startsWith(OPTION_PREFIX) && name !== PAGE_HEADER);
   // Nobody agrees on the encoding of other characters in headers.
   const odd = all.find(([, text]) => !/^[\x20-\x7e]*$/.test(text));
   if (odd !== undefined) throw invalid(odd[0], "it is not plain ASCII; write such a value into a JSON envelope");
