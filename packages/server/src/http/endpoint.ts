@@ -64,9 +64,16 @@ export function endpoint<P, Q, B>(
     const call = await check(c, spec);
     const response = await handle({ ...call, ...caller });
     if (spec.audit !== undefined && response.ok && !isDryRun(call.body))
-      await audit(api.engine.db, await auditEventOf(spec.audit, call, caller, response));
+      await tell(api.engine, await auditEventOf(spec.audit, call, caller, response));
     return response;
   });
+}
+
+/** To the audit, and to whoever looks on: their pages show it at once. */
+async function tell(engine: Engine, event: NewAuditEvent): Promise<void> {
+  await audit(engine.db, event);
+  const { workspace, action, subject: id } = event;
+  engine.feed.publish({ workspace, type: "changed", action, id });
 }
 
 const isDryRun = (body: unknown): boolean => isObject(body) && body.dry_run === true;

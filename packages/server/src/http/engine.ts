@@ -47,7 +47,10 @@ export type Engine = {
   wake(): void;
   /** Resolves when this job is finished, when the time is over, or when the signal aborts; the caller then reads. */
   finished(jobId: string, ms: number, signal?: AbortSignal): Promise<void>;
-  readonly feed: { subscribe(listener: (entry: FeedEntry) => void): () => void };
+  readonly feed: {
+    subscribe(listener: (entry: FeedEntry) => void): () => void;
+    publish(entry: Omit<FeedEntry, "at">): void;
+  };
   /** Nothing is delivered: this database belongs to another environment. */
   isHeld(): boolean;
   /** The server is shutting down. */
@@ -108,7 +111,7 @@ export type FeedEntry = {
   readonly workspace: string;
   /** RFC 3339. */
   readonly at: string;
-  /** `enqueued`, `delivery`, `step`, `event` and whatever else the server tells. */
+  /** `enqueued`, `delivery`, `step`, `event`, `changed` and whatever else the server tells. */
   readonly type: string;
   readonly [field: string]: unknown;
 };

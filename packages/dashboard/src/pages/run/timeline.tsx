@@ -5,7 +5,7 @@ import { Workflow } from "lucide-react";
 import { useLayoutEffect, useMemo, useRef, useState } from "react";
 import { useShortcuts } from "../../shell/shortcuts.js";
 import { useMovingNow } from "../../ui/now.js";
-import { localTime, span, utcTime } from "../../ui/time.js";
+import { localTime, shortTime, span, utcTime } from "../../ui/time.js";
 import { kindOf } from "./kinds.js";
 import { type Scale, squeezedScale, ticksOf, trueScale } from "./scale.js";
 import { restOf, type Span, spansOf } from "./spans.js";
@@ -195,10 +195,12 @@ function Until({ at, now, place }: { readonly at: string; readonly now: number; 
   return (
     <span
       className={styles.until}
-      style={place > 0.5 ? { right: `calc(${(1 - place) * 100}% + 8px)` } : { left: `calc(${place * 100}% + 8px)` }}
+      style={
+        place > 0.4 ? { right: `calc(${(1 - place) * 100}% + 8px)` } : { left: `calc(${place * 100}% + 8px)`, right: 0 }
+      }
       title={`${localTime(due)} · ${utcTime(due)}`}
     >
-      {due > now ? `until ${localTime(due)} (in ${span(Math.max(1_000, due - now))})` : "due"}
+      {due > now ? `until ${shortTime(due)} · ${span(Math.max(1_000, due - now))}` : "due"}
     </span>
   );
 }

@@ -137,6 +137,9 @@ export async function testApi(config: Partial<Engine["config"]> = {}): Promise<T
         listeners.add(listener);
         return () => listeners.delete(listener);
       },
+      publish(entry) {
+        for (const listener of listeners) listener({ ...entry, at: new Date().toISOString() } as FeedEntry);
+      },
     },
     isHeld: () => false,
     draining: () => false,
