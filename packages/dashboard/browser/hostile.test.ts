@@ -91,7 +91,34 @@ beforeAll(async () => {
   await rotor.send({ name: short(3), data: { [short(7)]: HOSTILE } });
   await eventually("the failures", async () => (await rotor.dlq.list().page()).data.length === 2);
   await eventually("the wait", async () => (await rotor.runs.get(runs[1]!)).reason === "event");
+  await rotor.queues.put("asks", { callbackUrl: `${endpoint}/good`, approvalRequired: true });
+  await rotor.jobs.enqueue("asks", { jobId: short(1), payload, tags });
+  await rotor.schedules.put("evil", { queue: "fine", cron: "0 0 1 1 *", timezone: "UTC", payload });
+  await rotor.webhooks.put("evil", {
+    url: `${endpoint}/bad?${query}`,
+    types: ["*"],
+    headers: { "x-evil": `<script>${RUN}</script>` },
+  });
+  await rotor.webhooks.test("evil");
+  await rotor.keys.create({ name: `<img src=x onerror=${RUN}>` });
+  await rotor.secrets.set("EVIL", "a-secret-of-nobody");
+  const [event] = (await rotor.events.list({ name: short(0) }).page()).data;
   paths = [
+    "/",
+    "/queues",
+    "/queues/evil",
+    "/schedules",
+    "/functions",
+    "/functions/waiting",
+    "/events",
+    `/events?name=${encodeURIComponent(all.slice(0, 120))}`,
+    `/events/${event!.id}`,
+    "/approvals",
+    "/webhooks",
+    "/webhooks/evil",
+    "/keys",
+    "/secrets",
+    "/audit",
     "/runs",
     "/jobs",
     "/dead-letters",
@@ -107,9 +134,10 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
-/** Opens whatever opens, so that all that can be shown is shown. */
+/** Waits for what a page asks for (its stream stays open, so it is never idle), and opens whatever opens. */
 async function openAll(page: Sight["page"]): Promise<void> {
-  await page.waitForLoadState("networkidle", { timeout: 2_000 }).catch(() => undefined);
+  await page.locator("h1").first().waitFor();
+  await page.waitForTimeout(400);
   await page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true");
   await page.waitForTimeout(200);
 }
