@@ -12,6 +12,7 @@ run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "pac
 run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "packages/dashboard/browser"]);
 run(process.execPath, [join(root, "scripts/dashboard.mjs"), "--size"]);
 run(process.execPath, [join(root, "node_modules/@biomejs/biome/bin/biome"), "check", "--error-on-warnings", "."]);
+run(process.execPath, [join(root, "scripts/supply.mjs"), "--check"]);
 console.log(`${compileDocs()} blocks of the docs compile`);
 
 const tracked = spawnSync("git", ["ls-files", "*.ts", "*.tsx", "*.mjs", "*.sql"], { cwd: root, encoding: "utf8" })

@@ -217,7 +217,7 @@ test("an app is read again, a function is paused, resumed and started", async ()
     .getByRole("textbox", { name: /^Address/ })
     .fill("http://127.0.0.1:1/api/rotor");
   await button(page, "Read its functions").click();
-  await dialog(page).getByRole("alert").waitFor();
+  await refused(page, faults);
   await dialog(page)
     .getByRole("textbox", { name: /^Address/ })
     .fill(before.url);

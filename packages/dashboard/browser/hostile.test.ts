@@ -5,32 +5,8 @@
 import { createFunction } from "@rotorsh/sdk";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../../server/src/testing-kit/server.js";
-import { openStage, PHONE, type Sight, type Stage, WIDE } from "./stage.js";
-
-const RUN = "window.pwned=1;alert(1)";
-/** The list of the faults that are looked for, and some of the field's classics. */
-const HOSTILE = [
-  `<script>${RUN}</script>`,
-  `"><img src=x onerror="${RUN}">`,
-  `<svg/onload=${RUN}>`,
-  `javascript:${RUN}`,
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is meant for others to fill in.
-  "{{7*7}}${7*7}#{7*7}<%= 7*7 %>",
-  `'-${RUN}-'`,
-  `</textarea></title><iframe srcdoc="<script>parent.${RUN}</script>">`,
-  `<a href="javascript:${RUN}">x</a>`,
-  "\u202Eexe.gpj\u202C \u2066right to left",
-  `Z${"\u0301\u0322\u0336".repeat(40)}`,
-  '=HYPERLINK("http://evil.example","x")',
-  "__proto__",
-];
-const all = HOSTILE.join(" ");
-const short = (index: number): string => HOSTILE[index % HOSTILE.length]!.slice(0, 60);
-
-/** What stands out at the right, by its class and text. */
-const TOO_WIDE = `document.documentElement.scrollWidth <= window.innerWidth ? [] :
-  [...document.querySelectorAll("#root *")].filter((each) => each.getBoundingClientRect().right > window.innerWidth + 1)
-    .slice(0, 5).map((each) => each.className + ": " + each.textContent.slice(0, 80))`;
+import { all, HOSTILE, harmless, RUN, short } from "./attacks.js";
+import { openStage, PHONE, type Stage, WIDE } from "./stage.js";
 
 let stage: Stage;
 let paths: string[] = [];
@@ -91,34 +67,7 @@ beforeAll(async () => {
   await rotor.send({ name: short(3), data: { [short(7)]: HOSTILE } });
   await eventually("the failures", async () => (await rotor.dlq.list().page()).data.length === 2);
   await eventually("the wait", async () => (await rotor.runs.get(runs[1]!)).reason === "event");
-  await rotor.queues.put("asks", { callbackUrl: `${endpoint}/good`, approvalRequired: true });
-  await rotor.jobs.enqueue("asks", { jobId: short(1), payload, tags });
-  await rotor.schedules.put("evil", { queue: "fine", cron: "0 0 1 1 *", timezone: "UTC", payload });
-  await rotor.webhooks.put("evil", {
-    url: `${endpoint}/bad?${query}`,
-    types: ["*"],
-    headers: { "x-evil": `<script>${RUN}</script>` },
-  });
-  await rotor.webhooks.test("evil");
-  await rotor.keys.create({ name: `<img src=x onerror=${RUN}>` });
-  await rotor.secrets.set("EVIL", "a-secret-of-nobody");
-  const [event] = (await rotor.events.list({ name: short(0) }).page()).data;
   paths = [
-    "/",
-    "/queues",
-    "/queues/evil",
-    "/schedules",
-    "/functions",
-    "/functions/waiting",
-    "/events",
-    `/events?name=${encodeURIComponent(all.slice(0, 120))}`,
-    `/events/${event!.id}`,
-    "/approvals",
-    "/webhooks",
-    "/webhooks/evil",
-    "/keys",
-    "/secrets",
-    "/audit",
     "/runs",
     "/jobs",
     "/dead-letters",
@@ -134,14 +83,6 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
-/** Waits for what a page asks for (its stream stays open, so it is never idle), and opens whatever opens. */
-async function openAll(page: Sight["page"]): Promise<void> {
-  await page.locator("h1").first().waitFor();
-  await page.waitForTimeout(400);
-  await page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true");
-  await page.waitForTimeout(200);
-}
-
 for (const [name, options] of [
   ["wide and dark", WIDE],
   ["a phone and light", PHONE],
@@ -149,16 +90,7 @@ for (const [name, options] of [
   test(`nothing of it is carried out, ${name}`, async () => {
     for (const path of paths) {
       const { page, faults, close } = await stage.open(path, options);
-      await openAll(page);
-      expect(await page.evaluate("window.pwned"), path).toBeUndefined();
-      expect(await page.locator("iframe, #root img, #root script, a[href^='javascript:' i]").count(), path).toBe(0);
-      // What is not there is told by the server as 404, which the browser writes down.
-      expect(
-        faults.filter((fault) => !/status of 4\d\d/.test(fault)),
-        path,
-      ).toEqual([]);
-      // Nothing makes a page wider than its window.
-      expect(await page.evaluate(TOO_WIDE), path).toEqual([]);
+      await harmless({ page, faults, close }, path);
       await close();
     }
   });
