@@ -64,8 +64,8 @@ const enqueue = (headers: string, body: string): string =>
 const JOB = '{"payload":1}';
 const chunk = (text: string, extension = ""): string => `${text.length.toString(16)}${extension}\r\n${text}\r\n`;
 
-describe("a request that could be read in two ways is refused, and its body is no request", () => {
-  test.each<[string, () => string]>([
+test("a request that could be read in two ways is refused, and its body is no request", async () => {
+  const requests: readonly (readonly [name: string, request: () => string])[] = [
     ["TE.CL", () => enqueue("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", `${chunk(smuggled)}0\r\n\r\n`)],
     ["CL.TE", () => enqueue(`Transfer-Encoding: chunked\r\nContent-Length: ${JOB.length}\r\n`, `0\r\n\r\n${smuggled}`)],
     ["two lengths", () => enqueue(`Content-Length: 0\r\nContent-Length: ${smuggled.length}\r\n`, smuggled)],
@@ -105,20 +105,24 @@ describe("a request that could be read in two ways is refused, and its body is n
     ["a head of 20 kB", () => `GET /v1/queues HTTP/1.1\r\n${auth}X: ${long(20_000)}\r\n\r\n`],
     ["a target of 20 kB", () => `GET /v1/queues?${long(20_000)} HTTP/1.1\r\n${auth}\r\n`],
     ["an expectation that there is not", () => enqueue("Expect: 200-maybe\r\nContent-Length: 13\r\n", JOB)],
-  ])("%s", async (_, request) => {
-    const before = await server.everything();
-    const { statuses, closed } = await say(Buffer.from(request(), "latin1"));
-    // Closed without a word is fine as well.
-    expect(statuses.length <= 1 && statuses.every((status) => status >= 400 && status < 500)).toBe(true);
-    expect(closed || statuses.length === 1).toBe(true);
-    expect(await server.everything()).toEqual(before);
-  });
+  ];
+  const before = await server.everything();
+  const wrong = await Promise.all(
+    requests.map(async ([name, request]) => {
+      const { statuses, closed } = await say(Buffer.from(request(), "latin1"));
+      // Closed without a word is fine as well.
+      const isRefused = statuses.length <= 1 && statuses.every((status) => status >= 400 && status < 500);
+      return isRefused && (closed || statuses.length === 1) ? [] : [`${name}: ${statuses}`];
+    }),
+  );
+  expect(wrong.flat()).toEqual([]);
+  expect(await server.everything()).toEqual(before);
 });
 
 describe("a request that is unusual and plain is one request", () => {
   const get = (target: string, more = ""): string => `GET ${target} HTTP/1.1\r\n${auth}${more}\r\n`;
 
-  test.each<[string, () => string, readonly number[]]>([
+  const requests: readonly (readonly [name: string, request: () => string, wanted: readonly number[]])[] = [
     ["an absolute target", () => get(`http://127.0.0.1:${server.port}/v1/queues`), [200]],
     ["an absolute target of another host", () => get("http://evil.example/v1/queues"), [200, 400, 404]],
     ["two slashes", () => get("//v1/queues"), [400, 404]],
@@ -149,12 +153,18 @@ describe("a request that is unusual and plain is one request", () => {
       [201],
     ],
     ["an expectation of a go", () => enqueue("Expect: 100-continue\r\nContent-Length: 13\r\n", JOB), [201]],
-  ])("%s", async (_, request, wanted) => {
-    const { statuses, text } = await say(Buffer.from(request(), "latin1"));
-    const last = statuses.filter((status) => status !== 100);
-    expect(last).toHaveLength(1);
-    expect(wanted).toContain(last[0]);
-    expect(text).not.toContain("root:");
+  ];
+
+  test("whatever is odd about it", async () => {
+    const wrong = await Promise.all(
+      requests.map(async ([name, request, wanted]) => {
+        const { statuses, text } = await say(Buffer.from(request(), "latin1"));
+        const last = statuses.filter((status) => status !== 100);
+        const isWanted = last.length === 1 && wanted.includes(last[0]!) && !text.includes("root:");
+        return isWanted ? [] : [`${name}: ${statuses}`];
+      }),
+    );
+    expect(wrong.flat()).toEqual([]);
   });
 
   test("two in one packet are two, in their order", async () => {
