@@ -25,7 +25,6 @@ import {
 import { lostReplyDb, mutantDb, pausedDb, untilBlocked } from "../testing-kit/mutants.js";
 import { inOrder, type Race, race, value, without } from "../testing-kit/races.js";
 import { AGAIN } from "./batch.js";
-import { claimPlain } from "./claim-plain.js";
 import { cancel } from "./control.js";
 import { type Db, sql } from "./db.js";
 import { registerNode } from "./nodes.js";
@@ -46,51 +45,6 @@ beforeEach(() => clearJobs(database.db));
 afterAll(() => database.close());
 
 const compete = race.bind(undefined, () => database);
-
-compete(
-  "two claimers, and a limit of 10",
-  async (db) => {
-    await enqueueAll(
-      db,
-      Array.from({ length: 40 }, () => newJob(ten)),
-    );
-    await inOrder(
-      { after: "claim.take" },
-      db,
-      (each) => claimAll(each, ten),
-      (each) => claimAll(each, ten),
-    );
-    await Promise.all(Array.from({ length: 8 }, () => claimAll(db, ten)));
-    const { rows } = await db.script("select count(*)::int as count from rotor.jobs where state = 'active'");
-    return rows[0].count === 10;
-  },
-  { "no lock on the queue": (db) => without(db, "claim.lock", "for no key update skip locked") },
-);
-
-/** Claims in one round trip. */
-const claimAtOnce = async (db: Db): Promise<number> =>
-  (await claimPlain(db, newId(), [ten], 100, 1_000, { functions: false, bytes: 0 })).jobs.length;
-
-compete(
-  "two claimers in one round trip, and a limit of 10",
-  async (db) => {
-    await enqueueAll(
-      db,
-      Array.from({ length: 40 }, () => newJob(ten)),
-    );
-    await inOrder("commit", db, claimAtOnce, claimAtOnce);
-    await Promise.all(Array.from({ length: 8 }, () => claimAtOnce(db)));
-    const { rows } = await db.script("select count(*)::int as count from rotor.jobs where state = 'active'");
-    return rows[0].count === 10;
-  },
-  {
-    "no lock on the queue": (db) => without(db, "claim-plain.lock", "for no key update skip locked"),
-    "queues taken that were not locked": (db) =>
-      mutantDb(db, "claim-plain.take", (text) =>
-        text.replace(/and queue\.id = any\(string_to_array[^\n]*::int\[\]\)/, ""),
-      ),
-  },
-);
 
 const sameKey = async (db: Db, count: number): Promise<boolean> => {
   const [first, ...others] = await Promise.all(
