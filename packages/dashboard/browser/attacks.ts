@@ -27,9 +27,10 @@ const TOO_WIDE = `document.documentElement.scrollWidth <= window.innerWidth ? []
   [...document.querySelectorAll("#root *")].filter((each) => each.getBoundingClientRect().right > window.innerWidth + 1)
     .slice(0, 5).map((each) => each.className + ": " + each.textContent.slice(0, 80))`;
 
-/** Opens whatever opens, so that all that can be shown is shown. */
+/** Waits for what a page asks for (its stream stays open, so it is never idle), and opens whatever opens. */
 async function openAll(page: Sight["page"]): Promise<void> {
-  await page.waitForLoadState("networkidle", { timeout: 2_000 }).catch(() => undefined);
+  await page.locator("h1").first().waitFor();
+  await page.waitForTimeout(400);
   await page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true");
   await page.waitForTimeout(200);
 }

@@ -47,9 +47,17 @@ export function StepPanel({ run, step, onReplayed }: Props) {
           ) : (
             <StateBadge state={step.state} />
           )}
+          <Button
+            kind="quiet"
+            label="Copy a link to this step"
+            icon={<Link2 />}
+            onClick={() => void copy(window.location.href, "The link is copied")}
+          />
         </div>
         <div className="row wrap">
-          {isOpen && mayWrite && <EndWaitButtons parts={parts} trigger={run.event.data} onDone={changed} />}
+          {isOpen && mayWrite && (
+            <EndWaitButtons kind="plain" parts={parts} trigger={run.event.data} onDone={changed} />
+          )}
           {isOpen && mayWrite && dev && step.kind === "sleep" && (
             <Button icon={<SkipForward />} onClick={() => void skip()}>
               Skip this sleep
@@ -60,12 +68,6 @@ export function StepPanel({ run, step, onReplayed }: Props) {
               Replay from here
             </Button>
           )}
-          <Button
-            kind="quiet"
-            label="Copy a link to this step"
-            icon={<Link2 />}
-            onClick={() => void copy(window.location.href, "The link is copied")}
-          />
         </div>
       </header>
       <Facts>

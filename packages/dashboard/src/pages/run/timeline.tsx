@@ -29,6 +29,7 @@ function lookOf({ step, isCopied }: Span): string {
   if (step.state === "dropped") return styles.dropped!;
   const isWait = step.kind !== "run" && step.kind !== "send";
   if (step.state === "waiting") return step.kind === "run" ? styles.retrying! : styles.waiting!;
+  if (step.kind === "invoke" || step.kind === "enqueue") return styles.child!;
   return isWait ? styles.waited! : styles.done!;
 }
 
@@ -56,7 +57,7 @@ export function Timeline({ run, chosen, onChoose }: Props) {
     () =>
       isTrue
         ? [0, 0.2, 0.4, 0.6, 0.8].map((share) => created + share * (end - created))
-        : ticksOf(instants, scale, narrow.matches ? 0.3 : 0.16),
+        : ticksOf(instants, scale, narrow.matches ? 0.3 : 0.24),
     [isTrue, created, end, instants, scale],
   );
 
