@@ -20,12 +20,19 @@ if (cluster.isPrimary && processes > 1) {
   /** A result of so many bytes. */
   const text = (bytes) => texts.get(bytes) ?? texts.set(bytes, "x".repeat(bytes)).get(bytes);
 
+  /** How often a step's code ran, of `sequence` and `parallel`. */
+  let ran = 0;
+  const result = (value) => {
+    ran++;
+    return value;
+  };
+
   /** A second app has other functions than the first. */
   const suffix = process.env.BENCH_SUFFIX ?? "";
 
   const sequence = createFunction({ id: `sequence${suffix}`, concurrency: 50 }, async ({ event, step }) => {
     const { steps, bytes = 100 } = event.data;
-    for (let n = 0; n < steps; n++) await step.run(`step-${n}`, () => text(bytes));
+    for (let n = 0; n < steps; n++) await step.run(`step-${n}`, () => result(text(bytes)));
   });
   /** Each step's moment, so that the gap between late steps can be compared to that between early ones. */
   const gaps = createFunction({ id: "gaps" }, async ({ event, step }) => {
@@ -39,7 +46,7 @@ if (cluster.isPrimary && processes > 1) {
     return times.map((time) => Math.round(time * 1000) / 1000);
   });
   const parallel = createFunction({ id: "parallel" }, async ({ event, step }) => {
-    await Promise.all(Array.from({ length: event.data.steps }, (_, n) => step.run(`step-${n}`, () => null)));
+    await Promise.all(Array.from({ length: event.data.steps }, (_, n) => step.run(`step-${n}`, () => result(null))));
   });
   /** Runs that wait, each for an event of its own, or sleep; each says when it was woken. `sentAt` is a time of this machine. */
   let woken = [];
@@ -62,6 +69,8 @@ if (cluster.isPrimary && processes > 1) {
   let took = [];
   const server = createServer((request, response) => {
     if (request.url.startsWith("/api/rotor")) return workflows(request, response);
+    // Who has a key and keeps it.
+    if (request.url === "/hang") return request.resume();
     const chunks = [];
     request.on("data", (chunk) => chunks.push(chunk));
     request.on("end", () => {
@@ -75,7 +84,7 @@ if (cluster.isPrimary && processes > 1) {
   });
   server.listen(0, "127.0.0.1", () => process.send({ port: server.address().port }));
   process.on("message", (question) => {
-    process.send({ calls, woken, took });
+    process.send({ calls, ran, woken, took });
     if (question === "woken") woken = [];
     if (question === "took") took = [];
   });

@@ -12,17 +12,21 @@ export async function sequences(stage, runs, { app, bytes = 100 } = {}) {
   return (runs * 10) / seconds;
 }
 
+/** Starts a run and waits for its end: by one call where the stage has one. */
+async function finish(stage, name, data) {
+  if (stage.finish) return stage.finish(name, data);
+  const { runId } = await stage.rotor.runs.start(name, data);
+  return stage.rotor.runs.result(runId, { timeout: "30s" });
+}
+
+/** S1 as a closed loop: 50 callers, each of which starts a run when its last one has ended; steps a second. */
+export const inFlight = async (stage, runs) =>
+  (runs * 10) / (await timed(() => crowd(runs, 50, () => finish(stage, "sequence", { steps: 10 }))));
+
 /** S2: one run of ten steps alone, from start to end; milliseconds. */
 export async function lone(stage, runs) {
   const times = [];
-  for (let n = 0; n < runs; n++) {
-    times.push(
-      await timed(async () => {
-        const { runId } = await stage.rotor.runs.start("sequence", { steps: 10 });
-        await stage.rotor.runs.result(runId, { timeout: "30s" });
-      }),
-    );
-  }
+  for (let n = 0; n < runs; n++) times.push(await timed(() => finish(stage, "sequence", { steps: 10 })));
   return median(times) * 1_000;
 }
 
@@ -37,14 +41,7 @@ export async function gap(stage, steps) {
 /** S4: a hundred parallel steps alone; milliseconds. */
 export async function parallel(stage, runs) {
   const times = [];
-  for (let n = 0; n < runs; n++) {
-    times.push(
-      await timed(async () => {
-        const { runId } = await stage.rotor.runs.start("parallel", { steps: 100 });
-        await stage.rotor.runs.result(runId, { timeout: "30s" });
-      }),
-    );
-  }
+  for (let n = 0; n < runs; n++) times.push(await timed(() => finish(stage, "parallel", { steps: 100 })));
   return median(times) * 1_000;
 }
 

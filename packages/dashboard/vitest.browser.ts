@@ -8,7 +8,7 @@ export default defineConfig({
   ssr: { resolve: { conditions: ["rotor-source", "node"] } },
   test: {
     include: ["packages/dashboard/browser/**/*.test.ts"],
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     hookTimeout: 120_000,
     pool: "forks",
     maxWorkers: 2,

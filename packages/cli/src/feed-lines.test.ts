@@ -24,7 +24,7 @@ const delivery = {
 
 test("a delivery is one line with what became of it and where to look", () => {
   expect(lineOf({ ...delivery, error: null })).toBe(
-    `${time}  delivery  enrichment            #2   failed → retry  503  12 ms      ${baseUrl}/v1/queues/enrichment/jobs/j1`,
+    `${time}  delivery  enrichment            #2   failed → retry  503  12 ms      ${baseUrl}/jobs/j1`,
   );
 });
 
@@ -35,13 +35,13 @@ test("a delivery that failed says why, in one line without control characters", 
 });
 
 test("a delivery of a run leads to the run", () => {
-  expect(lineOf({ ...delivery, kind: "function", outcome: "waiting" })).toMatch(/waiting .*\/v1\/runs\/j1$/);
+  expect(lineOf({ ...delivery, kind: "function", outcome: "waiting" })).toMatch(/waiting .*\/runs\/j1$/);
 });
 
 test("a step says its key, and what kind of wait it is", () => {
   const step = { type: "step", job: "r1", function: "outreach", attempt: 1 };
   expect(lineOf({ ...step, key: "fetch", kind: "run", state: "completed" })).toMatch(
-    /^\S+ {2}step {6}outreach {14}#1 {3}completed {7}fetch {11}http\S+\/v1\/runs\/r1$/,
+    /^\S+ {2}step {6}outreach {14}#1 {3}completed {7}fetch {11}http\S+\/runs\/r1$/,
   );
   expect(lineOf({ ...step, key: "warm-up", kind: "sleep", state: "waiting" })).toContain(
     "waiting         warm-up (sleep)",
@@ -55,10 +55,12 @@ test("an event says what it started", () => {
   expect(lineOf({ ...event, duplicate: true, runs: [], resumed: [] })).toContain("duplicate");
 });
 
+test("what somebody did by a call says to what", () => {
+  expect(lineOf({ type: "changed", action: "run.cancel", id: "r1" })).toMatch(/changed {3}run\.cancel .*r1$/);
+});
+
 test("entries of another server, with more or less in them, are printed too", () => {
-  expect(lineOf({ type: "enqueued", queue: "q", job: "j", state: "waiting" })).toMatch(
-    /enqueued {2}q .*\/v1\/queues\/q\/jobs\/j$/,
-  );
+  expect(lineOf({ type: "enqueued", queue: "q", job: "j", state: "waiting" })).toMatch(/enqueued {2}q .*\/jobs\/j$/);
   expect(lineOf({ type: "news" })).toBe(`${time}  news`);
 });
 

@@ -5,7 +5,7 @@ import { clean, cut } from "./output.js";
 
 /** An entry as the server sends it. New kinds, and new details of known ones, may come with a newer server. */
 export type FeedEntry = {
-  /** `delivery`, `step`, `event` or `enqueued`. */
+  /** `delivery`, `step`, `event`, `enqueued` or `changed`. */
   readonly type: string;
   /** ISO 8601. */
   readonly at: string;
@@ -66,17 +66,15 @@ type Parts = {
   readonly outcome: string;
   readonly detail: string;
   readonly error: string;
-  /** Path of the API page that tells more. */
+  /** Path of the page of the dashboard that tells more. */
   readonly path: string | undefined;
 };
 
 const runPath = (id: unknown): string | undefined =>
-  typeof id === "string" ? `/v1/runs/${encodeURIComponent(id)}` : undefined;
+  typeof id === "string" ? `/runs/${encodeURIComponent(id)}` : undefined;
 
-const jobPath = (queue: unknown, id: unknown): string | undefined =>
-  typeof queue === "string" && typeof id === "string"
-    ? `/v1/queues/${encodeURIComponent(queue)}/jobs/${encodeURIComponent(id)}`
-    : undefined;
+const jobPath = (id: unknown): string | undefined =>
+  typeof id === "string" ? `/jobs/${encodeURIComponent(id)}` : undefined;
 
 const attemptOf = (entry: FeedEntry): string => (typeof entry.attempt === "number" ? `#${entry.attempt}` : "");
 
@@ -88,7 +86,7 @@ function deliveryParts(entry: FeedEntry): Parts {
     outcome: textOf(entry.outcome),
     detail: [textOf(entry.status).padEnd(3), duration].join("  "),
     error: textOf(entry.error),
-    path: entry.kind === "function" ? runPath(entry.job) : jobPath(entry.queue, entry.job),
+    path: entry.kind === "function" ? runPath(entry.job) : jobPath(entry.job),
   };
 }
 
@@ -120,9 +118,19 @@ function eventParts(entry: FeedEntry): Parts {
     outcome: entry.duplicate === true ? "duplicate" : "received",
     detail: effects === "" && entry.duplicate !== true ? "no effect yet" : effects,
     error: "",
-    path: typeof entry.id === "string" ? `/v1/events/${encodeURIComponent(entry.id)}` : undefined,
+    path: typeof entry.id === "string" ? `/events/${encodeURIComponent(entry.id)}` : undefined,
   };
 }
+
+/** What somebody did by a call: `run.cancel` and whatever it was done to. */
+const changedParts = (entry: FeedEntry): Parts => ({
+  name: textOf(entry.action),
+  attempt: "",
+  outcome: "",
+  detail: textOf(entry.id),
+  error: "",
+  path: undefined,
+});
 
 function otherParts(entry: FeedEntry): Parts {
   const id = entry.job ?? entry.id;
@@ -132,7 +140,7 @@ function otherParts(entry: FeedEntry): Parts {
     outcome: textOf(entry.state),
     detail: "",
     error: "",
-    path: entry.function !== undefined || entry.kind === "function" ? runPath(id) : jobPath(entry.queue, id),
+    path: entry.function !== undefined || entry.kind === "function" ? runPath(id) : jobPath(id),
   };
 }
 
@@ -140,6 +148,7 @@ function partsOf(entry: FeedEntry): Parts {
   if (entry.type === "delivery") return deliveryParts(entry);
   if (entry.type === "step") return stepParts(entry);
   if (entry.type === "event") return eventParts(entry);
+  if (entry.type === "changed") return changedParts(entry);
   return otherParts(entry);
 }
 

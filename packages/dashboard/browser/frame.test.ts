@@ -15,8 +15,8 @@ for (const [name, options] of [
 ] as const)
   test(`the page loads on ${name}, without an error in the console`, async () => {
     const { page, faults, close } = await stage.open("/", options);
-    await page.getByRole("heading", { name: "No run yet" }).waitFor();
-    expect(await page.title()).toBe("Runs · Rotor");
+    await page.getByRole("heading", { name: "Nothing to watch yet" }).waitFor();
+    expect(await page.title()).toBe("Overview · Rotor");
     expect(await page.evaluate("document.documentElement.dataset.theme")).toBe(options.colorScheme);
     expect(await violationsOf(page)).toEqual([]);
     expect(faults).toEqual([]);
@@ -51,5 +51,28 @@ test("the theme that was chosen stays", async () => {
   await page.reload();
   await page.getByRole("button", { name: "Dark theme" }).waitFor();
   expect(await page.evaluate("document.documentElement.dataset.theme")).toBe("light");
+  await close();
+});
+
+test("whatever has an id or a name is found, and gone to", async () => {
+  const { rotor } = stage.server;
+  await rotor.queues.put("find-me", {});
+  const { id } = await rotor.jobs.enqueue("find-me", { jobId: "order-77" });
+  const { page, faults, close } = await stage.open("/runs");
+  await page.getByRole("heading", { name: "Runs" }).waitFor();
+  await page.keyboard.press("f");
+  const dialog = page.getByRole("dialog", { name: "Find" });
+  await dialog.getByRole("textbox").fill("nothing-of-this-name");
+  await dialog.getByText("Nothing here has it.").waitFor();
+  await dialog.getByRole("textbox").fill("order-77");
+  await dialog.getByRole("link", { name: /Job order-77 find-me/ }).waitFor();
+  expect(await violationsOf(page)).toEqual([]);
+  await page.keyboard.press("Enter");
+  await page.waitForURL(`**/jobs/${id}`);
+  await page.keyboard.press("f");
+  await page.getByRole("dialog", { name: "Find" }).getByRole("textbox").fill("find-me");
+  await page.getByRole("link", { name: /Queue find-me/ }).click();
+  await page.waitForURL("**/queues/find-me");
+  expect(faults).toEqual([]);
   await close();
 });

@@ -39,22 +39,17 @@ const FLAGS = [
   "--disable-sync",
 ];
 
-export async function openStage(environment: Record<string, string> = {}): Promise<Stage> {
-  const server = await testServer(environment);
+/** A Chromium that looks at the server at this address. */
+export function openWindow(baseUrl: string): Pick<Stage, "open" | "close"> {
   let browser: Browser | undefined;
   return {
-    server,
-    async serveFunctions(app, functions) {
-      const url = await server.serve(nodeHandler(workflowHandler({ app, dev: true, functions })));
-      await server.rotor.functions.sync({ url: `${url}/api/rotor`, move: true });
-    },
     async open(path, options = WIDE) {
       browser ??= await chromium.launch({
         executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
         headless: true,
         args: FLAGS,
       });
-      const context = await browser.newContext({ ...options, baseURL: server.baseUrl });
+      const context = await browser.newContext({ ...options, baseURL: baseUrl });
       await context.grantPermissions(["clipboard-read", "clipboard-write"]);
       const page = await context.newPage();
       const faults: string[] = [];
@@ -69,8 +64,22 @@ export async function openStage(environment: Record<string, string> = {}): Promi
       await page.goto(path);
       return { page, faults, close: () => context.close() };
     },
+    close: async () => browser?.close(),
+  };
+}
+
+export async function openStage(environment: Record<string, string> = {}): Promise<Stage> {
+  const server = await testServer(environment);
+  const window = openWindow(server.baseUrl);
+  return {
+    server,
+    async serveFunctions(app, functions) {
+      const url = await server.serve(nodeHandler(workflowHandler({ app, dev: true, functions })));
+      await server.rotor.functions.sync({ url: `${url}/api/rotor`, move: true });
+    },
+    open: window.open,
     async close() {
-      await browser?.close();
+      await window.close();
       await server.close();
     },
   };

@@ -11,6 +11,7 @@ import type { Untyped } from "./json.js";
 import type { MatchObject, StepKind, StepState, WireError } from "./protocol.js";
 
 export type * from "./api-limits.js";
+export type * from "./api-standing.js";
 export type * from "./api-why.js";
 
 /** Stored state of a job, and of a run, which is a job of a function. */
@@ -134,6 +135,8 @@ export type Job = {
   /** When it was to start, as enqueued. */
   readonly runAt: string;
   readonly finishedAt: string | null;
+  /** Of a list that was asked for with `brief`: what was left out, since it is large. */
+  readonly omitted?: readonly ("payload" | "output")[];
   /** The log of deliveries; of a single job only. */
   readonly deliveries?: readonly Delivery[];
 };
@@ -257,6 +260,8 @@ export type StepView = {
   readonly attempt: number;
   readonly output?: Untyped;
   readonly error: WireError | null;
+  /** When its wait, or its first result, was stored. */
+  readonly askedAt: string | null;
   /** Of an unfinished step. */
   readonly dueAt: string | null;
   readonly endedAt: string | null;
@@ -290,6 +295,8 @@ export type Run = {
   readonly createdAt: string;
   readonly runAt: string;
   readonly finishedAt: string | null;
+  /** Of a list that was asked for with `brief`: what was left out, since it is large. */
+  readonly omitted?: readonly ("event.data" | "output")[];
   /** Of a single run only. */
   readonly steps?: readonly StepView[];
   readonly deliveries?: readonly Delivery[];

@@ -14,6 +14,7 @@ import { queuesOf } from "./client/queues.js";
 import { runsOf } from "./client/runs.js";
 import { schedulesOf } from "./client/schedules.js";
 import { secretsOf } from "./client/secrets.js";
+import { appsOf, findOf, statsOf } from "./client/standing.js";
 import { webhooksOf } from "./client/webhooks.js";
 
 /**
@@ -38,6 +39,9 @@ export class Rotor {
   readonly keys;
   readonly workspaces;
   readonly audit;
+  readonly apps;
+  readonly stats;
+  readonly find;
 
   constructor(options: RotorOptions = {}) {
     const call = createCall(options);
@@ -58,6 +62,9 @@ export class Rotor {
     this.keys = keysOf(call);
     this.workspaces = workspacesOf(call);
     this.audit = auditOf(call);
+    this.apps = appsOf(call);
+    this.stats = statsOf(call);
+    this.find = findOf(call);
   }
 
   /** Whether the server lives; needs no key. */

@@ -1,4 +1,7 @@
-/** Store, couriers and loops as one thing that HTTP can be built on; started and stopped together. */
+/**
+ * Store, couriers and loops as one thing that HTTP can be built on; started and stopped together. Long, since each is told
+ * here of what the others did, and that is easier to see in one place.
+ */
 
 import { check } from "./check.js";
 import { decide, type End, FINISHED } from "./core/job.js";
@@ -22,11 +25,12 @@ import { createRescuer } from "./loops/rescuer.js";
 import { createScheduler } from "./loops/scheduler.js";
 import { createWaker } from "./loops/waker.js";
 import { createWatcher } from "./loops/watcher.js";
+import { createMetrics, type OfQueue } from "./metrics.js";
 import { listApps } from "./store/apps.js";
 import { batchWriter } from "./store/batch.js";
 import { type Checkpoint, type Checkpointed, checkpoint } from "./store/checkpoint.js";
 import type { Db } from "./store/db.js";
-import { type Enqueued, enqueue, type NewJob } from "./store/enqueue.js";
+import { type Enqueued, enqueue, enqueueEach, type NewJob } from "./store/enqueue.js";
 import type { Keyring } from "./store/keyring.js";
 import type { LoadedJob } from "./store/load.js";
 import { isDisconnect } from "./store/outage.js";
@@ -36,6 +40,7 @@ import { type Settled, type Settlement, settle } from "./store/settle.js";
 import { startIn } from "./store/start.js";
 import { planStart } from "./store/start-plan.js";
 import { createStepRoom } from "./store/step-room.js";
+import { unfinishedReader } from "./store/unfinished.js";
 import { readHeldJob } from "./store/views.js";
 import { sync } from "./sync.js";
 
@@ -64,6 +69,8 @@ export type RunningEngine = {
   stop(drainMs: number): Promise<void>;
 };
 
+const ofQueue = ({ queue: { workspace, name, kind } }: LoadedJob): OfQueue => ({ workspace, queue: name, kind });
+
 /** A finish on another node is seen by looking; one on this node is told. */
 const FINISH_POLL_MS = 500;
 
@@ -73,7 +80,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const { keyring } = options;
   const secrets = (workspace: string, queueId?: number) => keyring.signing(workspace, queueId);
 
-  const enqueuer = batchWriter<NewJob, Enqueued>((jobs) => db.transact((t) => enqueue(t, jobs), "hot"), {
+  const enqueuer = batchWriter<NewJob, Enqueued>((jobs) => enqueueEach(db, jobs), {
     size: limits.writeBatch,
     isEverybodys: isDisconnect,
   });
@@ -92,12 +99,14 @@ export function createEngine(options: EngineOptions): RunningEngine {
   });
 
   const stepRoom = createStepRoom(db);
+  const unfinished = unfinishedReader(db);
 
   const finishing = new Map<string, Set<() => void>>();
   const tellFinished = (jobId: string): void => {
     for (const tell of finishing.get(jobId) ?? []) tell();
   };
   const resyncing = new Set<number>();
+  const metrics = createMetrics();
 
   const lease = createLease({ db, label: options.nodeLabel, onLost: () => dispatcher.abandon(), onError });
   const waker = createWaker({ db, nodes: () => lease.nodes(), onWake: () => dispatcher.loop.wake(), onError });
@@ -108,6 +117,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
 
   const onSettled = (job: LoadedJob, settled: Settled, carried: Carried): void => {
     stepRoom.forget(job.jobId);
+    const outcome = settled.kind === "settled" ? settled.outcome : "stale";
+    metrics.delivered(ofQueue(job), outcome, carried.durationMs, Math.max(0, job.queuedMs ?? 0));
     if (settled.kind === "settled") {
       watcher.note(job.queue.id, settled.outcome, Math.max(0, job.queuedMs ?? 0));
       if ((FINISHED as readonly string[]).includes(settled.state)) tellFinished(job.jobId);
@@ -121,7 +132,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
       kind: job.queue.kind,
       attempt: job.attempt,
       delivery: job.delivery,
-      outcome: settled.kind === "settled" ? settled.outcome : "stale",
+      outcome,
       state: settled.kind === "settled" ? settled.state : null,
       status: carried.status,
       duration_ms: Math.round(carried.durationMs),
@@ -200,7 +211,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const watcher = createWatcher({ db, held, onTold: wake, onError });
   const keeper = createKeeper({ db, held, onOpened: wake, onError });
 
-  const tellPublished = (event: NewEvent, { id, runs, resumed, cancelled, duplicate, dueAt }: Published): void =>
+  const tellPublished = (event: NewEvent, { id, runs, resumed, cancelled, duplicate, dueAt }: Published): void => {
+    if (!duplicate) metrics.published(event.workspace, { started: runs.length, resumed: resumed.length });
     feed.publish({
       workspace: event.workspace,
       type: "event",
@@ -212,6 +224,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
       ...(cancelled.length > 0 && { cancelled }),
       ...(dueAt !== null && { due_at: dueAt.toISOString() }),
     });
+  };
   const inbox = createInbox({
     db,
     held,
@@ -236,6 +249,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     tokenSecret: options.tokenSecret,
     keyring,
     feed,
+    metrics,
     async enqueue(job) {
       const result = await enqueuer.write(job);
       if (!result.duplicate || result.replaced) wake();
@@ -252,7 +266,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
       return started!;
     },
     async enqueueAll(jobs) {
-      const results = await db.transact((t) => enqueue(t, jobs));
+      const results = await db.transact((t) => enqueue(t, jobs), "hot");
       wake();
       if (results.some((result) => result.blocked)) keeper.wake();
       return results;
@@ -274,7 +288,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
       const job = dispatcher.inHand(jobId);
       if (job !== undefined && item.reports.length > 0) {
         for (const { key, kind, state, attempt } of result.steps) {
-          if (!item.reports.some((report) => report.key === key)) continue;
+          const report = item.reports.find((each) => each.key === key);
+          if (report === undefined) continue;
+          metrics.stepped(ofQueue(job), kind, state, "duration_ms" in report ? report.duration_ms : undefined);
           feed.publish({
             workspace: job.queue.workspace,
             type: "step",
@@ -309,6 +325,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
         jobId,
         delivery,
         attempt: job.attempt,
+        kind: "callback",
         parentId: job.parentId,
         outcome,
         policy,
@@ -348,14 +365,14 @@ export function createEngine(options: EngineOptions): RunningEngine {
             told = resolve;
             tellers.add(told);
           });
-          const job = await readHeldJob(db, jobId);
-          if (job === undefined || FINISHED.includes(job.state) || left <= 0 || signal?.aborted) return;
+          if (!(await unfinished.write(jobId)) || left <= 0 || signal?.aborted) return;
           let timer: NodeJS.Timeout | undefined;
-          const pause = new Promise<void>((resolve) => {
-            timer = setTimeout(resolve, Math.min(left, FINISH_POLL_MS));
+          const pause = new Promise<"over">((resolve) => {
+            timer = setTimeout(() => resolve("over"), Math.min(left, FINISH_POLL_MS));
           });
-          await Promise.race([next, pause]);
+          const ended = await Promise.race([next, pause]);
           clearTimeout(timer);
+          if (ended !== "over") return;
           tellers.delete(told);
         }
       } finally {

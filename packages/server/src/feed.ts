@@ -4,7 +4,8 @@ export type FeedEntry = {
   readonly workspace: string;
   /** ISO 8601. */
   readonly at: string;
-  readonly type: "delivery" | "step" | "event" | "enqueued";
+  /** `changed`: somebody did what the audit tells, `action` to `id`. */
+  readonly type: "delivery" | "step" | "event" | "enqueued" | "changed";
   readonly [detail: string]: unknown;
 };
 

@@ -1,5 +1,5 @@
 /** The composition root: configuration → store → loops → HTTP. Nothing else knows all the parts. */
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerOptions } from "node:http";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { type Logger, pino } from "pino";
@@ -128,7 +128,7 @@ export async function startRotor(given: Config | OneProcess, outside: Outside = 
     const store = embedded
       ? `embedded Postgres in ${config.dataDir}`
       : `Postgres at ${hostOf(config.databaseUrl!)}, schema ${config.schema}`;
-    const http = createServer();
+    const http = createServer(HTTP_SERVER);
     await listen(http, config.port, config.host);
     closers.push(() => closeServer(http));
     const { port } = http.address() as AddressInfo;
@@ -206,12 +206,20 @@ function plainError(error: unknown): unknown {
   return { name, message, code, detail, constraint, stack };
 }
 
+/** Strict, as Node's parser is unless it is told otherwise, and bounded in time: answers may take hours, requests do not. */
+const HTTP_SERVER: ServerOptions = {
+  requestTimeout: limits.requestMs,
+  headersTimeout: limits.requestHeadMs,
+  keepAliveTimeout: limits.keepAliveMs,
+  connectionsCheckingInterval: limits.requestLookMs,
+  maxHeaderSize: limits.requestHeadBytes,
+  // Else the first of two Hosts would count here, and perhaps the second for who stands in front.
+  joinDuplicateHeaders: true,
+};
+
 function listen(server: Server, port: number, host: string): Promise<void> {
-  // Deliveries answer for hours; headers and whole requests do not take that long.
-  server.requestTimeout = 60_000;
-  server.headersTimeout = 15_000;
-  server.keepAliveTimeout = 30_000;
-  server.maxHeadersCount = 100;
+  server.maxHeadersCount = limits.requestHeaders;
+  server.maxConnections = limits.sockets;
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) =>
       reject(

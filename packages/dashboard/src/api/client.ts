@@ -1,21 +1,26 @@
 /** The API as the page sees it: the SDK's client, under the page's cookie; and the cache of what it answered. */
 import { Rotor, RotorApiError } from "@rotorsh/sdk";
 import { MutationCache, QueryCache, QueryClient } from "@tanstack/react-query";
-import { pageFetch, sessionQuery } from "./session.js";
+import { pageFetch } from "./session.js";
 
 export const rotor = new Rotor({ baseUrl: window.location.origin, fetch: pageFetch });
 
-const isLoggedOut = (error: unknown): boolean => error instanceof RotorApiError && error.status === 401;
+let askForKey: () => void = () => undefined;
 
-/** A session that has ended is noticed by whichever call comes first: the shell then asks for a key. */
+/** Says what is to be done when the session has ended, which whichever call comes first notices. */
+export function whenLoggedOut(then: () => void): void {
+  askForKey = then;
+}
+
 function onError(error: unknown): void {
-  if (isLoggedOut(error)) void queries.resetQueries({ queryKey: sessionQuery.queryKey });
+  if (error instanceof RotorApiError && error.status === 401) askForKey();
 }
 
 export const queries: QueryClient = new QueryClient({
   queryCache: new QueryCache({
-    onError: (error, query) => {
-      if (query.queryKey[0] !== "session") onError(error);
+    onError: (error, { queryKey, state }) => {
+      // Who was never logged in is sent to the login by the router.
+      if (queryKey[0] !== "session" || state.data !== undefined) onError(error);
     },
   }),
   mutationCache: new MutationCache({ onError }),

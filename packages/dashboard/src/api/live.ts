@@ -39,8 +39,7 @@ function flushThings(): void {
   const ids = touched;
   touched = new Set();
   void queries.invalidateQueries({
-    predicate: ({ queryKey: [kind, id] }) =>
-      (kind === "run" || kind === "job" || kind === "why" || kind === "event") && typeof id === "string" && ids.has(id),
+    predicate: ({ queryKey: [kind, id] }) => kind !== "find" && typeof id === "string" && ids.has(id),
   });
 }
 

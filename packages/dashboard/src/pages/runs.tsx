@@ -13,6 +13,7 @@ import { Page } from "../ui/page.js";
 import { StateBadge } from "../ui/state-badge.js";
 import { STATE_CHOICES } from "../ui/state-choices.js";
 import { Tags } from "../ui/tags.js";
+import { TimeFilter } from "../ui/time-filter.js";
 import { Span, TimeText } from "../ui/time-text.js";
 import { shortId } from "../ui/words.js";
 
@@ -61,6 +62,10 @@ export function Runs() {
           state: search.state as Run["state"] | undefined,
           event: search.event,
           tag: search.tag,
+          eventId: search.event_id,
+          createdAfter: search.after,
+          createdBefore: search.before,
+          brief: true,
           limit: 100,
           signal,
         })
@@ -101,6 +106,7 @@ export function Runs() {
           choices={STATE_CHOICES}
         />
         <TextFilter label="Tag" value={search.tag} onChange={(tag) => set({ tag })} />
+        <TimeFilter after={search.after} before={search.before} onChange={set} />
       </Filters>
       {list.error ? (
         <ErrorNotice error={list.error} onRetry={() => void list.refetch()} />
@@ -110,6 +116,7 @@ export function Runs() {
           columns={columns}
           rows={rows}
           rowKey={(run) => run.id}
+          rowLink={(run) => ({ to: "/runs/$runId", params: { runId: run.id } })}
           isLoading={list.isPending || list.isFetchingNextPage}
           onEnd={list.hasNextPage ? () => void list.fetchNextPage() : undefined}
           empty={

@@ -1,6 +1,21 @@
 /** Where one can go. */
 import { Link, type LinkProps } from "@tanstack/react-router";
-import { ListTree, type LucideIcon } from "lucide-react";
+import {
+  Braces,
+  CalendarClock,
+  CircleCheckBig,
+  Gauge,
+  Inbox,
+  KeyRound,
+  Layers,
+  ListTree,
+  Lock,
+  type LucideIcon,
+  RadioTower,
+  ScrollText,
+  SquareStack,
+  Webhook,
+} from "lucide-react";
 import styles from "./shell.module.css";
 
 type Item = {
@@ -13,7 +28,31 @@ type Item = {
 const GROUPS: readonly { readonly label: string; readonly items: readonly Item[] }[] = [
   {
     label: "Work",
-    items: [{ label: "Runs", to: "/runs", icon: ListTree }],
+    items: [
+      { label: "Overview", to: "/", icon: Gauge, isExact: true },
+      { label: "Runs", to: "/runs", icon: ListTree },
+      { label: "Jobs", to: "/jobs", icon: SquareStack },
+      { label: "Dead letters", to: "/dead-letters", icon: Inbox },
+      { label: "Approvals", to: "/approvals", icon: CircleCheckBig },
+    ],
+  },
+  {
+    label: "Definitions",
+    items: [
+      { label: "Queues", to: "/queues", icon: Layers },
+      { label: "Functions", to: "/functions", icon: Braces },
+      { label: "Schedules", to: "/schedules", icon: CalendarClock },
+      { label: "Events", to: "/events", icon: RadioTower },
+    ],
+  },
+  {
+    label: "Workspace",
+    items: [
+      { label: "Webhooks", to: "/webhooks", icon: Webhook },
+      { label: "Keys", to: "/keys", icon: KeyRound },
+      { label: "Secrets", to: "/secrets", icon: Lock },
+      { label: "Audit", to: "/audit", icon: ScrollText },
+    ],
   },
 ];
 

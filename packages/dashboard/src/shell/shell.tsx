@@ -1,27 +1,31 @@
 /** What stands around every page: where to go, whose workspace it is, whether the page is live, the keys. */
-import { Dialog as Drawer } from "@base-ui/react/dialog";
 import { useQueryClient } from "@tanstack/react-query";
 import { Outlet, useNavigate } from "@tanstack/react-router";
-import { Keyboard, LogOut, Menu as MenuIcon, Moon, Sun } from "lucide-react";
-import { useEffect, useState } from "react";
+import { Keyboard, LogOut, Menu as MenuIcon, Moon, Search, Sun } from "lucide-react";
+import { lazy, Suspense, useEffect, useState } from "react";
 import { follow, useConnection } from "../api/live.js";
 import { logOut, useSession } from "../api/session.js";
 import { Button } from "../ui/button.js";
 import { Notice } from "../ui/error-notice.js";
 import { Toasts } from "../ui/toasts.js";
+import findStyles from "./find.module.css";
 import { Mark } from "./mark.js";
 import { Nav } from "./nav.js";
 import styles from "./shell.module.css";
-import { ShortcutHelp } from "./shortcut-help.js";
 import { useShortcuts } from "./shortcuts.js";
 import { toggleTheme, useTheme } from "./theme.js";
+
+const Drawer = lazy(async () => ({ default: (await import("./drawer.js")).Drawer }));
+const Find = lazy(async () => ({ default: (await import("./find.js")).Find }));
+const ShortcutHelp = lazy(async () => ({ default: (await import("./shortcut-help.js")).ShortcutHelp }));
 
 export function Shell() {
   const session = useSession();
   const [isHelpOpen, setHelpOpen] = useState(false);
+  const [isFindOpen, setFindOpen] = useState(false);
   const [isMenuOpen, setMenuOpen] = useState(false);
   useEffect(follow, []);
-  useShortcuts({ "?": () => setHelpOpen(true) });
+  useShortcuts({ "?": () => setHelpOpen(true), f: () => setFindOpen(true) });
   return (
     <div className={styles.shell}>
       <a href="#page" className={styles.skip}>
@@ -29,22 +33,18 @@ export function Shell() {
       </a>
       <aside className={styles.side}>
         <Brand />
+        <button type="button" className={findStyles.opener} onClick={() => setFindOpen(true)}>
+          <Search aria-hidden="true" />
+          Find <kbd title="Press f to come here">f</kbd>
+        </button>
         <Nav />
         <Foot onHelp={() => setHelpOpen(true)} />
       </aside>
       <header className={styles.top}>
-        <Drawer.Root open={isMenuOpen} onOpenChange={setMenuOpen}>
-          <Drawer.Trigger render={<Button kind="quiet" label="Pages" icon={<MenuIcon />} />} />
-          <Drawer.Portal>
-            <Drawer.Backdrop className={styles.backdrop} />
-            <Drawer.Popup className={styles.drawer} aria-label="Pages">
-              <Brand />
-              <Nav onGo={() => setMenuOpen(false)} />
-              <Foot />
-            </Drawer.Popup>
-          </Drawer.Portal>
-        </Drawer.Root>
+        <Button kind="quiet" label="Pages" icon={<MenuIcon />} onClick={() => setMenuOpen(true)} />
         <Brand />
+        <span className={styles.rest} />
+        <Button kind="quiet" label="Find" icon={<Search />} onClick={() => setFindOpen(true)} />
       </header>
       <main id="page" className={styles.main} tabIndex={-1}>
         {session.held && (
@@ -57,7 +57,17 @@ export function Shell() {
         )}
         <Outlet />
       </main>
-      <ShortcutHelp isOpen={isHelpOpen} onClose={() => setHelpOpen(false)} />
+      <Suspense>
+        {isMenuOpen && (
+          <Drawer onClose={() => setMenuOpen(false)}>
+            <Brand />
+            <Nav onGo={() => setMenuOpen(false)} />
+            <Foot />
+          </Drawer>
+        )}
+        {isFindOpen && <Find onClose={() => setFindOpen(false)} />}
+        {isHelpOpen && <ShortcutHelp isOpen onClose={() => setHelpOpen(false)} />}
+      </Suspense>
       <Toasts />
     </div>
   );

@@ -3,7 +3,8 @@ import { Dialog } from "../ui/dialog.js";
 import styles from "./shell.module.css";
 
 const KEYS: readonly (readonly [key: string, what: string])[] = [
-  ["/", "Search, or filter the list"],
+  ["/", "Filter the list"],
+  ["f", "Find by id or name"],
   ["j", "Next row, or next step"],
   ["k", "The one before"],
   ["Enter", "Open it"],

@@ -28,7 +28,7 @@ export function Button({ kind = "plain", icon, label, isBusy = false, children, 
       disabled={disabled || isBusy}
     >
       {isBusy ? <span className={styles.spinner} aria-hidden="true" /> : icon}
-      {children}
+      {children !== undefined && <span className="cut">{children}</span>}
     </Base>
   );
 }

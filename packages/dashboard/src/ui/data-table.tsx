@@ -13,6 +13,8 @@ import styles from "./data-table.module.css";
 export type Column<Row> = {
   readonly id: string;
   readonly header: string;
+  /** The header is read out only. */
+  readonly isHeaderUnseen?: boolean;
   readonly cell: (row: Row) => ReactNode;
   /** A track of CSS grid: `1fr` shares what is left (default), `120px` is fixed, `minmax(90px, 0.5fr)`. */
   readonly width?: string;
@@ -29,6 +31,8 @@ type Props<Row> = {
   readonly rows: readonly Row[];
   readonly rowKey: (row: Row) => string;
   readonly rowLink?: (row: Row) => LinkProps;
+  /** Place of the column whose cell holds the row's link (default 0). */
+  readonly linkColumn?: number;
   /** Called when the end comes into view; undefined: there is no more. */
   readonly onEnd?: (() => void) | undefined;
   /** More rows are under way. */
@@ -46,7 +50,7 @@ const narrow = window.matchMedia("(max-width: 720px)");
 const GHOSTS = 8;
 
 export function DataTable<Row extends RowData>(props: Props<Row>) {
-  const { label, columns, rows, rowKey, rowLink, onEnd, isLoading = false, empty } = props;
+  const { label, columns, rows, rowKey, rowLink, linkColumn = 0, onEnd, isLoading = false, empty } = props;
   const definitions = useMemo(() => {
     const helper = createColumnHelper<typeof features, Row>();
     return helper.columns(
@@ -94,57 +98,61 @@ export function DataTable<Row extends RowData>(props: Props<Row>) {
 
   if (rows.length === 0 && !isLoading) return <>{empty}</>;
   return (
-    // Roles and no <table>: rows lie where the window has scrolled to, which a table's rows cannot.
-    <div
-      role="table"
-      aria-label={label}
-      aria-rowcount={onEnd === undefined ? rows.length + 1 : -1}
-      className={styles.table}
-      style={style}
-    >
-      <div role="rowgroup" className={styles.head}>
-        {table.getHeaderGroups().map((group) => (
-          <div role="row" key={group.id} className={styles.row} aria-rowindex={1}>
-            {group.headers.map((header, index) => (
-              <div role="columnheader" key={header.id} className={cellClass(index)}>
-                <table.FlexRender header={header} />
-              </div>
-            ))}
-          </div>
-        ))}
-      </div>
-      <div role="rowgroup" ref={box} className={styles.body} style={{ height: virtual.getTotalSize() }}>
-        {items.map((item) => {
-          const row = model[item.index]!;
-          const link = rowLink?.(row.original);
-          return (
-            <div
-              role="row"
-              key={row.id}
-              aria-rowindex={item.index + 2}
-              className={`${styles.row} ${styles.placed} ${link ? styles.open : ""} ${active === item.index ? styles.active : ""}`}
-              style={{ height: rowPx, transform: `translateY(${item.start - top}px)` }}
-            >
-              {row.getAllCells().map((cell, index) => (
-                <div role="cell" key={cell.id} className={cellClass(index)}>
-                  {index === 0 && link !== undefined ? (
-                    <Link {...link} className={styles.link}>
-                      <table.FlexRender cell={cell} />
-                    </Link>
-                  ) : (
-                    <table.FlexRender cell={cell} />
-                  )}
+    <>
+      {/* Roles and no <table>: rows lie where the window has scrolled to, which a table's rows cannot. */}
+      <div
+        role="table"
+        aria-label={label}
+        aria-rowcount={onEnd === undefined ? rows.length + 1 : -1}
+        className={styles.table}
+        style={style}
+      >
+        <div role="rowgroup" className={styles.head}>
+          {table.getHeaderGroups().map((group) => (
+            <div role="row" key={group.id} className={styles.row} aria-rowindex={1}>
+              {group.headers.map((header, index) => (
+                <div role="columnheader" key={header.id} className={cellClass(index)}>
+                  <span className={columns[index]!.isHeaderUnseen ? "unseen" : ""}>
+                    <table.FlexRender header={header} />
+                  </span>
                 </div>
               ))}
             </div>
-          );
-        })}
+          ))}
+        </div>
+        <div role="rowgroup" ref={box} className={styles.body} style={{ height: virtual.getTotalSize() }}>
+          {items.map((item) => {
+            const row = model[item.index]!;
+            const link = rowLink?.(row.original);
+            return (
+              <div
+                role="row"
+                key={row.id}
+                aria-rowindex={item.index + 2}
+                className={`${styles.row} ${styles.placed} ${link ? styles.open : ""} ${active === item.index ? styles.active : ""}`}
+                style={{ height: rowPx, transform: `translateY(${item.start - top}px)` }}
+              >
+                {row.getAllCells().map((cell, index) => (
+                  <div role="cell" key={cell.id} className={cellClass(index)}>
+                    {index === linkColumn && link !== undefined ? (
+                      <Link {...link} className={styles.link}>
+                        <table.FlexRender cell={cell} />
+                      </Link>
+                    ) : (
+                      <table.FlexRender cell={cell} />
+                    )}
+                  </div>
+                ))}
+              </div>
+            );
+          })}
+        </div>
       </div>
       {isLoading && rows.length === 0 && <Ghosts />}
       <div className="unseen" role="status">
         {isLoading ? "Loading" : ""}
       </div>
-    </div>
+    </>
   );
 }
 

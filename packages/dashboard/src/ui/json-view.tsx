@@ -50,8 +50,9 @@ export function JsonView({ label, value }: Props) {
       <div className={styles.copy}>
         <CopyButton text={text} label={`Copy ${label}`} />
       </div>
+      {/* biome-ignore lint/a11y/useSemanticElements: a fieldset is for inputs. */}
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys. */}
-      <section className={styles.scroll} aria-label={label} tabIndex={0}>
+      <div className={styles.scroll} role="group" aria-label={label} tabIndex={0}>
         {isTree ? (
           <Tree
             data={value}
@@ -67,7 +68,7 @@ export function JsonView({ label, value }: Props) {
               `\n… ${(text.length - SHOWN_CHARACTERS).toLocaleString()} more characters: copy it to see all`}
           </pre>
         )}
-      </section>
+      </div>
     </div>
   );
 }

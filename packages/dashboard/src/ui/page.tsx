@@ -12,7 +12,8 @@ type PageProps = {
   readonly heading?: ReactNode;
   readonly crumbs?: readonly Crumb[];
   readonly actions?: ReactNode;
-  readonly children: ReactNode;
+  /** Left out while it is being read. */
+  readonly children?: ReactNode;
 };
 
 export function Page({ title, heading, crumbs = [], actions, children }: PageProps) {
@@ -64,18 +65,18 @@ export function Card({ children }: { readonly children: ReactNode }) {
   return <div className={styles.card}>{children}</div>;
 }
 
-/** Names with their values, in as many columns as there is room. Those that are undefined are left out. */
-export function Facts({ facts }: { readonly facts: readonly (readonly [name: string, value: ReactNode])[] }) {
+/** Names with their values, in as many columns as there is room: `Fact`s. */
+export const Facts = ({ children }: { readonly children: ReactNode }) => <dl className={styles.facts}>{children}</dl>;
+
+type FactProps = { readonly name: string; readonly children: ReactNode };
+
+/** A name with its value; left out where there is no value. */
+export function Fact({ name, children }: FactProps) {
+  if (children === undefined || children === null || children === false) return null;
   return (
-    <dl className={styles.facts}>
-      {facts
-        .filter(([, value]) => value !== undefined && value !== null)
-        .map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-    </dl>
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
   );
 }

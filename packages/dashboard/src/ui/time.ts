@@ -48,22 +48,29 @@ const local = new Intl.DateTimeFormat(undefined, {
   second: "2-digit",
   hour12: false,
 });
-const clock = new Intl.DateTimeFormat(undefined, {
+
+const short = new Intl.DateTimeFormat(undefined, {
+  day: "numeric",
+  month: "short",
   hour: "2-digit",
   minute: "2-digit",
-  second: "2-digit",
   hour12: false,
 });
 
+/** `28 Nov, 19:52` where the reader is. */
+export const shortTime = (at: number): string => short.format(at);
 /** `28 Nov 2026, 19:52:31` where the reader is. */
 export const localTime = (at: number): string => local.format(at);
-/** `19:52:31.042` where the reader is. */
-export const localClock = (at: number): string =>
-  `${clock.format(at)}.${String(new Date(at).getMilliseconds()).padStart(3, "0")}`;
 
 /** `18:52:31 UTC`, with the day where it is another one than the reader's. */
 export function utcTime(at: number): string {
   const date = new Date(at);
   const time = `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${two(date.getUTCSeconds())} UTC`;
   return date.getUTCDate() === date.getDate() ? time : `${date.toISOString().slice(0, 10)} ${time}`;
+}
+
+/** Milliseconds since 1970 of a text, where it is an instant. */
+export function timeOf(at: string | undefined): number | undefined {
+  const time = at === undefined ? Number.NaN : Date.parse(at);
+  return Number.isNaN(time) ? undefined : time;
 }

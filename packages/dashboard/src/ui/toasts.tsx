@@ -1,20 +1,35 @@
 /** Short words that something was done, or could not be. Read out; gone after some seconds. */
-import { Toast } from "@base-ui/react/toast";
-import { X } from "lucide-react";
-import { buttonClass } from "./button.js";
+import { lazy, Suspense, useSyncExternalStore } from "react";
 import { messageOf } from "./error-notice.js";
-import styles from "./toasts.module.css";
 
-const manager = Toast.createToastManager();
+const load = () => import("./toast-list.js");
+const ToastList = lazy(async () => ({ default: (await load()).ToastList }));
+
+let isWanted = false;
+const watchers = new Set<() => void>();
+let onReady: () => void = () => undefined;
+const ready = new Promise<void>((resolve) => {
+  onReady = resolve;
+});
+
+type Words = Parameters<Awaited<ReturnType<typeof load>>["manager"]["add"]>[0];
+
+async function say(words: Words): Promise<void> {
+  isWanted = true;
+  for (const each of watchers) each();
+  const { manager } = await load();
+  await ready;
+  manager.add(words);
+}
 
 /** Says that something was done. */
 export const tell = (title: string): void => {
-  manager.add({ title, timeout: 4_000 });
+  void say({ title, timeout: 4_000 });
 };
 
 /** Says why something could not be done. Stays longer. */
 export const tellError = (error: unknown): void => {
-  manager.add({
+  void say({
     title: "That did not work",
     description: messageOf(error),
     type: "error",
@@ -23,33 +38,20 @@ export const tellError = (error: unknown): void => {
   });
 };
 
+/** Where they are seen: once on the page. */
 export function Toasts() {
-  return (
-    <Toast.Provider toastManager={manager} limit={4}>
-      <Toast.Portal>
-        <Toast.Viewport className={styles.viewport}>
-          <List />
-        </Toast.Viewport>
-      </Toast.Portal>
-    </Toast.Provider>
+  const shown = useSyncExternalStore(
+    (watch) => {
+      watchers.add(watch);
+      return () => watchers.delete(watch);
+    },
+    () => isWanted,
   );
-}
-
-function List() {
-  const { toasts } = Toast.useToastManager();
-  return toasts.map((toast) => (
-    <Toast.Root
-      key={toast.id}
-      toast={toast}
-      className={`${styles.toast} ${toast.type === "error" ? styles.error : ""}`}
-    >
-      <div className={styles.text}>
-        <Toast.Title className={styles.title} />
-        <Toast.Description className={styles.description} />
-      </div>
-      <Toast.Close className={buttonClass("quiet", true)} aria-label="Dismiss">
-        <X />
-      </Toast.Close>
-    </Toast.Root>
-  ));
+  return (
+    shown && (
+      <Suspense>
+        <ToastList onReady={onReady} />
+      </Suspense>
+    )
+  );
 }

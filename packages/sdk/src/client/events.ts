@@ -4,6 +4,7 @@ import type { Event, Sent } from "../api.js";
 import { nextIdInStep } from "../context.js";
 import type { EventToSend } from "../events.js";
 import { uuidv7 } from "../ids.js";
+import { instant } from "./bulk.js";
 import { type Call, type CallOptions, segment } from "./call.js";
 import { type ListOptions, listingOf } from "./listing.js";
 
@@ -49,10 +50,19 @@ export function sendOf(call: Call): SendEvents {
   return sendEvents;
 }
 
+export type EventFilter = ListOptions & {
+  readonly name?: string;
+  readonly tag?: string;
+  /** Received at or after this time. */
+  readonly after?: Date | string;
+  /** Received before this time. */
+  readonly before?: Date | string;
+};
+
 /** The calls of `rotor.events`. All throw `RotorApiError`, or `RotorConnectionError` when no answer came. */
 export const eventsOf = (call: Call) => ({
-  list: ({ name, tag, ...options }: ListOptions & { readonly name?: string; readonly tag?: string } = {}) =>
-    listingOf<Event>(call, "/v1/events", options, { name, tag }),
+  list: ({ name, tag, after, before, ...options }: EventFilter = {}) =>
+    listingOf<Event>(call, "/v1/events", options, { name, tag, after: instant(after), before: instant(before) }),
   /** The event, with the runs that it started, resumed and cancelled. */
   get: async (id: string, options?: CallOptions) => call("GET", `/v1/events/${segment(id)}`, options) as Promise<Event>,
 });

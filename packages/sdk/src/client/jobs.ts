@@ -4,7 +4,8 @@ import type { Enqueued, EnqueuedInBatch, Job, JobReason, JobState, Why } from ".
 import { nextIdInStep } from "../context.js";
 import type { Duration } from "../duration.js";
 import { uuidv7 } from "../ids.js";
-import { type Call, type CallOptions, segment } from "./call.js";
+import { instant } from "./bulk.js";
+import { type Call, type CallOptions, type Query, segment } from "./call.js";
 import { type ListOptions, listingOf } from "./listing.js";
 
 export type JobOptions = {
@@ -51,7 +52,30 @@ export type JobChanges = Omit<JobOptions, "jobId" | "onDuplicate" | "concurrency
 export type JobFilter = ListOptions & {
   readonly state?: JobState | JobReason;
   readonly tag?: string;
+  /** Created at or after this time. */
+  readonly createdAfter?: Date | string;
+  /** Created before this time. */
+  readonly createdBefore?: Date | string;
+  /** Leaves out payloads and outputs that are large, and names what: for a list that is looked through. */
+  readonly brief?: boolean;
 };
+
+/** Of jobs of all queues. */
+export type AllJobsFilter = JobFilter & {
+  readonly queue?: string;
+  /** Part of the last error's text, in upper or lower case. */
+  readonly error?: string;
+};
+
+const filterOf = ({ state, tag, createdAfter, createdBefore, brief }: JobFilter): Query => ({
+  state,
+  tag,
+  created_after: instant(createdAfter),
+  created_before: instant(createdBefore),
+  brief,
+});
+
+const pageOf = ({ limit, cursor, signal }: ListOptions): ListOptions => ({ limit, cursor, signal });
 
 // Taken when the call is made, before anything is awaited: so the order of calls gives the ids.
 const envelopeOf = ({ payload, jobId, ...rest }: JobOptions) => ({
@@ -88,8 +112,13 @@ export const jobsOf = (call: Call) => {
     },
     get: async (queue: string, id: string, options?: CallOptions) =>
       call("GET", path(queue, id), options) as Promise<Job>,
-    list: (queue: string, { state, tag, ...options }: JobFilter = {}) =>
-      listingOf<Job>(call, jobs(queue), options, { state, tag }),
+    /** A job of whichever queue, by its id. */
+    find: async (id: string, options?: CallOptions) => call("GET", `/v1/jobs/${segment(id)}`, options) as Promise<Job>,
+    list: (queue: string, filter: JobFilter = {}) =>
+      listingOf<Job>(call, jobs(queue), pageOf(filter), filterOf(filter)),
+    /** Jobs of all callback queues, the newest first. */
+    listAll: ({ queue, error, ...filter }: AllJobsFilter = {}) =>
+      listingOf<Job>(call, "/v1/jobs", pageOf(filter), { ...filterOf(filter), queue, error }),
     /**
      * Changes a job that waits, or waits for a person's yes.
      * @throws RotorApiError 409 when it is active or finished: it may have been delivered as it was.

@@ -19,6 +19,8 @@ test("every call has the route that the API documents", async () => {
   await rotor.jobs.enqueueBatch("q", [{ payload: 1 }, {}]);
   await rotor.jobs.get("q", "j");
   await rotor.jobs.list("q", { state: "failed", tag: "t" }).page("c1");
+  await rotor.jobs.find("j");
+  await rotor.jobs.listAll({ queue: "q", error: "503", createdAfter: new Date(0), brief: true, limit: 5 }).page();
   await rotor.jobs.update("q", "j", { delay: "1h", concurrencyKey: null });
   await rotor.jobs.why("j");
   await rotor.jobs.cancel("q", "j");
@@ -54,6 +56,7 @@ test("every call has the route that the API documents", async () => {
   await rotor.runs.replayAll({ ids: ["r"], dryRun: true });
   await rotor.runs.replay("r", { fromStep: "s" });
   await rotor.runs.retry("r");
+  await rotor.runs.skip("r", "s");
   await rotor.runs.resume("r");
   await rotor.events.list({ name: "n" }).page();
   await rotor.events.get("e");
@@ -84,6 +87,9 @@ test("every call has the route that the API documents", async () => {
   await rotor.workspaces.create("w", { name: "W" });
   await rotor.workspaces.list().page();
   await rotor.audit.list({ action: "queue.update", after: new Date(0) }).page();
+  await rotor.stats({ window: "6h" });
+  await rotor.find("a b");
+  await rotor.apps.list().page();
   api.close();
   expect(api.lines()).toEqual([
     "POST /v1/queues",
@@ -98,6 +104,8 @@ test("every call has the route that the API documents", async () => {
     "POST /v1/queues/q/jobs/batch",
     "GET /v1/queues/q/jobs/j",
     "GET /v1/queues/q/jobs?state=failed&tag=t&cursor=c1",
+    "GET /v1/jobs/j",
+    "GET /v1/jobs?created_after=1970-01-01T00%3A00%3A00.000Z&brief=true&queue=q&error=503&limit=5",
     "PATCH /v1/queues/q/jobs/j",
     "GET /v1/jobs/j/why",
     "DELETE /v1/queues/q/jobs/j",
@@ -133,6 +141,7 @@ test("every call has the route that the API documents", async () => {
     "POST /v1/runs/replay",
     "POST /v1/runs/r/replay",
     "POST /v1/runs/r/retry",
+    "POST /v1/runs/r/skip",
     "POST /v1/runs/r/resume",
     "GET /v1/events?name=n",
     "GET /v1/events/e",
@@ -163,6 +172,9 @@ test("every call has the route that the API documents", async () => {
     "POST /v1/workspaces",
     "GET /v1/workspaces",
     "GET /v1/audit?action=queue.update&after=1970-01-01T00%3A00%3A00.000Z",
+    "GET /v1/stats?window=6h",
+    "GET /v1/find?q=a+b",
+    "GET /v1/apps",
   ]);
   const bodies = new Map(api.seen.map(({ method, url, body }) => [`${method} ${url}`, body]));
   expect(bodies.get("POST /v1/queues")).toEqual({ name: "q", callback_url: "http://x/", concurrency: 2 });

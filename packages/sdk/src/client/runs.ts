@@ -25,6 +25,14 @@ export type RunFilter = ListOptions & {
   /** Name of the event that started it. */
   readonly event?: string;
   readonly tag?: string;
+  /** Id of the event that started it. */
+  readonly eventId?: string;
+  /** Created at or after this time. */
+  readonly createdAfter?: Date | string;
+  /** Created before this time. */
+  readonly createdBefore?: Date | string;
+  /** Leaves out event data and outputs that are large, and names what: for a list that is looked through. */
+  readonly brief?: boolean;
 };
 
 export type CancelOptions = CallOptions & {
@@ -127,8 +135,27 @@ export const runsOf = (call: Call) => {
     result,
     /** The run with its steps. */
     get: async (runId: string, options?: CallOptions) => call("GET", path(runId), options) as Promise<Run>,
-    list: ({ function: id, state, event, tag, ...options }: RunFilter = {}) =>
-      listingOf<Run>(call, "/v1/runs", options, { function: id, state, event, tag }),
+    list: ({
+      function: id,
+      state,
+      event,
+      tag,
+      eventId,
+      createdAfter,
+      createdBefore,
+      brief,
+      ...options
+    }: RunFilter = {}) =>
+      listingOf<Run>(call, "/v1/runs", options, {
+        function: id,
+        state,
+        event,
+        tag,
+        event_id: eventId,
+        created_after: instant(createdAfter),
+        created_before: instant(createdBefore),
+        brief,
+      }),
     /** Ends an unfinished run; a step under way learns it at its `signal`. */
     cancel: async (runId: string, { children, ...options }: CancelOptions = {}): Promise<CancelledRun> => {
       const input = { ...options, body: children === undefined ? undefined : { children }, repeatable: true };
@@ -172,6 +199,9 @@ export const runsOf = (call: Call) => {
     /** Lets a failed run go on where it failed: its finished steps stay as they are. */
     retry: async (runId: string, options?: CallOptions) =>
       call("POST", `${path(runId)}/retry`, options) as Promise<Run>,
+    /** Ends a sleep of a run now. For development: a server of `rotor dev` does so, others refuse (403). */
+    skip: async (runId: string, step: string, options?: CallOptions) =>
+      call("POST", `${path(runId)}/skip`, { ...options, body: { step } }) as Promise<Run>,
     /** Tries a held run again, after its code was mended. */
     resume: async (runId: string, options?: CallOptions) =>
       call("POST", `${path(runId)}/resume`, options) as Promise<Run>,

@@ -30,6 +30,8 @@ export const limits = {
   expressionLength: 2_000,
   expressionNodes: 500,
   expressionDepth: 32,
+  /** Calls, loops, `in` and `+`: each may go through all of an event's mebibyte, in some ten milliseconds. */
+  expressionWalks: 20,
   /** A delay, a sleep, a wait: a year. Longer plans belong in a schedule. */
   delayMs: 366 * day,
   priority: 100,
@@ -80,6 +82,19 @@ export const limits = {
   loginsRemembered: 10_000,
   /** Jobs that one step of a deletion takes with all that belongs to them. */
   deletedTogether: 1_000,
+
+  /** A whole request, and its head, from the first byte to the last: who sends slower holds a socket for nothing. */
+  requestMs: minute,
+  requestHeadMs: 10 * second,
+  /** How often sockets are looked at for that: a limit may be passed by so much. */
+  requestLookMs: 2 * second,
+  /** A connection that nothing is asked on. */
+  keepAliveMs: 30 * second,
+  /** Of a request's head: what Node and most proxies take. */
+  requestHeadBytes: 16 * KiB,
+  requestHeaders: 100,
+  /** Open at one time, streams and long polls among them; more are dropped, so that some are left for Postgres and deliveries. */
+  sockets: 10_000,
 
   // --- what is kept --------------------------------------------------------------------------------------------------
   /** Of a callback's answer; the rest is cut. Enough for a result, too little for a page of HTML. */

@@ -11,6 +11,9 @@ const TOKEN = /^[A-Za-z0-9_-]{43}$/;
 const SECURE = "__Host-rotor_session";
 const PLAIN = "rotor_session";
 
+/** The header that only our own page sends. */
+export const PAGE_HEADER = "x-rotor-csrf";
+
 /** 256 random bits; made at each login, so that nobody can give one to somebody else to log in under. */
 export const newSessionToken = (): string => randomBytes(32).toString("base64url");
 

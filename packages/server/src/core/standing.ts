@@ -78,8 +78,8 @@ export function problemsOf({ now, held, environment, nodes, queues, troubles }: 
   for (const { type, subject, since } of troubles) {
     const message =
       type === "app.unreachable"
-        ? `The app ${subject} cannot be reached. Its runs wait, and use no attempts.`
-        : `The schedule ${subject} has missed its time.`;
+        ? `The app “${subject}” cannot be reached. Its runs wait, and use no attempts.`
+        : `The schedule “${subject}” has missed its time.`;
     found.push({ type, severity: "error", subject, kind: null, since, message });
   }
   for (const queue of queues) found.push(...problemsOfQueue(queue, now, held));
@@ -92,28 +92,28 @@ function* problemsOfQueue(queue: QueueStanding, now: Date, held: boolean): Gener
   const what = kind === "function" ? "function" : "queue";
   const of = { subject: name, kind } as const;
   if (recentEnded >= limits.failingDeliveries && recentFailed * 2 >= recentEnded) {
-    const message = `Of the last ${recentEnded} deliveries of the ${what} ${name}, ${recentFailed} failed.`;
+    const message = `Of the last ${recentEnded} deliveries of the ${what} “${name}”, ${recentFailed} failed.`;
     yield { ...of, type: "queue.failing", severity: "error", since: queue.recentFailedAt, message };
   }
   // Whatever is due in a queue that is shut waits for somebody to open it, not for a slot.
   if (queue.pausedAt !== null) {
     if (due === 0) return;
-    const message = `The ${what} ${name} is paused, and work is due in it.`;
+    const message = `The ${what} “${name}” is paused, and work is due in it.`;
     yield { ...of, type: "queue.paused", severity: "warning", since: queue.pausedAt, message };
   } else if (!queue.hasUrl) {
     if (due === 0) return;
     const message =
       kind === "function"
-        ? `No app has the function ${name} any more, and runs of it wait.`
-        : `The queue ${name} has no callback URL, and jobs wait in it.`;
+        ? `No app has the function “${name}” any more, and runs of it wait.`
+        : `The queue “${name}” has no callback URL, and jobs wait in it.`;
     yield { ...of, type: "queue.no_url", severity: "warning", since: oldestDueAt, message };
   } else if (queue.openAt !== null) {
     // Of an app that is away, its own line says so.
     if (kind === "function") return;
-    const message = `The breaker of the queue ${name} is open: its endpoint failed too often in a row.`;
+    const message = `The breaker of the queue “${name}” is open: its endpoint failed too often in a row.`;
     yield { ...of, type: "queue.breaker", severity: "warning", since: null, message };
   } else if (!held && oldestDueAt !== null && now.getTime() - oldestDueAt.getTime() > limits.queueLateMs) {
-    const message = `The ${what} ${name} is late: its oldest due ${kind === "function" ? "run" : "job"} has not been started.`;
+    const message = `The ${what} “${name}” is late: its oldest due ${kind === "function" ? "run" : "job"} has not been started.`;
     yield { ...of, type: "queue.late", severity: "error", since: oldestDueAt, message };
   }
 }

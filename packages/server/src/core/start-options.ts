@@ -9,10 +9,11 @@ import { limits } from "./limits.js";
 import { checkExpression } from "./match.js";
 import { checkStartExpression } from "./start-values.js";
 
-const expression = z.string().min(1).max(limits.expressionLength);
+const isStorable = (text: string): boolean => !text.includes("\0");
+const expression = z.string().min(1).max(limits.expressionLength).refine(isStorable, "it holds NUL");
 const span = z.number().int().min(1).max(limits.delayMs);
-const name = z.string().min(1).max(limits.nameLength);
-const scalar = z.union([z.string().max(1_000), z.number(), z.boolean(), z.null()]);
+const name = z.string().min(1).max(limits.nameLength).refine(isStorable, "it holds NUL");
+const scalar = z.union([z.string().max(1_000).refine(isStorable), z.number(), z.boolean(), z.null()]);
 
 /** Taken as it is: a record of zod's would drop `__proto__`, and what is left of such a match would match everything. */
 export const matchObject = z.custom<MatchObject>(
@@ -21,7 +22,7 @@ export const matchObject = z.custom<MatchObject>(
     value !== null &&
     !Array.isArray(value) &&
     Object.entries(value).every(
-      ([path, wanted]) => path.length > 0 && path.length <= 200 && scalar.safeParse(wanted).success,
+      ([path, wanted]) => path.length > 0 && path.length <= 200 && isStorable(path) && scalar.safeParse(wanted).success,
     ),
   "must be an expression, or an object of paths and the text, number, true, false or null that each must equal",
 );

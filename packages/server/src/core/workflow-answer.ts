@@ -1,4 +1,7 @@
-/** Reads what an app says: the answer to a delivery, a checkpoint's body, a manifest. Shape and bounds; no store. */
+/**
+ * Reads what an app says: the answer to a delivery, a checkpoint's body, a manifest. Shape and bounds; no store. What passes
+ * here can be stored: an app that is broken, or somebody else's by now, costs its own run an attempt and nobody anything else.
+ */
 import {
   type Answer,
   type CheckpointRequest,
@@ -9,15 +12,22 @@ import {
   type WireError,
 } from "@rotorsh/sdk/protocol";
 import { z } from "zod";
+import { glance } from "./json-text.js";
 import { limits } from "./limits.js";
 import { matchObject, startOptions } from "./start-options.js";
 
+/** Postgres has no NUL in a text; half of a surrogate pair would come back as another character, under a key that the code does not know. */
+const text = z
+  .string()
+  .refine((value) => !value.includes("\0"), 'it holds the character "\\u0000"')
+  .refine((value) => !/\p{Surrogate}/u.test(value), "it holds half of a surrogate pair");
+
 const wireError: z.ZodType<WireError> = z.object({
   name: z.string().max(300),
-  message: z.string().transform((text) => text.slice(0, limits.errorMessageLength)),
+  message: z.string().transform((given) => given.slice(0, limits.errorMessageLength)),
   stack: z
     .string()
-    .transform((text) => text.slice(0, limits.errorStackLength))
+    .transform((given) => given.slice(0, limits.errorStackLength))
     .optional(),
   code: z.string().max(300).optional(),
   step: z.string().min(1).max(300).optional(),
@@ -28,19 +38,31 @@ const wireError: z.ZodType<WireError> = z.object({
 
 /** What was parsed from JSON is JSON: looking at each of its values again would cost time, and zod drops `__proto__`. */
 const json = z.custom<Json>((value) => value !== undefined, "is missing");
-const key = z.string().min(1).max(300);
-const name = z.string().min(1).max(limits.nameLength);
+/** What is stored as an event's data or a job's payload, which strings with NUL cannot be; a step's output is kept as JSON text. */
+const carried = z.custom<Json>(
+  (value) => value !== undefined && glance(JSON.stringify(value)).unstorable === undefined,
+  'is missing, or holds "\\u0000" or half of a surrogate pair',
+);
+const key = text.min(1).max(300);
+const name = text.min(1).max(limits.nameLength);
+const isNotOurs = (id: string): boolean => !id.startsWith("rotor:");
+/** An id that its sender makes up. Those with this beginning are made here, and one of them could be in the way of another run's. */
+const ownId = text.min(1).max(limits.keyLength).refine(isNotOurs, 'ids that begin with "rotor:" are Rotor\'s own');
+const sentName = name.refine((each) => !each.startsWith("rotor/"), 'names that begin with "rotor/" are Rotor\'s own');
+const tags = z.array(text.min(1).max(limits.tagLength)).max(limits.tags);
 const delay = z.number().min(0).max(limits.delayMs);
 /** Of the year 9999: beyond it Postgres and other readers of dates disagree. */
 const LAST_YEAR_ENDS_MS = 253_402_300_799_999;
 const attempt = z.number().int().min(1).max(1_000_000);
 
-const match = z.union([z.string(), matchObject]).optional();
+const match = z.union([text, matchObject]).optional();
 const lookBack = { after: key.optional(), previous: key.optional(), since_ms: delay.optional() };
-const signal = z.string().min(1).max(limits.signalLength);
-const partName = z.string().min(1).max(limits.partNameLength);
+const signal = text.min(1).max(limits.signalLength);
+const partName = text.min(1).max(limits.partNameLength);
 
-const run = { kind: z.literal("run"), key, attempt, duration_ms: z.number().min(0) };
+/** An integer of Postgres: 24 days, and a step has half of one. */
+const duration = z.number().min(0).max(2_147_483_647);
+const run = { kind: z.literal("run"), key, attempt, duration_ms: duration };
 const report: z.ZodType<Report> = z.union([
   z.object({ ...run, outcome: z.literal("completed"), output: json }),
   z.object({ ...run, outcome: z.literal("failed"), error: wireError }),
@@ -62,19 +84,19 @@ const report: z.ZodType<Report> = z.union([
     timeout_ms: delay,
     ...lookBack,
   }),
-  z.object({ kind: z.literal("invoke"), key, function: name, data: json, timeout_ms: delay }),
+  z.object({ kind: z.literal("invoke"), key, function: name, data: carried, timeout_ms: delay }),
   z.object({
     kind: z.literal("enqueue"),
     key,
     queue: name,
-    payload: json,
+    payload: carried,
     options: z.object({
-      job_id: z.string().min(1).max(limits.keyLength).optional(),
+      job_id: ownId.optional(),
       delay_ms: delay.optional(),
       priority: z.number().int().min(-limits.priority).max(limits.priority).optional(),
-      concurrency_key: z.string().min(1).max(limits.keyLength).optional(),
+      concurrency_key: text.min(1).max(limits.keyLength).optional(),
       key_order: z.enum(["started", "strict"]).optional(),
-      tags: z.array(z.string().min(1).max(limits.tagLength)).max(limits.tags).optional(),
+      tags: tags.optional(),
       max_attempts: z.number().int().min(1).max(limits.maxAttempts).optional(),
       timeout_ms: z.number().int().min(1).max(limits.timeoutMs).optional(),
     }),
@@ -87,11 +109,11 @@ const report: z.ZodType<Report> = z.union([
     events: z
       .array(
         z.object({
-          name,
-          data: json,
-          id: z.string().min(1).max(limits.keyLength).optional(),
+          name: sentName,
+          data: carried,
+          id: ownId.optional(),
           ts: z.number().int().min(0).max(LAST_YEAR_ENDS_MS).optional(),
-          tags: z.array(z.string().min(1).max(limits.tagLength)).max(limits.tags).optional(),
+          tags: tags.optional(),
         }),
       )
       .max(limits.batch),
@@ -99,7 +121,7 @@ const report: z.ZodType<Report> = z.union([
 ]);
 const stepKind = z.enum(["run", "sleep", "event", "signal", "any", "invoke", "enqueue", "send"]);
 const reports = z.array(report).max(limits.reports);
-const base = { version: z.literal(PROTOCOL_VERSION), hash: z.string().max(200) };
+const base = { version: z.literal(PROTOCOL_VERSION), hash: text.max(200) };
 
 const answer: z.ZodType<Answer> = z.union([
   z.object({ ...base, status: z.literal("completed"), output: json }),
@@ -132,8 +154,8 @@ const checkpoint: z.ZodType<CheckpointRequest> = z.object({
 const manifest: z.ZodType<Manifest> = z.object({
   version: z.literal(PROTOCOL_VERSION),
   app: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/),
-  sdk: z.string().max(100),
-  hash: z.string().max(200),
+  sdk: text.max(100),
+  hash: text.max(200),
   dev: z.boolean(),
   checks: z.boolean().optional(),
   functions: z
@@ -143,8 +165,8 @@ const manifest: z.ZodType<Manifest> = z.object({
         triggers: z
           .array(
             z.union([
-              z.object({ event: name, if: z.string().optional() }),
-              z.object({ cron: z.string().max(200), timezone: z.string().max(100) }),
+              z.object({ event: name, if: text.optional() }),
+              z.object({ cron: text.max(200), timezone: text.max(100) }),
             ]),
           )
           .max(20),
@@ -166,16 +188,22 @@ function parse<T>(schema: z.ZodType<T>, value: unknown): Parsed<T> {
   return { ok: false, message: `${issue?.path.join(".") || "body"}: ${issue?.message}` };
 }
 
-function parseText<T>(schema: z.ZodType<T>, text: string): Parsed<T> {
+/** A payload's depth, and what stands around it. */
+const MOST_NESTED = limits.jsonDepth + 8;
+
+function parseText<T>(schema: z.ZodType<T>, written: string): Parsed<T> {
+  // Before anything that recurses.
+  const { depth } = glance(written);
+  if (depth > MOST_NESTED) return { ok: false, message: `it is nested ${depth} deep; ${MOST_NESTED} is the limit` };
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(written);
   } catch (error) {
     return { ok: false, message: error instanceof Error ? error.message : String(error) };
   }
   return parse(schema, value);
 }
 
-export const parseAnswer = (text: string): Parsed<Answer> => parseText(answer, text);
-export const parseManifest = (text: string): Parsed<Manifest> => parseText(manifest, text);
+export const parseAnswer = (written: string): Parsed<Answer> => parseText(answer, written);
+export const parseManifest = (written: string): Parsed<Manifest> => parseText(manifest, written);
 export const parseCheckpoint = (value: unknown): Parsed<CheckpointRequest> => parse(checkpoint, value);

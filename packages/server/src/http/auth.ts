@@ -6,12 +6,13 @@ import type { Context } from "hono";
 import { hashApiKey, newApiKey, workspaceOfKey } from "../core/api-key.js";
 import { newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
-import { hashSessionToken, isOurPage, sessionTokenOf } from "../core/session.js";
+import { hashSessionToken, isOurPage, PAGE_HEADER, sessionTokenOf } from "../core/session.js";
 import type { Queryable } from "../store/db.js";
 import { findSession } from "../store/sessions.js";
 import { type ApiKey, findApiKey, insertApiKey, type NewApiKey, type Scope } from "../store/workspaces.js";
 import type { Engine } from "./engine.js";
 import { Refusal } from "./errors.js";
+import { headerOf } from "./request-headers.js";
 
 /** Who calls, and what he may. */
 export type Caller = {
@@ -113,7 +114,7 @@ export function authenticator(engine: Engine): Authenticator {
     const ours = isOurPage({
       origin: c.req.header("origin"),
       secFetchSite: c.req.header("sec-fetch-site"),
-      ownHeader: c.req.header("x-rotor-csrf") !== undefined,
+      ownHeader: c.req.header(PAGE_HEADER) !== undefined,
       hosts: [c.req.header("host") ?? new URL(c.req.url).host, publicHost],
     });
     if (ours) return;
@@ -125,7 +126,7 @@ export function authenticator(engine: Engine): Authenticator {
   };
 
   const identify = async (c: Context): Promise<Caller | undefined> => {
-    const header = c.req.header("authorization");
+    const header = headerOf(c, "authorization");
     if (header === undefined) return (await loggedIn(c)) ?? (engine.config.dev && isLocal(c) ? LOCAL : undefined);
     // Two headers arrive joined by a comma, which no key holds.
     const key = /^Bearer +(\S+)$/i.exec(header)?.[1];

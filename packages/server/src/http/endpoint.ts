@@ -11,6 +11,7 @@ import type { Authenticator, Caller } from "./auth.js";
 import { mayBeJson, parseJson, readBytes } from "./body.js";
 import type { Engine } from "./engine.js";
 import { notFound, Refusal, refusalOfSchema } from "./errors.js";
+import { headerOf } from "./request-headers.js";
 import { isPlain } from "./schemas.js";
 
 /** What every resource is given to hang its routes on. */
@@ -64,9 +65,16 @@ export function endpoint<P, Q, B>(
     const call = await check(c, spec);
     const response = await handle({ ...call, ...caller });
     if (spec.audit !== undefined && response.ok && !isDryRun(call.body))
-      await audit(api.engine.db, await auditEventOf(spec.audit, call, caller, response));
+      await tell(api.engine, await auditEventOf(spec.audit, call, caller, response));
     return response;
   });
+}
+
+/** To the audit, and to whoever looks on: their pages show it at once. */
+async function tell(engine: Engine, event: NewAuditEvent): Promise<void> {
+  await audit(engine.db, event);
+  const { workspace, action, subject: id } = event;
+  engine.feed.publish({ workspace, type: "changed", action, id });
 }
 
 const isDryRun = (body: unknown): boolean => isObject(body) && body.dry_run === true;
@@ -140,7 +148,7 @@ function queryOf(c: Context): Record<string, string> {
 
 /** The JSON body of a request. */
 export async function readJson(c: Context): Promise<{ value: unknown; text: string }> {
-  const contentType = c.req.header("content-type");
+  const contentType = headerOf(c, "content-type");
   const bytes = await readBytes(c, limits.bodyBytes);
   if (bytes.byteLength > 0 && !mayBeJson(contentType)) {
     throw new Refusal(

@@ -3,6 +3,7 @@ import type { WireError } from "@rotorsh/sdk/protocol";
 import type { Fit } from "../core/check.js";
 import type { End } from "../core/job.js";
 import type { Policy as UrlPolicy } from "../delivery/guard.js";
+import type { Metrics } from "../metrics.js";
 import type { Checkpoint, Checkpointed } from "../store/checkpoint.js";
 import type { Db } from "../store/db.js";
 import type { Enqueued, NewJob } from "../store/enqueue.js";
@@ -47,7 +48,12 @@ export type Engine = {
   wake(): void;
   /** Resolves when this job is finished, when the time is over, or when the signal aborts; the caller then reads. */
   finished(jobId: string, ms: number, signal?: AbortSignal): Promise<void>;
-  readonly feed: { subscribe(listener: (entry: FeedEntry) => void): () => void };
+  readonly feed: {
+    subscribe(listener: (entry: FeedEntry) => void): () => void;
+    publish(entry: Omit<FeedEntry, "at">): void;
+  };
+  /** What this node has counted. */
+  readonly metrics: Metrics;
   /** Nothing is delivered: this database belongs to another environment. */
   isHeld(): boolean;
   /** The server is shutting down. */
@@ -108,7 +114,7 @@ export type FeedEntry = {
   readonly workspace: string;
   /** RFC 3339. */
   readonly at: string;
-  /** `enqueued`, `delivery`, `step`, `event` and whatever else the server tells. */
+  /** `enqueued`, `delivery`, `step`, `event`, `changed` and whatever else the server tells. */
   readonly type: string;
   readonly [field: string]: unknown;
 };

@@ -87,7 +87,3 @@ export function answerError(thrown: unknown, c: Context, log: Log): Response {
 function envelope(c: Context, { status, code, message, details, headers }: Refusal): Response {
   return c.json({ error: { code, message, ...(details === undefined ? {} : { details }) } }, status, { ...headers });
 }
-
-/** Whether Postgres refused the data itself: SQLSTATE class 22. */
-export const isBadData = (thrown: unknown): boolean =>
-  thrown instanceof Error && "code" in thrown && typeof thrown.code === "string" && /^22...$/.test(thrown.code);

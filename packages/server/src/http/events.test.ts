@@ -125,6 +125,11 @@ test("the stream tells what happens in the key's workspace, until its reader lea
   expect(new TextDecoder().decode(value)).toBe(
     `event: step\ndata: ${JSON.stringify({ at, type: "step", key: "a" })}\n\n`,
   );
+  // What somebody does by a call is told to all who look on.
+  await send("POST", "/v1/queues", { name: "told" });
+  const told = new TextDecoder().decode((await reader.read()).value);
+  expect(told).toMatch(/^event: changed\ndata: /);
+  expect(JSON.parse(told.split("data: ")[1]!)).toMatchObject({ type: "changed", action: "queue.create", id: "told" });
   await reader.cancel();
   api.feed({ workspace: "default", at, type: "step" });
 });

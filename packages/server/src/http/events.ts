@@ -2,6 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { newId } from "../core/ids.js";
+import { elements } from "../core/json-text.js";
 import { limits } from "../core/limits.js";
 import { findEvents } from "../store/event-lists.js";
 import { gatheredBy } from "../store/gather.js";
@@ -19,7 +20,6 @@ import { type Api, endpoint, readJson } from "./endpoint.js";
 import { traceOf } from "./envelope.js";
 import { invalid, notFound, refusalOfSchema } from "./errors.js";
 import { readable } from "./job-views.js";
-import { elements } from "./json-text.js";
 import type { Listeners } from "./listeners.js";
 import { DEFAULT_LIMIT, idCursor, LARGE_ITEMS, SHORT_PAGE } from "./paging.js";
 import {

@@ -1,12 +1,12 @@
 /** Reads a row of the inbox as the API reads a request: the same options, checked by the same schemas. */
 import { newId } from "../core/ids.js";
+import { glance } from "../core/json-text.js";
 import { limits } from "../core/limits.js";
 import type { InboxItem } from "../store/inbox.js";
 import type { InboxRow } from "../store/inbox-targets.js";
 import { readApart } from "./envelope.js";
 import { invalid, Refusal, refusalOfSchema } from "./errors.js";
 import { newEvent } from "./events.js";
-import { glance } from "./json-text.js";
 
 /** Never throws for what a row says: that is answered as `bad`, with what to write instead. */
 export function readInboxRow(row: InboxRow): InboxItem {

@@ -1,10 +1,10 @@
 /** How jobs, runs, deliveries and steps look in answers. Where they come from is `store/views.ts`. */
 import { z } from "@hono/zod-openapi";
 import type { Detail } from "../core/detail.js";
+import { glance } from "../core/json-text.js";
 import { limits } from "../core/limits.js";
 import type { DeliveryView, JobView, StepView } from "../store/views.js";
 import { mayBeJson } from "./body.js";
-import { glance } from "./json-text.js";
 import { error, json, time } from "./schemas.js";
 
 const STATES = ["pending_approval", "waiting", "active", "completed", "failed", "cancelled"] as const;
@@ -113,6 +113,7 @@ export const stepJson = z
     kind: z.string(),
     state: z.enum(["waiting", "completed", "failed", "dropped"]),
     attempt: z.number().int(),
+    asked_at: time.nullable().openapi({ description: "When its wait, or its first result, was stored." }),
     due_at: time.nullable(),
     ended_at: time.nullable(),
     duration_ms: z.number().nullable(),
@@ -271,6 +272,7 @@ export const stepView = (step: StepView): z.infer<typeof stepJson> => ({
   kind: step.kind,
   state: step.state as z.infer<typeof stepJson>["state"],
   attempt: step.attempt,
+  asked_at: step.askedAt?.toISOString() ?? null,
   due_at: step.dueAt?.toISOString() ?? null,
   ended_at: step.endedAt?.toISOString() ?? null,
   duration_ms: step.durationMs,

@@ -174,6 +174,15 @@ describe("what changes something under a login", () => {
     expect(put.status).toBeLessThan(300);
   });
 
+  test("can be a job, either way that one is sent", async () => {
+    const { cookie } = await loggedIn();
+    await api.anonymous("PUT", "/v1/queues/by-a-person", {}, { ...OURS, cookie });
+    const path = "/v1/queues/by-a-person/jobs";
+    const text = { ...OURS, cookie, "content-type": "text/plain" };
+    expect((await api.anonymous("POST", path, { payload: 1 }, { ...OURS, cookie })).status).toBe(201);
+    expect((await api.anonymous("POST", path, "bytes", text)).status).toBe(201);
+  });
+
   test("needs none of that with a key, as before", async () => {
     const { cookie, key } = await loggedIn();
     const headers = { authorization: `Bearer ${key}`, cookie, "sec-fetch-site": "cross-site" };

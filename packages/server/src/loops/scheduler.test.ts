@@ -180,3 +180,21 @@ test("a zone that this node does not know is left to those that do, and stops no
   await database.db.script("update rotor.schedules set timezone = 'UTC' where name = 'second'");
   expect((await ticked())?.jobIds).toHaveLength(1);
 });
+
+test("10,000 schedules of one second tick once each, however many schedulers there are", async () => {
+  await database.db.script(
+    `insert into rotor.schedules (workspace_id, queue_id, name, cron, timezone, body, content_type, next_at)
+     select workspace_id, queue_id, 'crowd-' || n, cron, timezone, body, content_type, next_at
+       from rotor.schedules, generate_series(1, 9999) n where name = 'hourly'`,
+  );
+  await database.shiftClock(HOUR_MS);
+  const due = async (): Promise<number> =>
+    (await database.db.script("select 1 from rotor.schedules where next_at <= rotor.clock() limit 1")).rows.length;
+  const three = [scheduler(), scheduler(), scheduler()];
+  while ((await due()) > 0) await Promise.all(three.map((loop) => loop.tick()));
+  expect(await jobs()).toBe(10_000);
+  const { rows } = await database.db.script(
+    "select count(distinct last_job_id)::int as jobs, min(last_at) = max(last_at) as same from rotor.schedules",
+  );
+  expect(rows).toEqual([{ jobs: 10_000, same: true }]);
+});

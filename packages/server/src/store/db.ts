@@ -59,6 +59,8 @@ export type Db = Queryable & {
   script(text: string): Promise<pg.QueryResult>;
   /** A connection outside the pool, for what must not queue behind work: leases, listening. */
   connect(): Promise<pg.Client>;
+  /** How many connections each pool has, and how many callers wait for one. */
+  pools(): { readonly pool: string; readonly total: number; readonly idle: number; readonly waiting: number }[];
   /** Puts the schema's name into a text. */
   resolve(text: string): string;
   close(): Promise<void>;
@@ -186,23 +188,32 @@ export function openDb(options: DbOptions): Db {
     }
   };
 
+  /** Postgres broke a deadlock, or a conflict, in favour of another: nothing of this one happened. */
+  const retried = async <T>(work: () => Promise<T>): Promise<T> => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (tries >= DEADLOCK_TRIES || !BROKEN_UP.has((error as { code?: string }).code ?? "")) throw error;
+      }
+    }
+  };
+
   return {
-    query: (statement, values = []) => run(statement.hot ? hotPool : pool, statement, values),
+    query: (statement, values = []) => retried(() => run(statement.hot ? hotPool : pool, statement, values)),
     origin: pool,
     warn,
     schema,
     resolve,
-    async transact(work, path) {
-      for (let tries = 1; ; tries++) {
-        try {
-          return await once(work, path);
-        } catch (error) {
-          // Postgres broke a deadlock, or a conflict, in favour of another: nothing of this one happened.
-          if (tries >= DEADLOCK_TRIES || !BROKEN_UP.has((error as { code?: string }).code ?? "")) throw error;
-        }
-      }
-    },
+    transact: (work, path) => retried(() => once(work, path)),
     script: (text) => pool.query(resolve(text)),
+    pools: () =>
+      [...pools].map((each) => ({
+        pool: each === pool ? "custom" : "hot",
+        total: each.totalCount,
+        idle: each.idleCount,
+        waiting: each.waitingCount,
+      })),
     async connect() {
       const client = new pg.Client(config);
       client.on("error", report);
@@ -214,6 +225,23 @@ export function openDb(options: DbOptions): Db {
       await Promise.all([...pools].map((each) => each.end()));
     },
   };
+}
+
+/**
+ * A transaction of the hot path whose statements need nothing of each other's answers: they leave together with BEGIN and
+ * COMMIT, in one round trip. Answers what each of them answered.
+ */
+export async function atOnce<T extends readonly Promise<unknown>[]>(
+  db: Db,
+  send: (t: Transaction) => readonly [...T],
+): Promise<{ -readonly [Index in keyof T]: Awaited<T[Index]> }> {
+  // Not awaited within: in an object, or the promise of the transaction would wait for them.
+  const sent = await db.transact(async (t) => {
+    const all = send(t);
+    for (const one of all) one.catch(() => undefined);
+    return { all };
+  }, "hot");
+  return (await Promise.all(sent.all)) as { -readonly [Index in keyof T]: Awaited<T[Index]> };
 }
 
 /** Of an aborted transaction: what aborted it, where that was a statement that nobody awaited. */

@@ -1,4 +1,4 @@
-/** What an error of the database says about it: that it is away, that it is busy. Whose fault an error is, is not said here. */
+/** What an error of the database says about it: that it is away, that it is busy, that it cannot store what it was given. */
 
 /** Codes of the operating system for a connection that is not there. */
 const SOCKET = new Set([
@@ -31,3 +31,6 @@ export const isDisconnect = (thrown: unknown): boolean =>
 
 /** It will pass: the same request may go well a moment later. */
 export const isUnavailable = (thrown: unknown): boolean => isDisconnect(thrown) || BUSY.test(codeOf(thrown));
+
+/** What it was given cannot be stored, now or later: SQLSTATE class 22, or a value that this process cannot write down. */
+export const isBadData = (thrown: unknown): boolean => /^22...$/.test(codeOf(thrown)) || thrown instanceof RangeError;

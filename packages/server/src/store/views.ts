@@ -197,6 +197,7 @@ export type StepView = {
   readonly state: string;
   readonly attempt: number;
   readonly seq: string | null;
+  readonly askedAt: Date | null;
   readonly dueAt: Date | null;
   readonly endedAt: Date | null;
   readonly durationMs: number | null;
@@ -208,7 +209,7 @@ export type StepView = {
 
 const steps = sql(
   "views.steps",
-  `select key, kind, state, attempt, seq, due_at as "dueAt", ended_at as "endedAt", duration_ms as "durationMs", wait, event_id as "eventId", output, error
+  `select key, kind, state, attempt, seq, asked_at as "askedAt", due_at as "dueAt", ended_at as "endedAt", duration_ms as "durationMs", wait, event_id as "eventId", output, error
      from rotor.steps where job_id = $1 order by seq nulls last, asked_at, asked`,
 );
 

@@ -11,6 +11,8 @@ import { networkInterfaces } from "node:os";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { refusedBy } from "../delivery/connector.js";
 import { type DnsServer, dnsServer } from "../delivery/testing-kit/dns-server.js";
+import { manifestOf } from "../http/testing-kit/api.js";
+import { syncApp } from "../store/apps.js";
 import { eventually, type TestServer, testServer } from "../testing-kit/server.js";
 import { afterDeliveries, enqueueTo } from "./testing-kit/delivered.js";
 
@@ -335,6 +337,39 @@ describe("at each attempt, whatever the row says", () => {
     const jobs = await attempted([`${server.baseUrl}/v1/queues`, `http://self.test:${own}/`]);
     for (const [index, job] of jobs.entries())
       expect(job).toMatchObject(refusedTwice(["127.0.0.1", "self.test"][index]!));
+  });
+
+  test("apps and webhooks are no other doors, by a name, a redirect or a row", async () => {
+    names.set("inside.test", () => ["127.0.0.2"]);
+    const inside = `http://127.0.0.2:${port}/inside`;
+    const post = async (path: string, body: object): Promise<number> => {
+      const headers = { "content-type": "application/json" };
+      return (await fetch(server.baseUrl + path, { method: "POST", headers, body: JSON.stringify(body) })).status;
+    };
+    for (const url of [
+      `http://inside.test:${port}/inside`,
+      `http://127.0.0.1:${port}/307?to=${encodeURIComponent(inside)}`,
+    ])
+      for (const path of ["/v1/functions/sync", "/v1/functions/check"])
+        expect([url, path, await post(path, { url })]).toEqual([url, path, 424]);
+    await syncApp(server.db, "default", `http://127.0.0.1:${port}/app`, manifestOf("doors", [{ id: "door" }]), false);
+    expect(await post("/v1/webhooks", { name: "door", url: `http://127.0.0.1:${port}/hook` })).toBe(201);
+    await server.db.script(`update rotor.queues set url = '${inside}' where name in ('door', 'rotor/webhook/door')`);
+    const { runId } = await server.rotor.runs.start("door", {});
+    expect(await post("/v1/webhooks/door/test", {})).toBeLessThan(300);
+    await eventually(
+      "an attempt of the run",
+      async () => (await server.rotor.runs.get(runId)).reason === "unreachable",
+    );
+    await eventually("an attempt of the webhook", async () => {
+      const answer = await fetch(`${server.baseUrl}/v1/webhooks/door/deliveries`);
+      const { data } = (await answer.json()) as { data: { error?: { message: string } }[] };
+      return data.some((each) => each.error?.message === refusedBy("127.0.0.2"));
+    });
+    await server.rotor.runs.cancel(runId);
+    expect(await fetch(`${server.baseUrl}/v1/webhooks/door`, { method: "DELETE" })).toMatchObject({ ok: true });
+    expect(came.filter(({ path }) => path !== `/307?to=${encodeURIComponent(inside)}`)).toEqual([]);
+    expect(new Set(tried)).toEqual(new Set([`127.0.0.1 ${port}`]));
   });
 
   test("nothing tells a closed address from a closed port", async () => {

@@ -107,3 +107,20 @@ test("a schedule starts a function's run, whose event says when", async () => {
   expect(await rotor.runs.result(runId, { timeout: "20s" })).toBe("sales");
   expect(events[0]).toMatchObject({ name: "rotor/schedule.ticked", ts: Date.parse(nextFires[0]!) });
 });
+
+test("a schedule that is paused, resumed and changed a hundred times in its seconds makes no tick twice", async () => {
+  const { rotor } = server;
+  await rotor.queues.create("busy", { callbackUrl: `${url}/busy` });
+  await rotor.schedules.create("busy", { queue: "busy", cron: "* * * * * *", timezone: "UTC" });
+  const ways = [
+    () => rotor.schedules.pause("busy"),
+    () => rotor.schedules.resume("busy"),
+    () => rotor.schedules.update("busy", { cron: "*/1 * * * * *" }),
+    () => rotor.schedules.update("busy", { cron: "* * * * * *", timezone: "Europe/Stockholm" }),
+  ];
+  for (let n = 0; n < 100; n++) await ways[n % ways.length]!();
+  await arrived("/busy", 2);
+  await rotor.schedules.delete("busy");
+  const times = got.filter(({ path }) => path === "/busy").map(({ headers }) => headers["x-rotor-scheduled-at"]);
+  expect(new Set(times).size).toBe(times.length);
+});

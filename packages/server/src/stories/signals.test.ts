@@ -32,6 +32,22 @@ test("a signal that comes before its wait is kept on request, once, and given to
   expect(await server.rotor.signals.complete("early", 3, { bufferFor: "1h" })).toEqual({ runId: next });
 });
 
+test("a hundred completions at once are one, and the others are told that nobody waits", async () => {
+  const runId = await start("crowded");
+  await waits(runId);
+  const ends = await Promise.all(
+    Array.from({ length: 100 }, (_, n) =>
+      server.rotor.signals.complete("crowded", n).then(
+        () => n,
+        (error: { status?: number }) => `${error.status}`,
+      ),
+    ),
+  );
+  const won = ends.filter((end) => typeof end === "number");
+  expect([won.length, new Set(ends.filter((end) => typeof end !== "number"))]).toEqual([1, new Set(["404"])]);
+  expect(await server.rotor.runs.result(runId)).toBe(won[0]);
+});
+
 test.each([
   ["1 year and more", "early", { buffer_for: "400d" }, /^buffer_for: .*366d|365d/],
   ["a bare number", "early", { buffer_for: 60 }, /"60s"/],
