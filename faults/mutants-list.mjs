@@ -319,8 +319,8 @@ export const MUTANTS = [
     ["lost"],
     [
       "engine",
-      "const results = await db.transact((t) => enqueue(t, jobs));",
-      "const results = await db.transact((t) => enqueue(t, jobs.slice(0, -1)));\nresults.push(results[0]);",
+      'const results = await db.transact((t) => enqueue(t, jobs), "hot");',
+      'const results = await db.transact((t) => enqueue(t, jobs.slice(0, -1)), "hot");\nresults.push(results[0]);',
     ],
   ),
   mutant(
