@@ -1,4 +1,7 @@
-/** Store, couriers and loops as one thing that HTTP can be built on; started and stopped together. */
+/**
+ * Store, couriers and loops as one thing that HTTP can be built on; started and stopped together. Long, since each is told
+ * here of what the others did, and that is easier to see in one place.
+ */
 
 import { check } from "./check.js";
 import { decide, type End, FINISHED } from "./core/job.js";
@@ -22,6 +25,7 @@ import { createRescuer } from "./loops/rescuer.js";
 import { createScheduler } from "./loops/scheduler.js";
 import { createWaker } from "./loops/waker.js";
 import { createWatcher } from "./loops/watcher.js";
+import { createMetrics, type OfQueue } from "./metrics.js";
 import { listApps } from "./store/apps.js";
 import { batchWriter } from "./store/batch.js";
 import { type Checkpoint, type Checkpointed, checkpoint } from "./store/checkpoint.js";
@@ -64,6 +68,8 @@ export type RunningEngine = {
   stop(drainMs: number): Promise<void>;
 };
 
+const ofQueue = ({ queue: { workspace, name, kind } }: LoadedJob): OfQueue => ({ workspace, queue: name, kind });
+
 /** A finish on another node is seen by looking; one on this node is told. */
 const FINISH_POLL_MS = 500;
 
@@ -98,6 +104,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     for (const tell of finishing.get(jobId) ?? []) tell();
   };
   const resyncing = new Set<number>();
+  const metrics = createMetrics();
 
   const lease = createLease({ db, label: options.nodeLabel, onLost: () => dispatcher.abandon(), onError });
   const waker = createWaker({ db, nodes: () => lease.nodes(), onWake: () => dispatcher.loop.wake(), onError });
@@ -108,6 +115,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
 
   const onSettled = (job: LoadedJob, settled: Settled, carried: Carried): void => {
     stepRoom.forget(job.jobId);
+    const outcome = settled.kind === "settled" ? settled.outcome : "stale";
+    metrics.delivered(ofQueue(job), outcome, carried.durationMs, Math.max(0, job.queuedMs ?? 0));
     if (settled.kind === "settled") {
       watcher.note(job.queue.id, settled.outcome, Math.max(0, job.queuedMs ?? 0));
       if ((FINISHED as readonly string[]).includes(settled.state)) tellFinished(job.jobId);
@@ -121,7 +130,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
       kind: job.queue.kind,
       attempt: job.attempt,
       delivery: job.delivery,
-      outcome: settled.kind === "settled" ? settled.outcome : "stale",
+      outcome,
       state: settled.kind === "settled" ? settled.state : null,
       status: carried.status,
       duration_ms: Math.round(carried.durationMs),
@@ -200,7 +209,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const watcher = createWatcher({ db, held, onTold: wake, onError });
   const keeper = createKeeper({ db, held, onOpened: wake, onError });
 
-  const tellPublished = (event: NewEvent, { id, runs, resumed, cancelled, duplicate, dueAt }: Published): void =>
+  const tellPublished = (event: NewEvent, { id, runs, resumed, cancelled, duplicate, dueAt }: Published): void => {
+    if (!duplicate) metrics.published(event.workspace, { started: runs.length, resumed: resumed.length });
     feed.publish({
       workspace: event.workspace,
       type: "event",
@@ -212,6 +222,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
       ...(cancelled.length > 0 && { cancelled }),
       ...(dueAt !== null && { due_at: dueAt.toISOString() }),
     });
+  };
   const inbox = createInbox({
     db,
     held,
@@ -236,6 +247,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     tokenSecret: options.tokenSecret,
     keyring,
     feed,
+    metrics,
     async enqueue(job) {
       const result = await enqueuer.write(job);
       if (!result.duplicate || result.replaced) wake();
@@ -274,7 +286,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
       const job = dispatcher.inHand(jobId);
       if (job !== undefined && item.reports.length > 0) {
         for (const { key, kind, state, attempt } of result.steps) {
-          if (!item.reports.some((report) => report.key === key)) continue;
+          const report = item.reports.find((each) => each.key === key);
+          if (report === undefined) continue;
+          metrics.stepped(ofQueue(job), kind, state, "duration_ms" in report ? report.duration_ms : undefined);
           feed.publish({
             workspace: job.queue.workspace,
             type: "step",

@@ -22,6 +22,7 @@ import { jobs } from "./jobs.js";
 import { keys } from "./keys.js";
 import { links } from "./links.js";
 import { listenersOf } from "./listeners.js";
+import { metrics } from "./metrics.js";
 import { queueIds } from "./queue-ids.js";
 import { queues } from "./queues.js";
 import { runs } from "./runs.js";
@@ -92,6 +93,7 @@ export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono
   stats(api);
   find(api);
   stream(api);
+  metrics(api);
   health(api);
   const page = dashboard(api, options.dashboard);
 

@@ -3,6 +3,7 @@ import type { WireError } from "@rotorsh/sdk/protocol";
 import type { Fit } from "../core/check.js";
 import type { End } from "../core/job.js";
 import type { Policy as UrlPolicy } from "../delivery/guard.js";
+import type { Metrics } from "../metrics.js";
 import type { Checkpoint, Checkpointed } from "../store/checkpoint.js";
 import type { Db } from "../store/db.js";
 import type { Enqueued, NewJob } from "../store/enqueue.js";
@@ -51,6 +52,8 @@ export type Engine = {
     subscribe(listener: (entry: FeedEntry) => void): () => void;
     publish(entry: Omit<FeedEntry, "at">): void;
   };
+  /** What this node has counted. */
+  readonly metrics: Metrics;
   /** Nothing is delivered: this database belongs to another environment. */
   isHeld(): boolean;
   /** The server is shutting down. */

@@ -59,6 +59,8 @@ export type Db = Queryable & {
   script(text: string): Promise<pg.QueryResult>;
   /** A connection outside the pool, for what must not queue behind work: leases, listening. */
   connect(): Promise<pg.Client>;
+  /** How many connections each pool has, and how many callers wait for one. */
+  pools(): { readonly pool: string; readonly total: number; readonly idle: number; readonly waiting: number }[];
   /** Puts the schema's name into a text. */
   resolve(text: string): string;
   close(): Promise<void>;
@@ -203,6 +205,13 @@ export function openDb(options: DbOptions): Db {
       }
     },
     script: (text) => pool.query(resolve(text)),
+    pools: () =>
+      [...pools].map((each) => ({
+        pool: each === pool ? "custom" : "hot",
+        total: each.totalCount,
+        idle: each.idleCount,
+        waiting: each.waitingCount,
+      })),
     async connect() {
       const client = new pg.Client(config);
       client.on("error", report);

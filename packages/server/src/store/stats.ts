@@ -8,6 +8,7 @@ import { type Queryable, sql } from "./db.js";
 /** What is known of a queue without looking at its jobs. */
 export type QueueHead = {
   readonly id: number;
+  readonly workspace: string;
   readonly name: string;
   readonly kind: "callback" | "function";
   readonly concurrency: number | null;
@@ -20,12 +21,12 @@ export type QueueHead = {
 
 const heads = sql(
   "stats.queues",
-  `select id, name, kind, concurrency, paused_at as "pausedAt", case when open_at > rotor.clock() then open_at end as "openAt", trips, url is not null as "hasUrl"
-     from rotor.queues where workspace_id = $1 and system is null order by name, kind limit $2`,
+  `select id, workspace_id as workspace, name, kind, concurrency, paused_at as "pausedAt", case when open_at > rotor.clock() then open_at end as "openAt", trips, url is not null as "hasUrl"
+     from rotor.queues where ($1::text is null or workspace_id = $1) and system is null order by name, kind, workspace_id limit $2`,
 );
 
-/** The queues and functions of a workspace, by name. */
-export const queueHeads = (db: Queryable, workspace: string, limit: number): Promise<QueueHead[]> =>
+/** The queues and functions of a workspace, or of all, by name. */
+export const queueHeads = (db: Queryable, workspace: string | null, limit: number): Promise<QueueHead[]> =>
   db.query<QueueHead>(heads, [workspace, limit]);
 
 /** Jobs of one queue; each count ends at the bound that it was given. */

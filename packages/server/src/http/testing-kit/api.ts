@@ -4,6 +4,7 @@ import { decide } from "../../core/job.js";
 import { limits } from "../../core/limits.js";
 import { parseKeys } from "../../core/seal.js";
 import { parsePolicy } from "../../delivery/guard.js";
+import { createMetrics } from "../../metrics.js";
 import { syncApp } from "../../store/apps.js";
 import { AGAIN } from "../../store/batch.js";
 import { checkpoint } from "../../store/checkpoint.js";
@@ -141,6 +142,7 @@ export async function testApi(config: Partial<Engine["config"]> = {}): Promise<T
         for (const listener of listeners) listener({ ...entry, at: new Date().toISOString() } as FeedEntry);
       },
     },
+    metrics: createMetrics(),
     isHeld: () => false,
     draining: () => false,
   };
