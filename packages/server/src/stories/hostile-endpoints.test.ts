@@ -188,7 +188,9 @@ const endOf = ({ state, error, deliveries = [] }: Job) => ({
 });
 type End = ReturnType<typeof endOf>;
 
-test("while fifty endpoints misbehave, a good one gets its jobs promptly, and memory stays where it was", async () => {
+test("while fifty endpoints misbehave, a good one gets its jobs promptly, and memory stays where it was", {
+  timeout: 90_000,
+}, async () => {
   const hostile = await Promise.all([
     ...HOSTILE.map(async ([name, end, answer]) => ({ name, end, url: (await serve(answer)).url })),
     // The rest of the fifty: what is worst for whoever waits.
@@ -204,9 +206,23 @@ test("while fifty endpoints misbehave, a good one gets its jobs promptly, and me
       server.rotor.queues.create(`hostile-${index}`, { callbackUrl: url, timeout: "1500ms", retry }),
     ),
   );
+  /** A hundred jobs for the good endpoint. Answers how long they took, in milliseconds. */
+  const goodOnes = async (): Promise<number> => {
+    const begun = performance.now();
+    const wanted = good.requests.length + 100;
+    for (let batch = 0; batch < 5; batch += 1)
+      await server.rotor.jobs.enqueueBatch(
+        "good",
+        Array.from({ length: 20 }, (_, n) => ({ payload: n })),
+      );
+    await eventually("the good jobs", () => good.requests.length >= wanted, 30_000);
+    expect(good.requests).toHaveLength(wanted);
+    return performance.now() - begun;
+  };
+  const calmMs = await goodOnes();
   const before = process.memoryUsage().rss;
   /** All of them misbehave once more. Answers the ends of their jobs, and how much memory there was at the most. */
-  const misbehave = async (round: number): Promise<{ ends: End[]; most: number }> => {
+  const misbehave = async (): Promise<{ ends: End[]; most: number }> => {
     let most = 0;
     const sampler = setInterval(() => {
       most = Math.max(most, process.memoryUsage().rss);
@@ -221,17 +237,8 @@ test("while fifty endpoints misbehave, a good one gets its jobs promptly, and me
         ),
       ),
     );
-    // Now they are at it.
-    const started = performance.now();
-    for (let batch = 0; batch < 5; batch += 1)
-      await server.rotor.jobs.enqueueBatch(
-        "good",
-        Array.from({ length: 20 }, (_, n) => ({ payload: n })),
-      );
-    await eventually("the good jobs", () => good.requests.length >= 100 * round);
-    // The endpoints are busy in this same process, and other tests on this machine.
-    expect(performance.now() - started).toBeLessThan(8_000);
-    expect(good.requests).toHaveLength(100 * round);
+    // Now they are at it. The endpoints are busy in this same process, and other tests on this machine.
+    expect(await goodOnes()).toBeLessThan(Math.max(8_000, 10 * calmMs));
     const ends: End[] = [];
     for (const [index, jobs] of bad.entries()) {
       for (const { id } of jobs) {
@@ -246,16 +253,16 @@ test("while fifty endpoints misbehave, a good one gets its jobs promptly, and me
     clearInterval(sampler);
     return { ends, most };
   };
-  const { ends, most } = await misbehave(1);
+  const { ends, most } = await misbehave();
   expect(most - before).toBeLessThan(MOST_GROWTH);
   // The first time makes pools, plans and code; what the second adds to it was kept of what came.
   const afterOne = await held();
-  const again = await misbehave(2);
+  const again = await misbehave();
   const grown = (await held()) - afterOne;
   expect(grown).toBeLessThan(MOST_KEPT);
   ends.push(...again.ends);
   // Kept connections: fewer than deliveries by far.
-  expect(good.hits()).toBeLessThanOrEqual(120);
+  expect(good.hits()).toBeLessThanOrEqual(150);
   const wrong = ends.flatMap(({ state, message }, index) => {
     const { name, end } = hostile[Math.floor(index / JOBS_EACH) % hostile.length]!;
     return state.startsWith(end) ? [] : [`${name}: ${state} (${message})`];
