@@ -69,6 +69,8 @@ if (cluster.isPrimary && processes > 1) {
   let took = [];
   const server = createServer((request, response) => {
     if (request.url.startsWith("/api/rotor")) return workflows(request, response);
+    // Who has a key and keeps it.
+    if (request.url === "/hang") return request.resume();
     const chunks = [];
     request.on("data", (chunk) => chunks.push(chunk));
     request.on("end", () => {

@@ -1,4 +1,6 @@
 // S6 to S9 and S14: what a job costs, on its way in and on its way out.
+import { randomUUID } from "node:crypto";
+import { Agent, request } from "undici";
 import { crowd, pause, quantile, timed } from "./stage.mjs";
 
 const text = "x".repeat(200);
@@ -25,8 +27,29 @@ export async function drain(stage, queue, jobs) {
   return jobs / seconds;
 }
 
-/** S7: enqueues one by one, 50 in flight, into a queue that delivers nothing; jobs a second. */
-export const single = async (stage, queue, jobs) =>
+/** S7: enqueues one by one, 50 in flight, into a queue that delivers nothing; jobs a second. The client is that of the limits. */
+export async function single(stage, queue, jobs) {
+  const dispatcher = new Agent({ connections: 50 });
+  const headers = { authorization: `Bearer ${stage.apiKey}`, "content-type": "application/json" };
+  const seconds = await timed(() =>
+    crowd(jobs, 50, async (n) => {
+      const body = JSON.stringify({ job_id: randomUUID(), payload: { n } });
+      const answer = await request(`${stage.baseUrl}/v1/queues/${queue}/jobs`, {
+        method: "POST",
+        headers,
+        body,
+        dispatcher,
+      });
+      await answer.body.dump();
+      if (answer.statusCode !== 201) throw new Error(`an enqueue answered ${answer.statusCode}`);
+    }),
+  );
+  await dispatcher.close();
+  return jobs / seconds;
+}
+
+/** The same by the SDK's client, which costs more than a bare one. */
+export const singleBySdk = async (stage, queue, jobs) =>
   jobs / (await timed(() => crowd(jobs, 50, (n) => stage.rotor.jobs.enqueue(queue, { payload: { n } }))));
 
 /** S9: from the call that enqueues to the endpoint, at 200 a second; milliseconds. */

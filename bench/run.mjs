@@ -1,14 +1,18 @@
 // `npm run bench`: what the engine does and costs, over HTTP, whole path, on the embedded Postgres or DATABASE_URL, beside
-// the limits of this machine measured in the same run. Server and app are processes of their own. Several rounds, each of
-// all scenarios; prints a table; `--json FILE` keeps the figures. Exit code 1 where a gated bar is missed, or a job was
-// lost or doubled; the last line names what missed. `--quick` runs small sizes. Compare ratios within one run only.
+// the limits of this machine measured in the same run. Server and app are processes of their own. Several rounds of S1 to
+// S9 and S14, then S15, S17 and S13 once; prints a table; `--json FILE` keeps the figures. Exit code 1 where a gated bar is
+// missed, or a job was lost or doubled; the last line names what missed. `--quick` runs small sizes. Compare ratios within
+// one run only. S10 and S11 are `bench:waiting`, S12 `bench:held`, S16 `soak`; `bench:growth` is beside ever more rows.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { root } from "../scripts/install.mjs";
+import { blocked } from "./blocked.mjs";
 import { createFigures, tableOf } from "./figures.mjs";
-import { bulk, drain, latency, single } from "./jobs.mjs";
+import { bulk, drain, latency, single, singleBySdk } from "./jobs.mjs";
 import { openLimits } from "./limits.mjs";
+import { nodes } from "./nodes.mjs";
+import { inOneProcess } from "./one-process.mjs";
 import { openStage } from "./stage.mjs";
 import { gap, lone, parallel, sequences, sleeps } from "./workflows.mjs";
 
@@ -21,7 +25,18 @@ const { values } = parseArgs({
 });
 const rounds = Number(values.rounds);
 const size = values.quick
-  ? { warm: 300, runs: 500, lone: 20, chain: 1_000, fans: 10, sleeps: 1_000, jobs: 5_000, single: 3_000, timed: 1_000 }
+  ? {
+      warm: 300,
+      runs: 500,
+      lone: 20,
+      chain: 1_000,
+      fans: 10,
+      sleeps: 1_000,
+      jobs: 5_000,
+      single: 3_000,
+      timed: 1_000,
+      blocked: 100_000,
+    }
   : {
       warm: 1_000,
       runs: 2_000,
@@ -32,6 +47,7 @@ const size = values.quick
       jobs: 20_000,
       single: 10_000,
       timed: 3_000,
+      blocked: 1_000_000,
     };
 
 const stage = await openStage("bench");
@@ -99,6 +115,7 @@ async function round() {
   const singles = await single(stage, "idle", size.single);
   figures.add("S7 enqueue one by one, 50 in flight", singles, "jobs/s");
   figures.add("S7 against bare POSTs", singles / postRate, "×", { least: 0.4 });
+  figures.add("S7 the same by the SDK's client", await singleBySdk(stage, "idle", size.single), "jobs/s");
   const took = await latency(stage, "timed", size.timed);
   figures.add("S9 enqueue to endpoint at 200/s, median", took.median, "ms");
   figures.add("S9 enqueue to endpoint at 200/s, p99", took.p99, "ms");
@@ -127,8 +144,18 @@ try {
     await round();
     console.log(`round ${n + 1} of ${rounds} is done`);
   }
+  const rates = await nodes(stage, size.jobs);
+  figures.add("S15 drain by one server", rates[0], "jobs/s");
+  figures.add("S15 two servers against one", rates[1] / rates[0], "×");
+  figures.add("S15 three servers against one", rates[2] / rates[0], "×");
+  const inside = await inOneProcess(stage, { warm: size.warm, runs: size.runs });
+  figures.add("S17 10 steps in sequence, functions in the server's process", inside, "steps/s");
   ({ calls } = await stage.ask("calls"));
-  calls -= base;
+  calls -= base + rates.length * size.jobs;
+  const { empty, full } = await blocked(stage, { count: size.blocked, timed: size.timed, rounds });
+  figures.add("S13 enqueue to endpoint at 200/s, p99", empty, "ms");
+  figures.add(`S13 the same beside ${size.blocked} jobs blocked by a key`, full, "ms");
+  figures.add("S13 against it", full / empty, "×", { most: 2 });
   figures.add("deliveries beyond one a job", calls - rounds * (size.jobs + size.timed), "", { most: 0, least: 0 });
   ({
     rows: [{ failed, dead }],

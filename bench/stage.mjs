@@ -27,10 +27,10 @@ export async function openStage(name, { built = false, env = {} } = {}) {
   let server;
   const apps = [];
 
-  /** Starts the server; again after `stopServer`. Answers its address. */
-  async function startServer() {
+  /** A server process on this Postgres, and its address. */
+  async function openServer() {
     const command = [join(root, "packages/cli/bin/rotor.mjs"), "start", "--json", "--port", "0"];
-    server = spawn(process.execPath, [...profile, ...command], {
+    const opened = spawn(process.execPath, [...profile, ...command], {
       env: {
         ...process.env,
         DATABASE_URL: databaseUrl,
@@ -44,19 +44,29 @@ export async function openStage(name, { built = false, env = {} } = {}) {
       },
       stdio: ["ignore", "pipe", "inherit"],
     });
-    stage.baseUrl = await new Promise((resolve, reject) => {
-      server.stdout.once("data", (chunk) => resolve(JSON.parse(String(chunk).split("\n")[0]).url));
-      server.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
+    const url = await new Promise((resolve, reject) => {
+      opened.stdout.once("data", (chunk) => resolve(JSON.parse(String(chunk).split("\n")[0]).url));
+      opened.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
     });
-    stage.rotor = new Rotor({ apiKey, baseUrl: stage.baseUrl });
+    return { opened, url };
   }
 
-  async function stopServer(signal = "SIGTERM") {
-    if (server.exitCode !== null || server.signalCode !== null) return;
-    const gone = new Promise((resolve) => server.once("exit", resolve));
-    server.kill(signal);
+  const closeServer = async (opened, signal) => {
+    if (opened.exitCode !== null || opened.signalCode !== null) return;
+    const gone = new Promise((resolve) => opened.once("exit", resolve));
+    opened.kill(signal);
     await gone;
+  };
+
+  /** Starts the server; again after `stopServer`. */
+  async function startServer() {
+    const { opened, url } = await openServer();
+    server = opened;
+    stage.baseUrl = url;
+    stage.rotor = new Rotor({ apiKey, baseUrl: url });
   }
+
+  const stopServer = (signal = "SIGTERM") => closeServer(server, signal);
 
   const stage = {
     /** Of the embedded Postgres, with its log. */
@@ -67,6 +77,11 @@ export async function openStage(name, { built = false, env = {} } = {}) {
     apiKey,
     startServer,
     stopServer,
+    /** One more server beside it. */
+    async openNode() {
+      const { opened } = await openServer();
+      return { stop: () => closeServer(opened, "SIGTERM") };
+    },
     /** Resident memory of the server's process; Linux only, 0 elsewhere. */
     memoryMb() {
       if (process.platform !== "linux") return 0;
@@ -109,10 +124,10 @@ export async function openStage(name, { built = false, env = {} } = {}) {
     return stage.client.query(text, values);
   };
   /** Waits until nothing of this queue, or function, is unfinished. */
-  stage.untilDone = async (queue) => {
+  stage.untilDone = async (queue, of = schema) => {
     for (;;) {
       const { rows } = await look(
-        `select exists (select from ${schema}.jobs job join ${schema}.queues queue on queue.id = job.queue_id
+        `select exists (select from ${of}.jobs job join ${of}.queues queue on queue.id = job.queue_id
                          where queue.name = $1 and job.state in ('waiting', 'active')) as open`,
         [queue],
       );

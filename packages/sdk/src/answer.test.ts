@@ -1,6 +1,6 @@
 /** Responses of a serving app as other people's servers treat them. */
 import { afterEach, expect, test, vi } from "vitest";
-import { ANSWER_TIMING, responseTo, signedResponse } from "./answer.js";
+import { ANSWER_TIMING, answerInTime, responseOf, signed } from "./answer.js";
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -15,8 +15,8 @@ class ResponseThatWrites {
 
 test("what a server writes into one response's headers is not in the next one's", async () => {
   vi.stubGlobal("Response", ResponseThatWrites);
-  const lengths = ["long answer", "answer"].map((text) => signedResponse(text).headers as unknown as object);
-  const later = await responseTo(Promise.resolve("an answer in time"), true, ANSWER_TIMING);
+  const lengths = ["long answer", "answer"].map((text) => responseOf(signed(text)).headers as unknown as object);
+  const later = responseOf(await answerInTime(Promise.resolve("an answer in time"), true, ANSWER_TIMING));
   expect([...lengths, later.headers]).toMatchObject([
     { "Content-Length": 11 },
     { "Content-Length": 6 },

@@ -1,5 +1,7 @@
 /** The HTTP responses of a serving app: signed answers, at once or as a stream that shows life, and plain refusals. */
 
+import type { PlainAnswer } from "./adapters/fetch.js";
+
 export type AnswerTiming = {
   /** An answer that is ready by then is an ordinary response; a later one is a stream. */
   readonly plainWithinMs: number;
@@ -16,14 +18,21 @@ const answerHeaders = () => ({
 });
 
 /** A text that is signed already. */
-export const signedResponse = (text: string): Response => new Response(text, { status: 200, headers: answerHeaders() });
+export const signed = (text: PlainAnswer["text"]): PlainAnswer => ({ status: 200, headers: answerHeaders(), text });
 
 /** `{ "error": { code, message } }`, unsigned: to the server, the function was not reached. */
+export const refused = (status: number, code: string, message: string): PlainAnswer => ({
+  status,
+  headers: { "content-type": "application/json", "cache-control": "no-store" },
+  text: JSON.stringify({ error: { code, message } }),
+});
+
+/** The same as a response of the web. */
+export const responseOf = ({ status, headers, text }: PlainAnswer): Response =>
+  new Response(typeof text === "string" ? text : streamOf(text.later, text.lifeEveryMs), { status, headers });
+
 export const refusal = (status: number, code: string, message: string): Response =>
-  new Response(JSON.stringify({ error: { code, message } }), {
-    status,
-    headers: { "content-type": "application/json", "cache-control": "no-store" },
-  });
+  responseOf(refused(status, code, message));
 
 function streamOf(answer: Promise<string>, lifeEveryMs: number): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
@@ -55,14 +64,17 @@ function streamOf(answer: Promise<string>, lifeEveryMs: number): ReadableStream<
   });
 }
 
-/** The response to a delivery whose answer is still being worked on. */
-export async function responseTo(answer: Promise<string>, streaming: boolean, timing: AnswerTiming): Promise<Response> {
-  if (!streaming) return signedResponse(await answer);
+/** The answer to a delivery that is still being worked on. */
+export async function answerInTime(
+  answer: Promise<string>,
+  streaming: boolean,
+  { plainWithinMs, lifeEveryMs }: AnswerTiming,
+): Promise<PlainAnswer> {
+  if (!streaming) return signed(await answer);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), timing.plainWithinMs);
+    timer = setTimeout(() => resolve(undefined), plainWithinMs);
   });
   const text = await Promise.race([answer, late]).finally(() => clearTimeout(timer));
-  if (text !== undefined) return signedResponse(text);
-  return new Response(streamOf(answer, timing.lifeEveryMs), { status: 200, headers: answerHeaders() });
+  return signed(text ?? { later: answer, lifeEveryMs });
 }

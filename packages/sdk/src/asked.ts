@@ -1,5 +1,6 @@
 /** A step that the code has asked for and awaits. Types only: what moves it from phase to phase is `replay.ts`. */
 
+import type { LazyAbort } from "./lazy-abort.js";
 import type { Json } from "./protocol.js";
 import type { StepCall } from "./step-call.js";
 
@@ -9,7 +10,7 @@ export type Phase =
   | { readonly at: "stored" }
   /** Its code may start. */
   | { readonly at: "ready" }
-  | { readonly at: "running"; readonly controller: AbortController }
+  | { readonly at: "running"; readonly abort: LazyAbort }
   /** In the outbox, or on its way; `output` is what a finished attempt gave. */
   | { readonly at: "reported"; readonly output?: Json }
   /** The server holds it unfinished; due by the monotonic clock. */

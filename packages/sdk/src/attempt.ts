@@ -4,6 +4,7 @@ import { backoffMs } from "./backoff.js";
 import { runWithStepKey } from "./context.js";
 import { isNonRetriable, retryAfterMs, toWireError } from "./errors.js";
 import { toJsonText } from "./json.js";
+import type { LazyAbort } from "./lazy-abort.js";
 import type { Json, RunReport } from "./protocol.js";
 import type { StepCall } from "./step-call.js";
 
@@ -17,31 +18,38 @@ export type Attempt = {
   /** Trace context of the delivery. */
   readonly traceparent: string | undefined;
   /** Ends the attempt early; what it then reports is of no interest to anybody. */
-  readonly controller: AbortController;
+  readonly abort: LazyAbort;
 };
 
 /** The contract's limit for the output of a step. */
 const MAX_OUTPUT_BYTES = 4 * 1024 * 1024;
 
-function timeLimit(ms: number, controller: AbortController): { passed: Promise<never>; clear: () => void } {
+function timeLimit(ms: number, abort: LazyAbort): { passed: Promise<never>; clear: () => void } {
   let clear = () => {};
   const passed = new Promise<never>((_, reject) => {
     const timer = setTimeout(() => {
       const error = new DOMException(`The step took longer than its time limit of ${ms} ms`, "TimeoutError");
       // Rejected first: code that throws on abort must not hide why.
       reject(error);
-      controller.abort(error);
+      abort.abort(() => error);
     }, ms);
     clear = () => clearTimeout(timer);
   });
   return { passed, clear };
 }
 
-async function execute({ runId, key, call, attempt, controller, traceparent }: Attempt): Promise<Json> {
-  const limit = timeLimit(call.timeoutMs, controller);
+async function execute({ runId, key, call, attempt, abort, traceparent }: Attempt): Promise<Json> {
+  const limit = timeLimit(call.timeoutMs, abort);
   const stepKey = `${runId}/${key}`;
   try {
-    const context = { key: stepKey, attempt, signal: controller.signal, traceparent };
+    const context = {
+      key: stepKey,
+      attempt,
+      get signal() {
+        return abort.signal;
+      },
+      traceparent,
+    };
     const running = runWithStepKey(stepKey, async () => call.fn(context), traceparent);
     const output = await Promise.race([running, limit.passed]);
     // Read back, so that the code sees now what a replay would give it later.

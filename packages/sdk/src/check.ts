@@ -7,6 +7,7 @@
 import type { AnswerBody, End } from "./end.js";
 import { answerTo } from "./end.js";
 import { contextFor } from "./function-context.js";
+import { lazyAbort } from "./lazy-abort.js";
 import { createLedger, errorOf, resultOf } from "./ledger.js";
 import type { WireStep } from "./protocol.js";
 import type { ReplayOptions } from "./replay-options.js";
@@ -38,7 +39,7 @@ export async function check(options: CheckOptions): Promise<AnswerBody> {
   const asked = new Set<string>();
   const open = new Map<string, Open>();
   const thrown = new WeakMap<object, string>();
-  const over = new AbortController();
+  const over = lazyAbort();
   let end: End | undefined;
   let diverged: AnswerBody | undefined;
   let wake = (): void => {};
@@ -98,7 +99,7 @@ export async function check(options: CheckOptions): Promise<AnswerBody> {
   };
 
   const step = createStep(ask, request.run, maxSteps);
-  const context = contextFor(request, { step, signal: over.signal, traceparent, env, speaks: () => false });
+  const context = contextFor(request, { step, over, traceparent, env, speaks: () => false });
   const finish = (how: End): void => {
     end = how;
     wake();
@@ -125,7 +126,7 @@ export async function check(options: CheckOptions): Promise<AnswerBody> {
   try {
     return await look();
   } finally {
-    over.abort(new DOMException("This check of the run is over", "AbortError"));
+    over.abort(() => new DOMException("This check of the run is over", "AbortError"));
   }
 }
 

@@ -25,6 +25,7 @@ import { answerTo } from "./end.js";
 import { contextFor } from "./function-context.js";
 import type { Outgoing, ReplyOfRun, Seat } from "./lane.js";
 import { outgoing } from "./lane.js";
+import { lazyAbort } from "./lazy-abort.js";
 import type { Ledger } from "./ledger.js";
 import { createLedger, errorOf, resultOf } from "./ledger.js";
 import type { Report, WireError, WireStep } from "./protocol.js";
@@ -50,7 +51,7 @@ class Delivery {
   readonly #options: ReplayOptions;
   readonly #ledger: Ledger;
   readonly #seat: Seat;
-  readonly #over = new AbortController();
+  readonly #over = lazyAbort();
   readonly #startedMs = now();
   readonly #uses = new Map<string, number>();
   readonly #asked = new Map<string, Asked>();
@@ -131,7 +132,7 @@ class Delivery {
     const { request, handler, env, traceparent, maxSteps } = this.#options;
     const step = createStep((call) => this.#ask(call), request.run, maxSteps);
     const speaks = () => !this.#ledger.replaying();
-    const context = contextFor(request, { step, signal: this.#over.signal, traceparent, env, speaks });
+    const context = contextFor(request, { step, over: this.#over, traceparent, env, speaks });
     const finish = (end: End) => {
       this.#end = end;
       this.#notify();
@@ -222,7 +223,7 @@ class Delivery {
     asked.phase = { at: "settled" };
     this.#open.delete(asked);
     this.#received = asked.key;
-    if (phase.at === "running") phase.controller.abort(endOfDelivery());
+    if (phase.at === "running") phase.abort.abort(endOfDelivery);
     if (step.state === "completed") {
       asked.resolve(resultOf(step));
       return;
@@ -270,13 +271,13 @@ class Delivery {
 
   async #execute(asked: Asked, call: StepCall & { readonly kind: "run" }): Promise<void> {
     const { request, traceparent } = this.#options;
-    const controller = new AbortController();
-    asked.phase = { at: "running", controller };
+    const abort = lazyAbort();
+    asked.phase = { at: "running", abort };
     asked.attempt += 1;
     this.#running += 1;
     const { key, attempt } = asked;
     const maxAttempts = call.maxAttempts ?? request.max_attempts;
-    const report = await runAttempt({ runId: request.run, key, call, attempt, maxAttempts, controller, traceparent });
+    const report = await runAttempt({ runId: request.run, key, call, attempt, maxAttempts, abort, traceparent });
     this.#running -= 1;
     if (asked.phase.at === "running" && this.#answered === undefined) {
       asked.phase = { at: "reported", ...(report.outcome === "completed" && { output: report.output }) };
@@ -385,8 +386,8 @@ class Delivery {
   #close(): void {
     this.#seat.leave();
     this.#timers.clear();
-    for (const { phase } of this.#open) if (phase.at === "running") phase.controller.abort(endOfDelivery());
-    this.#over.abort(endOfDelivery());
+    for (const { phase } of this.#open) if (phase.at === "running") phase.abort.abort(endOfDelivery);
+    this.#over.abort(endOfDelivery);
     this.#open.clear();
     this.#asked.clear();
     this.#outbox = [];

@@ -2,10 +2,17 @@
 
 import { sha256Hex } from "#hmac";
 import { send } from "#transport";
-import { FETCH_REMEDY, rawBodyMissing } from "./adapters/fetch.js";
+import {
+  FETCH_REMEDY,
+  PLAIN,
+  type PlainAnswer,
+  type PlainCall,
+  type PlainHandler,
+  rawBodyMissing,
+} from "./adapters/fetch.js";
 import { createAdviser } from "./advice.js";
 import type { AnswerTiming } from "./answer.js";
-import { ANSWER_TIMING, refusal, responseTo, signedResponse } from "./answer.js";
+import { ANSWER_TIMING, answerInTime, refusal, refused, responseOf, signed } from "./answer.js";
 import { check } from "./check.js";
 import { type FetchSteps, fetchSteps, reachableUrl } from "./checkpoint.js";
 import type { Duration } from "./duration.js";
@@ -42,6 +49,8 @@ export type WorkflowHandler = {
   (request: Request, env?: unknown): Promise<Response>;
   /** Starts no further step, lets what runs end, and resolves when every delivery is answered. New ones get a 503. */
   readonly drain: () => Promise<void>;
+  /** @internal The same for a POST on Node. */
+  readonly [PLAIN]: PlainHandler;
 };
 
 const SDK = "rotor-js/0.1.0";
@@ -137,10 +146,10 @@ export function createHandler(
   const holds = new Set<AbortController>();
   const deliveries = new Set<Promise<unknown>>();
 
-  const introspect = (request: Request, keys: Keys): Response => {
+  const introspect = (request: Request, keys: Keys): PlainAnswer => {
     const nonce = request.headers.get(headers.nonce);
     if (!nonce || !/^[0-9a-f]{32}$/.test(nonce))
-      return refusal(400, "no_nonce", `${headers.nonce}: 32 hex digits are missing`);
+      return refused(400, "no_nonce", `${headers.nonce}: 32 hex digits are missing`);
     const manifest: Manifest = {
       version: PROTOCOL_VERSION,
       app,
@@ -150,7 +159,7 @@ export function createHandler(
       checks: true,
       functions: manifests,
     };
-    return signedResponse(sign(manifest, manifestContext(nonce), keys.secrets));
+    return signed(sign(manifest, manifestContext(nonce), keys.secrets));
   };
 
   const register = async (request: Request, env: unknown): Promise<Response> => {
@@ -174,14 +183,14 @@ export function createHandler(
   const execute = async (one: RotorFunction, request: DeliveryRequest, keys: Keys, around: Around): Promise<string> => {
     const url = wire.reachableUrl(request.checkpoint.url, around.env);
     const steps = [...request.steps, ...(await wire.fetchSteps(url, request.checkpoint.token, request.more))];
-    const signed = (body: AnswerBody): string => {
+    const signedText = (body: AnswerBody): string => {
       const answer = { version: PROTOCOL_VERSION, hash, ...body } as Answer;
       return sign(answer, answerContext(request.run, request.delivery), keys.secrets);
     };
     const { handler } = one;
     const { maxSteps } = one.config;
     if (request.check)
-      return signed(await check({ request, steps, handler, maxSteps, ...around, graceMs: timing.graceMs }));
+      return signedText(await check({ request, steps, handler, maxSteps, ...around, graceMs: timing.graceMs }));
     const hold = new AbortController();
     if (draining) hold.abort();
     holds.add(hold);
@@ -202,18 +211,18 @@ export function createHandler(
       // Unsigned: as if the delivery had not reached this app, which costs the run no attempt.
       return UNTOUCHED;
     }
-    return signed(body);
+    return signedText(body);
   };
 
-  const deliver = async (text: string, keys: Keys, around: Around): Promise<Response> => {
+  const deliver = async (text: string, keys: Keys, around: Around): Promise<PlainAnswer> => {
     const request = JSON.parse(text) as DeliveryRequest;
     if (request.version !== PROTOCOL_VERSION) {
-      return refusal(500, "unknown_version", `This SDK speaks version ${PROTOCOL_VERSION} of the protocol: update it`);
+      return refused(500, "unknown_version", `This SDK speaks version ${PROTOCOL_VERSION} of the protocol: update it`);
     }
-    if (request.app !== app) return refusal(404, "other_app", `This is the app "${app}", not "${request.app}"`);
+    if (request.app !== app) return refused(404, "other_app", `This is the app "${app}", not "${request.app}"`);
     const one = functions.get(request.function);
-    if (!one) return refusal(404, "no_function", `The app "${app}" has no function "${request.function}"`);
-    if (draining) return refusal(503, "draining", "This app is shutting down");
+    if (!one) return refused(404, "no_function", `The app "${app}" has no function "${request.function}"`);
+    if (draining) return refused(503, "draining", "This app is shutting down");
     const answer = execute(one, request, keys, around);
     const settled = answer.then(
       () => {},
@@ -221,30 +230,46 @@ export function createHandler(
     );
     deliveries.add(settled);
     void settled.then(() => deliveries.delete(settled));
-    return responseTo(answer, streaming, { ...ANSWER_TIMING, ...timing });
+    return answerInTime(answer, streaming, { ...ANSWER_TIMING, ...timing });
   };
 
-  const handle = async (request: Request, env?: unknown): Promise<Response> => {
+  /** Whatever is wrong with what was sent, or with the setup of this app, is an answer. */
+  const guarded = async (work: () => Promise<PlainAnswer>): Promise<PlainAnswer> => {
     try {
-      if (request.method === "PUT") return await register(request, env);
-      if (request.method !== "GET" && request.method !== "POST") {
-        return refusal(405, "method_not_allowed", "GET, PUT and POST are what a Rotor app answers");
-      }
-      const keys = keysFor(options, env);
-      if (request.bodyUsed) return rawBodyMissing(FETCH_REMEDY);
-      const body = request.method === "GET" ? new Uint8Array() : await readBody(request, MAX_BODY_BYTES);
-      if (!body) return refusal(413, "body_too_large", `A delivery is at most ${MAX_BODY_BYTES} bytes`);
-      if (!verifyRotorSignature(body, request.headers.get(headers.signature), keys.secrets)) {
-        return refusal(401, "bad_signature", "The request is not signed with this app's signing key");
-      }
-      if (request.method === "GET") return introspect(request, keys);
-      const traceparent = request.headers.get("traceparent") ?? undefined;
-      return await deliver(new TextDecoder().decode(body), keys, { env, traceparent });
+      return await work();
     } catch (error) {
       const code = error instanceof SetupError ? error.setup : "internal";
-      return refusal(500, code, error instanceof Error ? error.message : String(error));
+      return refused(500, code, error instanceof Error ? error.message : String(error));
     }
   };
+
+  const post = async ({ body, header }: PlainCall, keys: Keys, env: unknown): Promise<PlainAnswer> => {
+    if (!body) return refused(413, "body_too_large", `A delivery is at most ${MAX_BODY_BYTES} bytes`);
+    if (!isSigned(body, header(headers.signature), keys)) return unsigned();
+    return deliver(new TextDecoder().decode(body), keys, { env, traceparent: header("traceparent") });
+  };
+
+  const isSigned = (body: Uint8Array, signature: string | undefined, { secrets }: Keys): boolean =>
+    verifyRotorSignature(body, signature ?? null, secrets);
+  const unsigned = (): PlainAnswer =>
+    refused(401, "bad_signature", "The request is not signed with this app's signing key");
+
+  const handle = async (request: Request, env?: unknown): Promise<Response> => {
+    if (request.method === "PUT") return register(request, env);
+    if (request.method !== "GET" && request.method !== "POST") {
+      return refusal(405, "method_not_allowed", "GET, PUT and POST are what a Rotor app answers");
+    }
+    if (request.bodyUsed) return rawBodyMissing(FETCH_REMEDY);
+    const header = (name: string) => request.headers.get(name) ?? undefined;
+    const answer = await guarded(async () => {
+      const keys = keysFor(options, env);
+      if (request.method === "POST") return post({ header, body: await readBody(request, MAX_BODY_BYTES) }, keys, env);
+      return isSigned(new Uint8Array(), header(headers.signature), keys) ? introspect(request, keys) : unsigned();
+    });
+    return responseOf(answer);
+  };
+
+  const plain: PlainHandler = (call) => guarded(() => post(call, keysFor(options, undefined), undefined));
 
   const drain = async (): Promise<void> => {
     draining = true;
@@ -252,5 +277,5 @@ export function createHandler(
     await Promise.all(deliveries);
   };
 
-  return Object.assign(handle, { drain });
+  return Object.assign(handle, { drain, [PLAIN]: plain });
 }

@@ -30,7 +30,7 @@ import { listApps } from "./store/apps.js";
 import { batchWriter } from "./store/batch.js";
 import { type Checkpoint, type Checkpointed, checkpoint } from "./store/checkpoint.js";
 import type { Db } from "./store/db.js";
-import { type Enqueued, enqueue, type NewJob } from "./store/enqueue.js";
+import { type Enqueued, enqueue, enqueueEach, type NewJob } from "./store/enqueue.js";
 import type { Keyring } from "./store/keyring.js";
 import type { LoadedJob } from "./store/load.js";
 import { isDisconnect } from "./store/outage.js";
@@ -40,6 +40,7 @@ import { type Settled, type Settlement, settle } from "./store/settle.js";
 import { startIn } from "./store/start.js";
 import { planStart } from "./store/start-plan.js";
 import { createStepRoom } from "./store/step-room.js";
+import { unfinishedReader } from "./store/unfinished.js";
 import { readHeldJob } from "./store/views.js";
 import { sync } from "./sync.js";
 
@@ -79,7 +80,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const { keyring } = options;
   const secrets = (workspace: string, queueId?: number) => keyring.signing(workspace, queueId);
 
-  const enqueuer = batchWriter<NewJob, Enqueued>((jobs) => db.transact((t) => enqueue(t, jobs), "hot"), {
+  const enqueuer = batchWriter<NewJob, Enqueued>((jobs) => enqueueEach(db, jobs), {
     size: limits.writeBatch,
     isEverybodys: isDisconnect,
   });
@@ -98,6 +99,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   });
 
   const stepRoom = createStepRoom(db);
+  const unfinished = unfinishedReader(db);
 
   const finishing = new Map<string, Set<() => void>>();
   const tellFinished = (jobId: string): void => {
@@ -264,7 +266,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
       return started!;
     },
     async enqueueAll(jobs) {
-      const results = await db.transact((t) => enqueue(t, jobs));
+      const results = await db.transact((t) => enqueue(t, jobs), "hot");
       wake();
       if (results.some((result) => result.blocked)) keeper.wake();
       return results;
@@ -323,6 +325,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
         jobId,
         delivery,
         attempt: job.attempt,
+        kind: "callback",
         parentId: job.parentId,
         outcome,
         policy,
@@ -362,14 +365,14 @@ export function createEngine(options: EngineOptions): RunningEngine {
             told = resolve;
             tellers.add(told);
           });
-          const job = await readHeldJob(db, jobId);
-          if (job === undefined || FINISHED.includes(job.state) || left <= 0 || signal?.aborted) return;
+          if (!(await unfinished.write(jobId)) || left <= 0 || signal?.aborted) return;
           let timer: NodeJS.Timeout | undefined;
-          const pause = new Promise<void>((resolve) => {
-            timer = setTimeout(resolve, Math.min(left, FINISH_POLL_MS));
+          const pause = new Promise<"over">((resolve) => {
+            timer = setTimeout(() => resolve("over"), Math.min(left, FINISH_POLL_MS));
           });
-          await Promise.race([next, pause]);
+          const ended = await Promise.race([next, pause]);
           clearTimeout(timer);
+          if (ended !== "over") return;
           tellers.delete(told);
         }
       } finally {

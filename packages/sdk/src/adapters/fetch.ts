@@ -3,7 +3,31 @@
 import { refusal } from "../answer.js";
 
 /** @param env what the platform hands over beside the request (Workers' bindings). */
-export type FetchHandler = (request: Request, env?: unknown) => Promise<Response>;
+export type FetchHandler = ((request: Request, env?: unknown) => Promise<Response>) & {
+  readonly [PLAIN]?: PlainHandler;
+};
+
+/** Where a handler has a second door beside the fetch-style one. */
+export const PLAIN: unique symbol = Symbol("rotor.plain");
+
+/** A POST whose bytes are in hand; undefined: they were more than `MAX_BODY_BYTES`. */
+export type PlainCall = {
+  readonly header: (name: string) => string | undefined;
+  readonly body: Uint8Array | undefined;
+};
+
+/**
+ * Answers a POST without a `Request` and a `Response`: on Node, making them and reading them costs more than all else that a
+ * delivery needs. Never rejects.
+ */
+export type PlainHandler = (call: PlainCall) => Promise<PlainAnswer>;
+
+/** `text` may come later: until then a space is sent every so often. */
+export type PlainAnswer = {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly text: string | { readonly later: Promise<string>; readonly lifeEveryMs: number };
+};
 
 /** Something before the handler has parsed the body, and a signature covers its exact bytes. `remedy` is what to write, where. */
 export const rawBodyMissing = (remedy: string): Response =>

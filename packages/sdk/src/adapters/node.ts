@@ -2,8 +2,9 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { refusal } from "../answer.js";
-import { type FetchHandler, rawBodyMissing } from "./fetch.js";
-import { type BodyHolder, rawBodyOf } from "./raw-body.js";
+import { MAX_BODY_BYTES } from "../request-body.js";
+import { type FetchHandler, PLAIN, type PlainAnswer, type PlainHandler, rawBodyMissing } from "./fetch.js";
+import { type BodyHolder, bytesUnread, rawBodyOf, streamOf } from "./raw-body.js";
 
 /** One request as Node and the frameworks on it hand it on. */
 export type NodeCall = {
@@ -48,7 +49,8 @@ function toRequest({ request, response, holder }: NodeCall): Request | undefined
   }
   const plain = { method, headers, signal: signalOf(response) };
   if (method !== "POST") return new Request(urlOf(request), plain);
-  const body = rawBodyOf(request, holder);
+  const raw = rawBodyOf(request, holder);
+  const body = raw instanceof Uint8Array ? raw : raw && streamOf(raw);
   // TypeScript's own types of Request do not know `duplex`, nor that bytes are a body.
   return body && new Request(urlOf(request), { ...plain, body, duplex: "half" } as RequestInit);
 }
@@ -83,6 +85,42 @@ async function write(response: Response, { request, response: to }: NodeCall): P
   return left(to);
 }
 
+/** Writes an answer that is no `Response`. */
+function writePlain({ status, headers, text }: PlainAnswer, { request, response: to }: NodeCall): Promise<void> {
+  if (!request.complete) to.setHeader("connection", "close");
+  to.writeHead(status, headers);
+  if (typeof text === "string") {
+    to.end(text);
+    return left(to);
+  }
+  to.write(" ");
+  const life = setInterval(() => to.write(" "), text.lifeEveryMs);
+  const end = (finish: () => void) => {
+    clearInterval(life);
+    if (!to.destroyed) finish();
+  };
+  text.later.then(
+    (late) => end(() => to.end(late)),
+    () => end(() => to.destroy()),
+  );
+  to.once("close", () => clearInterval(life));
+  return left(to);
+}
+
+/** Undefined where it is left to the fetch-style door: it is no POST, or only a parsed body is left of it. */
+async function plainAnswerOf(handler: PlainHandler, { request, holder }: NodeCall): Promise<PlainAnswer | undefined> {
+  if (request.method !== "POST") return undefined;
+  const raw = rawBodyOf(request, holder);
+  if (raw === undefined) return undefined;
+  const header = (name: string): string | undefined => {
+    const value = request.headers[name];
+    return Array.isArray(value) ? value.join(", ") : value;
+  };
+  const announced = Number(request.headers["content-length"] ?? 0);
+  if (raw instanceof Uint8Array) return handler({ header, body: raw.length > MAX_BODY_BYTES ? undefined : raw });
+  return handler({ header, body: announced > MAX_BODY_BYTES ? undefined : await bytesUnread(raw, MAX_BODY_BYTES) });
+}
+
 async function answerOf(handler: FetchHandler, call: NodeCall): Promise<Response> {
   let asked: Request | undefined;
   try {
@@ -102,6 +140,15 @@ const answering = new Set<Promise<void>>();
 export const answersLeft = async (): Promise<void> => void (await Promise.all(answering));
 
 async function answer(handler: FetchHandler, call: NodeCall): Promise<void> {
+  const plain = handler[PLAIN];
+  try {
+    const ready = plain && (await plainAnswerOf(plain, call));
+    if (ready) return await writePlain(ready, call);
+  } catch {
+    // The body broke off: there is nobody left to tell.
+    call.response.destroy();
+    return;
+  }
   const response = await answerOf(handler, call);
   // The connection was lost while the answer was written: there is nobody left to tell.
   await write(response, call).catch(() => call.response.destroy());

@@ -44,6 +44,8 @@ export type Call = {
 export function detailText({ url, sent, configured, tokens, values, response, timing }: Call): string {
   // By its name in lower case, as it is sent.
   const own = new Map(Object.entries(configured).map(([name, value]) => [name.toLowerCase(), value]));
+  const ofOwn =
+    own.size === 0 ? (_: string, value: string) => value : (name: string, value: string) => own.get(name) ?? value;
   const telling = [...tokens, ...tellingValues(sent)].filter((text) => text.length >= SHORTEST_SECRET);
   const hide: Hide = (text) => {
     let left = text;
@@ -52,7 +54,7 @@ export function detailText({ url, sent, configured, tokens, values, response, ti
   };
   const shownUrl = cut(hide(withoutQuerySecrets(url)), URL_LENGTH);
   const room = limits.detailBytes - ROOM_FOR_THE_REST - bytesInJson(shownUrl);
-  const asked = shown(sent, (name, value) => own.get(name) ?? value, hide, room / 2);
+  const asked = shown(sent, ofOwn, hide, room / 2);
   const answered = response && shown(response, (_name, value) => value, hide, room - asked.bytes);
   const detail: Detail = {
     request: { url: shownUrl, headers: asked.headers },
@@ -76,6 +78,20 @@ const HIDDEN = "…";
 /** Names of headers and of members of a query whose values open doors. */
 const SECRET_NAME =
   /auth(?!enticate)|token|secret|signature|password|passwd|cookie|credential|session|(?:^|[-_])(?:api-?)?key$|^sig$/i;
+
+/** Judged once each: the same few names come with every call. */
+const judged = new Map<string, boolean>();
+const JUDGED = 1_000;
+
+function isSecretName(name: string): boolean {
+  const known = judged.get(name);
+  if (known !== undefined) return known;
+  const secret = SECRET_NAME.test(name);
+  // Names are the other side's to choose.
+  if (judged.size >= JUDGED) judged.clear();
+  judged.set(name, secret);
+  return secret;
+}
 
 /** A text without what must not be kept. */
 type Hide = (text: string) => string;
@@ -107,12 +123,12 @@ const bytesInJson = (text: string): number =>
 /** What an answer might repeat. */
 const tellingValues = (sent: Headers): string[] =>
   Object.entries(sent)
-    .filter(([name]) => SECRET_NAME.test(name))
+    .filter(([name]) => isSecretName(name))
     .map(([, value]) => value);
 
 function shownValue(name: string, value: string, hide: Hide): string {
   // A template says which secret is meant, and not what it is.
-  if (SECRET_NAME.test(name) && !isTemplated(value)) return HIDDEN;
+  if (isSecretName(name) && !isTemplated(value)) return HIDDEN;
   // Hidden before it is cut, or half a secret would be left.
   return cut(hide(value), limits.detailValueLength);
 }
@@ -122,6 +138,8 @@ const cut = (text: string, length: number): string =>
 
 /** A URL with the values of telling members of its query replaced. */
 const withoutQuerySecrets = (url: string): string =>
-  url.replace(/([?&])([^=&#]*)=([^&#]*)/g, (whole, mark: string, name: string, value: string) =>
-    SECRET_NAME.test(name) && !isTemplated(value) ? `${mark}${name}=${HIDDEN}` : whole,
-  );
+  !url.includes("?")
+    ? url
+    : url.replace(/([?&])([^=&#]*)=([^&#]*)/g, (whole, mark: string, name: string, value: string) =>
+        SECRET_NAME.test(name) && !isTemplated(value) ? `${mark}${name}=${HIDDEN}` : whole,
+      );

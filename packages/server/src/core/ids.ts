@@ -1,5 +1,5 @@
 /** Identifiers made by the server. UUID version 7 (RFC 9562): ordered by time, so lists and indexes stay local. */
-import { randomBytes } from "node:crypto";
+import { randomBytes } from "./random.js";
 
 let lastMs = 0;
 let counter = 0;

@@ -16,14 +16,28 @@ export type Glance = {
   readonly unstorable: string | undefined;
 };
 
+/** Where it stands next; the text's length where it does not. */
+const next = (text: string, what: string, from: number): number => {
+  const at = text.indexOf(what, from);
+  return at === -1 ? text.length : at;
+};
+
 /** Looks over a text in one pass without recursion, so that no nesting can hurt. */
 export function glance(text: string): Glance {
   let depth = 0;
   let deepest = 0;
   let unstorable: string | undefined;
+  /** The next backslash: strings before it end at the next quote, and are passed over at once. */
+  let backslash = next(text, "\\", 0);
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (code === QUOTE) {
+      const end = next(text, '"', i + 1);
+      if (backslash < i) backslash = next(text, "\\", i);
+      if (end < backslash) {
+        i = end;
+        continue;
+      }
       for (i++; i < text.length && text.charCodeAt(i) !== QUOTE; i++) {
         if (text.charCodeAt(i) !== BACKSLASH) continue;
         i++;
@@ -32,8 +46,8 @@ export function glance(text: string): Glance {
         if (unit === 0)
           unstorable ??= 'the character "\\u0000", which no text column can hold; leave it out or encode it';
         if (unit < 0xd800 || unit > 0xdfff) continue;
-        const next = unit < 0xdc00 ? /^\\u(d[c-f][0-9a-f]{2})/i.exec(text.slice(i + 5, i + 11)) : null;
-        if (next) i += 10;
+        const second = unit < 0xdc00 ? /^\\u(d[c-f][0-9a-f]{2})/i.exec(text.slice(i + 5, i + 11)) : null;
+        if (second) i += 10;
         else unstorable ??= `half of a surrogate pair, "\\u${unit.toString(16)}", which is no character`;
       }
     } else if (isOpen(code)) deepest = Math.max(deepest, ++depth);
@@ -52,6 +66,8 @@ const skipSpace = (text: string, from: number): number => {
 };
 
 function endOfString(text: string, from: number): number {
+  const quote = text.indexOf('"', from + 1);
+  if (text.charCodeAt(quote - 1) !== BACKSLASH) return quote + 1;
   let i = from + 1;
   while (text.charCodeAt(i) !== QUOTE) i += text.charCodeAt(i) === BACKSLASH ? 2 : 1;
   return i + 1;
@@ -89,7 +105,8 @@ export function members(text: string, from = 0): Members {
   if (text[i] !== "{") return { spans, repeated };
   for (i = skipSpace(text, i + 1); text[i] !== "}"; ) {
     const keyEnd = endOfString(text, i);
-    const name = JSON.parse(text.slice(i, keyEnd)) as string;
+    const written = text.slice(i + 1, keyEnd - 1);
+    const name = written.includes("\\") ? (JSON.parse(`"${written}"`) as string) : written;
     const start = skipSpace(text, skipSpace(text, keyEnd) + 1);
     const end = endOfValue(text, start);
     if (spans.has(name)) repeated ??= name;

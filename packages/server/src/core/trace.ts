@@ -2,7 +2,7 @@
  * W3C trace context (https://www.w3.org/TR/trace-context/), version 00: who set something in motion, and all that follows
  * from it, seen as one trace. Rotor hands it on and records no spans itself.
  */
-import { randomBytes } from "node:crypto";
+import { randomBytes } from "./random.js";
 
 /** Whether a header is a traceparent that names a trace and a span. */
 export const isTraceparent = (text: string | undefined): text is string =>

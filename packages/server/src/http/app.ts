@@ -1,4 +1,5 @@
 /** The HTTP API put together: every resource's routes, what all answers have in common, and the document of it all. */
+import type { ServerResponse } from "node:http";
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { accepted } from "./accepted.js";
 import { approvals } from "./approvals.js";
@@ -44,6 +45,17 @@ export type AppOptions = {
   readonly dashboard?: URL;
 };
 
+/** Of every answer. */
+const SAFE_HEADERS = [
+  ["x-content-type-options", "nosniff"],
+  ["x-frame-options", "DENY"],
+  ["referrer-policy", "no-referrer"],
+  ["cross-origin-resource-policy", "same-origin"],
+] as const;
+
+/** Of what is no page. */
+const API_POLICY = "default-src 'none'; frame-ancestors 'none'";
+
 const consoleLog: Log = { error: (details, message) => console.error(message, details) };
 
 /** The app for an engine. It holds no socket: `app.fetch` answers a request. */
@@ -55,15 +67,20 @@ export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono
   const listeners = listenersOf(engine.db);
 
   app.use(async (c, next) => {
+    const { outgoing } = (c.env ?? {}) as { outgoing?: ServerResponse };
+    const isApi = c.req.path.startsWith("/v1/");
+    if (outgoing !== undefined) {
+      // Straight to Node's response, where a route's own headers go over them: to touch those of `c.res` makes them anew.
+      for (const [name, value] of SAFE_HEADERS) outgoing.setHeader(name, value);
+      outgoing.setHeader("content-security-policy", API_POLICY);
+      if (isApi) outgoing.setHeader("cache-control", "no-store");
+      return next();
+    }
     await next();
     const { headers } = c.res;
-    headers.set("x-content-type-options", "nosniff");
-    headers.set("x-frame-options", "DENY");
-    headers.set("referrer-policy", "no-referrer");
-    headers.set("cross-origin-resource-policy", "same-origin");
-    if (!headers.has("content-security-policy"))
-      headers.set("content-security-policy", "default-src 'none'; frame-ancestors 'none'");
-    if (c.req.path.startsWith("/v1/")) headers.set("cache-control", "no-store");
+    for (const [name, value] of SAFE_HEADERS) headers.set(name, value);
+    if (!headers.has("content-security-policy")) headers.set("content-security-policy", API_POLICY);
+    if (isApi) headers.set("cache-control", "no-store");
   });
 
   queues(api, ids.forget);

@@ -12,6 +12,7 @@ import { findSession } from "../store/sessions.js";
 import { type ApiKey, findApiKey, insertApiKey, type NewApiKey, type Scope } from "../store/workspaces.js";
 import type { Engine } from "./engine.js";
 import { Refusal } from "./errors.js";
+import { headerOf } from "./request-headers.js";
 
 /** Who calls, and what he may. */
 export type Caller = {
@@ -125,7 +126,7 @@ export function authenticator(engine: Engine): Authenticator {
   };
 
   const identify = async (c: Context): Promise<Caller | undefined> => {
-    const header = c.req.header("authorization");
+    const header = headerOf(c, "authorization");
     if (header === undefined) return (await loggedIn(c)) ?? (engine.config.dev && isLocal(c) ? LOCAL : undefined);
     // Two headers arrive joined by a comma, which no key holds.
     const key = /^Bearer +(\S+)$/i.exec(header)?.[1];

@@ -4,6 +4,7 @@ import type { Context } from "hono";
 import { glance, type Members, members } from "../core/json-text.js";
 import { limits } from "../core/limits.js";
 import { Refusal } from "./errors.js";
+import { headerOf } from "./request-headers.js";
 
 /** A JSON body: its value, and the text that it was written as. */
 export type JsonBody = { readonly value: unknown; readonly text: string };
@@ -13,11 +14,11 @@ export type JsonBody = { readonly value: unknown; readonly text: string };
  * @throws Refusal 413 past `maxBytes`; 415 for a compressed body; 400 if it breaks off.
  */
 export async function readBytes(c: Context, maxBytes: number = limits.bodyBytes): Promise<Buffer> {
-  const encoding = c.req.header("content-encoding");
+  const encoding = headerOf(c, "content-encoding");
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
     throw new Refusal(415, "unsupported_encoding", "Send the body without content-encoding: it is not decompressed.");
   }
-  if (Number(c.req.header("content-length") ?? 0) > maxBytes) throw tooLarge(maxBytes);
+  if (Number(headerOf(c, "content-length") ?? 0) > maxBytes) throw tooLarge(maxBytes);
   const { incoming } = (c.env ?? {}) as { incoming?: IncomingMessage };
   return incoming === undefined ? readStream(c.req.raw, maxBytes) : readIncoming(incoming, maxBytes);
 }

@@ -7,7 +7,7 @@ import { z } from "@hono/zod-openapi";
 import { type CheckpointReply, PROTOCOL_VERSION, type WireError } from "@rotorsh/sdk/protocol";
 import { limits } from "../core/limits.js";
 import { outputTooLarge } from "../core/report-limits.js";
-import { readToken } from "../core/token.js";
+import { type Capability, readToken } from "../core/token.js";
 import { parseCheckpoint } from "../core/workflow-answer.js";
 import { stepText } from "../core/workflow-body.js";
 import { loadStepsBefore, type ReplyRoom } from "../store/history.js";
@@ -55,10 +55,21 @@ const tag = "protocol";
 /** Hangs the routes of the protocol. */
 export function checkpoints(api: Api, log: Log): void {
   const { engine } = api;
+  /** Tokens that were good: a run brings its own with every step. */
+  const trusted = new Map<string, Capability>();
+  const capabilityOf = (token: string): Capability | undefined => {
+    const known = trusted.get(token);
+    if (known !== undefined) return known;
+    const capability = readToken(engine.tokenSecret, "checkpoint", token);
+    if (capability === undefined) return undefined;
+    if (trusted.size >= limits.inFlight) trusted.delete(trusted.keys().next().value!);
+    trusted.set(token, capability);
+    return capability;
+  };
 
   const record = async (run: unknown, room: ReplyRoom, where: Where): Promise<RunReply> => {
     const token = (run as { token?: unknown } | null)?.token;
-    const capability = typeof token === "string" ? readToken(engine.tokenSecret, "checkpoint", token) : undefined;
+    const capability = typeof token === "string" ? capabilityOf(token) : undefined;
     if (capability === undefined) return STALE;
     const parsed = parseCheckpoint({ version: PROTOCOL_VERSION, runs: [run] });
     if (!parsed.ok) return refused({ name: "InvalidReportError", message: parsed.message.replace(/^runs\.0\.?/, "") });

@@ -11,6 +11,7 @@ import type { Authenticator, Caller } from "./auth.js";
 import { mayBeJson, parseJson, readBytes } from "./body.js";
 import type { Engine } from "./engine.js";
 import { notFound, Refusal, refusalOfSchema } from "./errors.js";
+import { headerOf } from "./request-headers.js";
 import { isPlain } from "./schemas.js";
 
 /** What every resource is given to hang its routes on. */
@@ -147,7 +148,7 @@ function queryOf(c: Context): Record<string, string> {
 
 /** The JSON body of a request. */
 export async function readJson(c: Context): Promise<{ value: unknown; text: string }> {
-  const contentType = c.req.header("content-type");
+  const contentType = headerOf(c, "content-type");
   const bytes = await readBytes(c, limits.bodyBytes);
   if (bytes.byteLength > 0 && !mayBeJson(contentType)) {
     throw new Refusal(

@@ -14,6 +14,7 @@ import type { NewJob } from "../store/enqueue.js";
 import { mayBeJson, membersOnce, parseJson, readBytes } from "./body.js";
 import { invalid, Refusal, refusalOfSchema } from "./errors.js";
 import { headersOf } from "./queue-settings.js";
+import { headerOf, headersFrom } from "./request-headers.js";
 import { attempts, delay, duration, instant, json, key, maxAttemptsOf, NOT_BOTH, notBoth, tags } from "./schemas.js";
 
 const options = {
@@ -153,7 +154,7 @@ const OPTION_PREFIX = "x-rotor-";
  * itself, delivered byte for byte under its own type. `x-rotor-raw: true` sends JSON through the second door, too.
  */
 export async function readEnqueue(c: Context): Promise<Wanted> {
-  const contentType = c.req.header("content-type");
+  const contentType = headerOf(c, "content-type");
   const given = headerOptions(c);
   if (given.raw || !mayBeJson(contentType))
     return readRaw(given.options, contentType ?? "application/octet-stream", await readBytes(c));
@@ -195,7 +196,7 @@ function readRaw(given: Record<string, string>, contentType: string, bytes: Buff
 
 /** The `x-rotor-…` headers of a request, by the names that the envelope has for them. */
 function headerOptions(c: Context): { raw: boolean; options: Record<string, string> } {
-  const all = Object.entries(c.req.header()).filter(([name]) => name.startsWith(OPTION_PREFIX) && name !== PAGE_HEADER);
+  const all = headersFrom(c, OPTION_PREFIX).filter(([name]) => name !== PAGE_HEADER);
   // Nobody agrees on the encoding of other characters in headers.
   const odd = all.find(([, text]) => !/^[\x20-\x7e]*$/.test(text));
   if (odd !== undefined) throw invalid(odd[0], "it is not plain ASCII; write such a value into a JSON envelope");
@@ -216,6 +217,6 @@ export function inTraceOf(c: Context, all: readonly Wanted[]): readonly Wanted[]
 
 /** The trace that the request is part of, where it names one. */
 export function traceOf(c: Context): string | undefined {
-  const traceparent = c.req.header("traceparent");
+  const traceparent = headerOf(c, "traceparent");
   return isTraceparent(traceparent) ? traceparent : undefined;
 }

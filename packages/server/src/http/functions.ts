@@ -4,8 +4,9 @@ import { newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
 import { checkUrl } from "../delivery/guard.js";
 import { type App, listApps, listTriggers } from "../store/apps.js";
+import { functionFinder } from "../store/functions.js";
 import { deleteQueue, getQueue, listQueues, pauseQueue, type Queue, scheduleInto } from "../store/queues.js";
-import { listSchedules, readClock } from "../store/schedules.js";
+import { listSchedules } from "../store/schedules.js";
 import { listJobs } from "../store/views.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint } from "./endpoint.js";
@@ -16,7 +17,7 @@ import type { Listeners } from "./listeners.js";
 import { type Page, pageOf } from "./paging.js";
 import { eventBody } from "./runs.js";
 import { delay, json, key, listOf, name, page, tags, time } from "./schemas.js";
-import { startable, startingJson, startingView } from "./starting.js";
+import { startingJson, startingView } from "./starting.js";
 
 const triggerJson = z.union([
   z.object({ event: z.string(), if: z.string().optional() }),
@@ -71,6 +72,7 @@ const one = { 200: ["The function.", functionJson] } as const;
 export function functions(api: Api, listeners: Listeners): void {
   const { engine } = api;
   const { db } = engine;
+  const finder = functionFinder(db);
 
   const find = async (workspace: string, id: string): Promise<Queue> => {
     const queue = await getQueue(db, workspace, "function", id);
@@ -271,18 +273,20 @@ export function functions(api: Api, listeners: Listeners): void {
       },
     },
     async ({ c, workspace, params: { id }, body, text }) => {
-      const queue = await find(workspace, id);
+      const found = await finder.write({ workspace, name: id });
+      if (found === undefined) throw notFound("function", id);
+      const { to, now } = found;
       const traceparent = traceOf(c);
       const runId = newId();
       const event = {
         id: body.id ?? runId,
         name: "rotor/run.started",
         data: rawMember(text, "data") ?? "null",
-        ts: (await readClock(db)).getTime(),
+        ts: now.getTime(),
       };
-      const result = await engine.start(startable(queue), {
+      const result = await engine.start(to, {
         id: runId,
-        queueId: queue.id,
+        queueId: to.queueId,
         key: body.id ?? null,
         body: eventBody(event),
         contentType: "application/json",

@@ -156,17 +156,28 @@ test("a claim whose reply was lost is found and given back, at no cost", async (
   expect(errors).toEqual([]);
 });
 
-test("what could not be read after its claim is given back, not lost", async () => {
-  let away = true;
-  const { dispatcher, posted } = await bench(failing(db, /^load\.jobs/, () => away));
-  const id = await oneJob();
-  await expect(dispatcher.loop.tick()).rejects.toThrow("away");
-  away = false;
-  await dispatcher.loop.tick();
-  expect(posted).toMatchObject([{ job: { jobId: id, attempt: 1 } }]);
-  posted[0]!.end({});
-  await eventually("its end", async () => (await readJob(db, id)).state === "completed");
-});
+/** A queue that a claim does not deliver from in one round trip: its jobs are read when they have been claimed. */
+const limited = async <T>(work: () => Promise<T>): Promise<T> => {
+  await db.script("update rotor.queues set rate_limit = 1000, rate_period_ms = 1000");
+  try {
+    return await work();
+  } finally {
+    await db.script("update rotor.queues set rate_limit = null, rate_period_ms = null");
+  }
+};
+
+test("what could not be read after its claim is given back, not lost", () =>
+  limited(async () => {
+    let away = true;
+    const { dispatcher, posted } = await bench(failing(db, /^load\.jobs/, () => away));
+    const id = await oneJob();
+    await expect(dispatcher.loop.tick()).rejects.toThrow("away");
+    away = false;
+    await dispatcher.loop.tick();
+    expect(posted).toMatchObject([{ job: { jobId: id, attempt: 1 } }]);
+    posted[0]!.end({});
+    await eventually("its end", async () => (await readJob(db, id)).state === "completed");
+  }));
 
 test("a settlement outlasts an outage: written once, nothing delivered again", async () => {
   let away = false;
@@ -215,30 +226,31 @@ test("a node whose lease is not fresh claims nothing", async () => {
   expect(posted).toEqual([]);
 });
 
-test("a node that was paused between its claim and the POST posts nothing, and gives the job back", async () => {
-  const { node, ...made } = await bench({
-    ...db,
-    query: async (statement, values) => {
-      const rows = await db.query(statement, values);
-      if (statement.name === "load.jobs" && pausing) node.fresh = false;
-      return rows as never;
-    },
-  });
-  let pausing = true;
-  const id = await oneJob();
-  await made.dispatcher.loop.tick();
-  expect(made.posted).toEqual([]);
-  expect(await readJob(db, id)).toMatchObject({ state: "active", attempt: 1 });
-  pausing = false;
-  node.fresh = true;
-  await eventually("it is claimed anew", async () => {
+test("a node that was paused between its claim and the POST posts nothing, and gives the job back", () =>
+  limited(async () => {
+    const { node, ...made } = await bench({
+      ...db,
+      query: async (statement, values) => {
+        const rows = await db.query(statement, values);
+        if (statement.name === "load.jobs" && pausing) node.fresh = false;
+        return rows as never;
+      },
+    });
+    let pausing = true;
+    const id = await oneJob();
     await made.dispatcher.loop.tick();
-    return made.posted.length === 1;
-  });
-  expect(made.posted[0]!.job).toMatchObject({ jobId: id, attempt: 1, delivery: 2 });
-  made.posted[0]!.end({});
-  await made.dispatcher.drain(10_000);
-});
+    expect(made.posted).toEqual([]);
+    expect(await readJob(db, id)).toMatchObject({ state: "active", attempt: 1 });
+    pausing = false;
+    node.fresh = true;
+    await eventually("it is claimed anew", async () => {
+      await made.dispatcher.loop.tick();
+      return made.posted.length === 1;
+    });
+    expect(made.posted[0]!.job).toMatchObject({ jobId: id, attempt: 1, delivery: 2 });
+    made.posted[0]!.end({});
+    await made.dispatcher.drain(10_000);
+  }));
 
 test("draining gives back what does not end in time, and claims no more", async () => {
   const { dispatcher, posted } = await bench();

@@ -7,6 +7,7 @@ import { limits } from "../core/limits.js";
 import { inTurn } from "../core/turns.js";
 import type { AGAIN, BatchWriter } from "../store/batch.js";
 import { claim, type Due, lookForDue } from "../store/claim.js";
+import { claimPlain } from "../store/claim-plain.js";
 import type { Db } from "../store/db.js";
 import { type History, loadHistories, NO_HISTORY } from "../store/history.js";
 import { type LoadedJob, loadJobs } from "../store/load.js";
@@ -123,15 +124,24 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     }
     const nodeId = lease.nodeId();
     try {
-      const { taken, blocked } = await claim(
-        db,
-        nodeId,
-        visited.map((queue) => queue.queueId),
-        room,
-      );
-      if (blocked > 0) options.onBlocked();
-      if (taken.length === 0) return blocked > 0 ? 0 : pauseMs;
-      await begin(taken, nodeId);
+      const plain = visited.filter((queue) => queue.plain);
+      const others = visited.filter((queue) => !queue.plain);
+      const share = Math.max(1, Math.min(limits.claim, Math.ceil(room / visited.length)));
+      let count = plain.length === 0 ? 0 : await beginPlain(plain, share, room, nodeId);
+      let blocked = 0;
+      if (others.length > 0 && count < room) {
+        const claimed = await claim(
+          db,
+          nodeId,
+          others.map((queue) => queue.queueId),
+          room - count,
+        );
+        ({ blocked } = claimed);
+        if (blocked > 0) options.onBlocked();
+        count += claimed.taken.length;
+        await begin(claimed.taken, nodeId);
+      }
+      if (count === 0) return blocked > 0 ? 0 : pauseMs;
       claimMs = performance.now() - begunAt;
       return 0;
     } catch (error) {
@@ -141,11 +151,24 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     }
   };
 
+  /** Claims and sets off at once. Answers how many. */
+  const beginPlain = async (plain: readonly Due[], share: number, room: number, nodeId: string): Promise<number> => {
+    const ids = plain.map((queue) => queue.queueId);
+    const functions = plain.some((queue) => queue.kind === "function");
+    const begun = await claimPlain(db, nodeId, ids, share, room, { functions, bytes: roomForHistories() });
+    const { jobs } = begun;
+    const runs = jobs.filter((job) => job.queue.kind === "function").map((job) => job.jobId);
+    const histories = begun.histories ?? (await loadHistories(db, runs, roomForHistories()));
+    for (const job of jobs) void handle(job, histories.get(job.jobId) ?? NO_HISTORY, nodeId);
+    return jobs.length;
+  };
+
   /** Reads what was claimed and sets it off. */
   const begin = async (
     taken: readonly { jobId: string; delivery: number; kind: string }[],
     nodeId: string,
   ): Promise<void> => {
+    if (taken.length === 0) return;
     const runs = taken.filter((job) => job.kind === "function").map((job) => job.jobId);
     const [jobs, histories] = await Promise.all([loadJobs(db, taken), loadHistories(db, runs, roomForHistories())]);
     for (const job of jobs) void handle(job, histories.get(job.jobId) ?? NO_HISTORY, nodeId);
@@ -216,6 +239,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       jobId,
       delivery,
       attempt,
+      kind: job.queue.kind,
       parentId,
       shared,
       outcome,

@@ -9,12 +9,17 @@ import type { Ready } from "../core/turns.js";
 import { claimKeyed } from "./claim-keyed.js";
 import { type Db, hot, type Queryable, sql } from "./db.js";
 import { endDueWaits } from "./resume.js";
-import { type Claim, ROOM, TAKE, TAKEN, type Taken } from "./take.js";
+import { type Claim, PLAIN, ROOM, TAKE, TAKEN, type Taken } from "./take.js";
 
 export type { Claim, Taken } from "./take.js";
 
 /** A queue with something due, now or later. */
-export type Due = Ready & { readonly kind: "callback" | "function"; readonly dueInMs: number };
+export type Due = Ready & {
+  readonly kind: "callback" | "function";
+  /** Neither a key nor a rate limits it, and its breaker is closed: `claim-plain.ts` will do. */
+  readonly plain: boolean;
+  readonly dueInMs: number;
+};
 
 /**
  * For each queue that may be visited, when its first job is due. A queue without room is not visited, whatever is due in
@@ -24,7 +29,7 @@ export type Due = Ready & { readonly kind: "callback" | "function"; readonly due
 const look = hot(
   "claim.look",
   `with clock as materialized (select rotor.clock() as now)
-   select queue.id as "queueId", queue.workspace_id as workspace, queue.kind,
+   select queue.id as "queueId", queue.workspace_id as workspace, queue.kind, ${PLAIN} as plain,
           (extract(epoch from greatest(first.due_at, queue.open_at, queue.rate_open_at) - clock.now) * 1000)::float8 as "dueInMs"
      from clock, rotor.queues queue
     cross join lateral (

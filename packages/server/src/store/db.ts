@@ -188,22 +188,24 @@ export function openDb(options: DbOptions): Db {
     }
   };
 
+  /** Postgres broke a deadlock, or a conflict, in favour of another: nothing of this one happened. */
+  const retried = async <T>(work: () => Promise<T>): Promise<T> => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (tries >= DEADLOCK_TRIES || !BROKEN_UP.has((error as { code?: string }).code ?? "")) throw error;
+      }
+    }
+  };
+
   return {
-    query: (statement, values = []) => run(statement.hot ? hotPool : pool, statement, values),
+    query: (statement, values = []) => retried(() => run(statement.hot ? hotPool : pool, statement, values)),
     origin: pool,
     warn,
     schema,
     resolve,
-    async transact(work, path) {
-      for (let tries = 1; ; tries++) {
-        try {
-          return await once(work, path);
-        } catch (error) {
-          // Postgres broke a deadlock, or a conflict, in favour of another: nothing of this one happened.
-          if (tries >= DEADLOCK_TRIES || !BROKEN_UP.has((error as { code?: string }).code ?? "")) throw error;
-        }
-      }
-    },
+    transact: (work, path) => retried(() => once(work, path)),
     script: (text) => pool.query(resolve(text)),
     pools: () =>
       [...pools].map((each) => ({
@@ -223,6 +225,23 @@ export function openDb(options: DbOptions): Db {
       await Promise.all([...pools].map((each) => each.end()));
     },
   };
+}
+
+/**
+ * A transaction of the hot path whose statements need nothing of each other's answers: they leave together with BEGIN and
+ * COMMIT, in one round trip. Answers what each of them answered.
+ */
+export async function atOnce<T extends readonly Promise<unknown>[]>(
+  db: Db,
+  send: (t: Transaction) => readonly [...T],
+): Promise<{ -readonly [Index in keyof T]: Awaited<T[Index]> }> {
+  // Not awaited within: in an object, or the promise of the transaction would wait for them.
+  const sent = await db.transact(async (t) => {
+    const all = send(t);
+    for (const one of all) one.catch(() => undefined);
+    return { all };
+  }, "hot");
+  return (await Promise.all(sent.all)) as { -readonly [Index in keyof T]: Awaited<T[Index]> };
 }
 
 /** Of an aborted transaction: what aborted it, where that was a statement that nobody awaited. */

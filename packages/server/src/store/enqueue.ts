@@ -7,7 +7,7 @@ import { limits } from "../core/limits.js";
 import { turnKeys } from "../core/turns.js";
 import { bindKeys, type Keyed } from "./bind-keys.js";
 import { replaceWaiting } from "./change.js";
-import { type Queryable, sql } from "./db.js";
+import { type Db, hot, type Queryable, sql } from "./db.js";
 import { tellApprovals } from "./tell.js";
 
 /** A job to be. `id` is ours; `key` is the client's, unique in its queue. */
@@ -63,21 +63,24 @@ export type Enqueued = {
  * Inserts payload and job together, unless the key is taken in this queue. A racer's insert waits for the other's commit;
  * who then loses is answered by the statement after this one, whose snapshot sees the winner. In the order of the keys,
  * so that two batches with the same ones do not wait for each other. What is due now is due in the order of the batch, by
- * microseconds. A repetition, after the reply to a commit was lost, finds its own row.
+ * microseconds. A repetition, after the reply to a commit was lost, finds its own row. With `$19` only what needs nothing
+ * beside its rows: of queues without a rate key or approvals.
  */
-const insert = sql(
+const insert = hot(
   "enqueue.insert",
   `with clock as materialized (select rotor.clock() as now),
    item as (
-     select * from unnest($1::uuid[], $2::int[], $3::text[], $4::bytea[], $5::text[], $6::float8[], $7::timestamptz[], $8::int[],
-                          $9::int[], $10::int[], $11::text[], $12::text[], $13::uuid[], $14::uuid[], $15::uuid[], $16::bool[], $18::float8[]) with ordinality
-       as item (id, queue_id, key, body, content_type, delay_ms, run_at, priority, max_attempts, timeout_ms, headers, tags, parent_id, event_id, replay_of, keeps_turn, deadline_ms, place)
+     select item.*
+       from unnest($1::uuid[], $2::int[], $3::text[], $4::bytea[], $5::text[], $6::float8[], $7::timestamptz[], $8::int[],
+                   $9::int[], $10::int[], $11::text[], $12::text[], $13::uuid[], $14::uuid[], $15::uuid[], $16::bool[], $18::float8[]) with ordinality
+              as item (id, queue_id, key, body, content_type, delay_ms, run_at, priority, max_attempts, timeout_ms, headers, tags, parent_id, event_id, replay_of, keeps_turn, deadline_ms, place)
+      where not $19::bool or exists (select from rotor.queues where id = item.queue_id and rate_key is null and not approval_required)
    ),
    kept as (
      insert into rotor.payloads (job_id, queue_id, key, body, content_type, created_at, run_at, headers, tags, event_id, replay_of, deadline_ms)
      select item.id, item.queue_id, item.key, item.body, item.content_type, clock.now,
             coalesce(item.run_at, clock.now + item.delay_ms * interval '1 millisecond'),
-            item.headers::jsonb, array(select jsonb_array_elements_text(item.tags::jsonb)), item.event_id, item.replay_of, item.deadline_ms
+            item.headers::jsonb, case when item.tags is null then '{}' else array(select jsonb_array_elements_text(item.tags::jsonb)) end, item.event_id, item.replay_of, item.deadline_ms
        from item, clock
       order by item.queue_id, item.key, item.id
      on conflict do nothing
@@ -107,7 +110,7 @@ const known = sql(
      join rotor.jobs job on job.id = payload.job_id`,
 );
 
-const insertAll = (t: Queryable, jobs: readonly NewJob[]) =>
+const insertAll = (t: Queryable, jobs: readonly NewJob[], plain = false) =>
   t.query<{ id: string; state: State; rateKey: string | null }>(insert, [
     jobs.map((job) => job.id),
     jobs.map((job) => job.queueId),
@@ -127,7 +130,34 @@ const insertAll = (t: Queryable, jobs: readonly NewJob[]) =>
     jobs.map((job) => turnKeys(job).strict),
     limits.batch,
     jobs.map((job) => job.deadlineMs ?? null),
+    plain,
   ]);
+
+/**
+ * Enqueues jobs that have nothing to do with each other: each is there or not by itself. Those that need no more than their
+ * rows are one statement, a transaction by itself; what is left, which came before under its key or is limited by one, goes
+ * the way of all (`enqueue`). Answers in order.
+ */
+export async function enqueueEach(db: Db, jobs: readonly NewJob[]): Promise<Enqueued[]> {
+  const apt = jobs.filter((job) => !job.replaces && turnKeys(job).keys.length === 0);
+  const inserted = apt.length === 0 ? [] : await insertAll(db, apt, true);
+  const made = new Map(inserted.map((row) => [row.id, row.state]));
+  const others = jobs.filter((job) => !made.has(job.id));
+  const rest = others.length === 0 ? [] : await db.transact((t) => enqueue(t, others), "hot");
+  return jobs.map((job) => {
+    const state = made.get(job.id);
+    return state === undefined ? rest.shift()! : fresh(job.id, state, false);
+  });
+}
+
+const fresh = (id: string, state: State, blocked: boolean): Enqueued => ({
+  id,
+  state,
+  duplicate: false,
+  payloadDiffers: false,
+  replaced: false,
+  blocked,
+});
 
 /** Enqueues in the caller's transaction. Answers in order; an id that is in no queue any more is an error. */
 export async function enqueue(t: Queryable, jobs: readonly NewJob[]): Promise<Enqueued[]> {
@@ -170,15 +200,7 @@ export async function enqueue(t: Queryable, jobs: readonly NewJob[]): Promise<En
   const { late: blocked } = await bindKeys(t, [...new Map(keyed.map((each) => [each.id, each])).values()]);
   return jobs.map((job) => {
     const state = made.get(job.id);
-    if (state !== undefined)
-      return {
-        id: job.id,
-        state,
-        duplicate: false,
-        payloadDiffers: false,
-        replaced: false,
-        blocked: blocked.has(job.id),
-      };
+    if (state !== undefined) return fresh(job.id, state, blocked.has(job.id));
     const other = first.get(job.id);
     if (other === undefined) throw new Error(`Queue ${job.queueId} is gone.`);
     const now = replaced.get(job.id);

@@ -33,15 +33,17 @@ export type LogEntry = {
  * The log is written once: a repetition after a lost reply changes nothing. Only what was accepted is written over by how
  * it ended, which keeps the status and the heads of the call.
  */
+export const LOG_ONCE = `on conflict (job_id, delivery) do update
+      set outcome = excluded.outcome, ended_at = excluded.ended_at, output = excluded.output, error = excluded.error
+    where deliveries.outcome = 'accepted' and excluded.outcome <> 'accepted'`;
+
 const log = sql(
   "finish.log",
   `insert into rotor.deliveries (job_id, delivery, attempt, outcome, status, ended_at, duration_ms, output, error, detail)
    select job_id, delivery, attempt, outcome, status, rotor.clock(), duration_ms, output, error, detail
      from unnest($1::uuid[], $2::int[], $3::int[], $4::text[], $5::int[], $6::float8[], $7::text[], $8::text[], $9::text[])
        as item (job_id, delivery, attempt, outcome, status, duration_ms, output, error, detail)
-   on conflict (job_id, delivery) do update
-      set outcome = excluded.outcome, ended_at = excluded.ended_at, output = excluded.output, error = excluded.error
-    where deliveries.outcome = 'accepted' and excluded.outcome <> 'accepted'`,
+   ${LOG_ONCE}`,
 );
 
 /**

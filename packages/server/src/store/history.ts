@@ -6,6 +6,7 @@
 import type { StepKind, StepState, WireError, WireStep } from "@rotorsh/sdk/protocol";
 import { limits } from "../core/limits.js";
 import { hot, type Queryable, sql } from "./db.js";
+import { RESUMED } from "./take.js";
 
 /** A step as stored, its JSON still text. */
 export type StepRow = {
@@ -40,19 +41,22 @@ const narrow = `job_id as "jobId", key, kind, state, attempt, seq`;
 const dueInMs = `(extract(epoch from due_at - rotor.clock()) * 1000)::float8 as "dueInMs"`;
 
 /**
- * All steps of these runs, where each run's results weigh at most `$2` bytes and all together `$3`: as nearly always. Where
- * they do not, no result is fetched, and `whole` says so.
+ * All steps of these runs, where each run's results weigh at most `$1` bytes and all together `$2`: as nearly always. Where
+ * they do not, no result is fetched, and `whole` says so. `ids` is an expression for an array.
  */
-const small = hot(
-  "history.small",
+const smallOf = (ids: string): string =>
   `select ${narrow}, ${dueInMs}, case when whole and seq is not null then output end as output,
           case when whole and seq is not null then error end as error, case when seq is null then 0 else ${WEIGHT} end as weight, whole
-     from (select coalesce(max(bytes) <= $2::int and sum(bytes) <= $3::bigint, true) as whole
-             from (select sum(${WEIGHT}) as bytes from rotor.steps where job_id = any($1::uuid[]) and seq is not null group by job_id) run) fit,
+     from (select coalesce(max(bytes) <= $1::int and sum(bytes) <= $2::bigint, true) as whole
+             from (select sum(${WEIGHT}) as bytes from rotor.steps where job_id = any(${ids}) and seq is not null group by job_id) run) fit,
           rotor.steps
-    where job_id = any($1::uuid[]) and state <> 'dropped'
-    order by job_id, seq, key`,
-);
+    where job_id = any(${ids}) and state <> 'dropped'
+    order by job_id, seq, key`;
+
+const small = hot("history.small", smallOf("$3::uuid[]"));
+
+/** Of the runs that this transaction has claimed. */
+const smallOfResumed = hot("history.small-resumed", smallOf(RESUMED));
 
 /**
  * Of each run its newest results up to `$2` bytes, and all of its unfinished steps, whose errors are for people to read.
@@ -92,14 +96,9 @@ export async function loadHistories(
 ): Promise<ReadonlyMap<string, History>> {
   if (jobIds.length === 0) return new Map();
   const room = Math.max(0, Math.floor(all));
-  const rows = await db.query<SmallRow>(small, [[...jobIds], limits.deliveryBytes, room]);
-  if (rows[0]?.whole !== false)
-    return mapped(rows, (steps) => ({
-      steps: steps.map(plain),
-      more: null,
-      bytes: weightOf(steps),
-      count: steps.length,
-    }));
+  const rows = await db.query<SmallRow>(small, [limits.deliveryBytes, room, [...jobIds]]);
+  const whole = wholeOf(rows);
+  if (whole !== undefined) return whole;
   const large = await db.query<LargeRow>(histories, [
     [...jobIds],
     limits.deliveryBytes,
@@ -118,6 +117,20 @@ export async function loadHistories(
     };
   });
 }
+
+/** The histories of the runs that this transaction has claimed; undefined where they are too large to be read at once. */
+export const loadResumed = async (t: Queryable, all: number): Promise<ReadonlyMap<string, History> | undefined> =>
+  wholeOf(await t.query<SmallRow>(smallOfResumed, [limits.deliveryBytes, Math.max(0, Math.floor(all))]));
+
+const wholeOf = (rows: readonly SmallRow[]): ReadonlyMap<string, History> | undefined =>
+  rows[0]?.whole === false
+    ? undefined
+    : mapped(rows, (steps) => ({
+        steps: steps.map(plain),
+        more: null,
+        bytes: weightOf(steps),
+        count: steps.length,
+      }));
 
 const weightOf = (steps: readonly Weighed[]): number => steps.reduce((sum, { weight }) => sum + weight, 0);
 

@@ -55,20 +55,25 @@ type Row = Omit<LoadedJob, "queue"> &
     readonly queueHeaders: Readonly<Record<string, string>>;
   };
 
+/** What a delivery needs of a job's queue, and of that one's app. */
+export const QUEUE = `queue.id as "queueId", queue.workspace_id as workspace, queue.name, queue.kind, queue.url, app.name as app, app.id as "appId",
+          app.hash as "appHash", queue.async_timeout_ms as "asyncTimeoutMs", queue.backoff,
+          queue.standard_webhooks as "standardWebhooks", queue.trips,
+          queue.failures, queue.breaker, queue.strict_concurrency as strict, queue.system`;
+
+/** Of a run that gathered events: those behind its first. */
+export const BATCHED = `(select string_agg(convert_from(body, 'UTF8'), ',' order by place) from rotor.batched where job_id = job.id)`;
+
 /** Jobs that are still active with this delivery number; one that was cancelled since its claim is not among them. */
 const jobs = hot(
   "load.jobs",
   `select job.id as "jobId", job.delivery, job.attempt, coalesce(job.max_attempts, queue.max_attempts) as "maxAttempts",
           coalesce(job.timeout_ms, queue.timeout_ms) as "timeoutMs", payload.body, payload.content_type as "contentType",
-          payload.run_at as "runAt", queue.headers as "queueHeaders", coalesce(payload.headers, '{}') as headers, payload.event_id as "eventId",
+          payload.run_at as "runAt", coalesce(payload.headers, '{}') as headers, payload.event_id as "eventId",
           job.parent_id as "parentId", coalesce(starts_with(payload.key, $4), false) as shared,
-          case when queue.kind = 'function' then
-            (select string_agg(convert_from(body, 'UTF8'), ',' order by place) from rotor.batched where job_id = job.id) end as batched,
+          case when queue.kind = 'function' then ${BATCHED} end as batched,
           (extract(epoch from rotor.clock() - case when item.due_at is not null then greatest(item.due_at, payload.run_at) end) * 1000)::float8 as "queuedMs",
-          queue.id as "queueId", queue.workspace_id as workspace, queue.name, queue.kind, queue.url, app.name as app, app.id as "appId",
-          app.hash as "appHash", queue.async_timeout_ms as "asyncTimeoutMs", queue.backoff,
-          queue.standard_webhooks as "standardWebhooks", queue.trips,
-          queue.failures, queue.breaker, queue.strict_concurrency as strict, queue.system
+          ${QUEUE}, queue.headers as "queueHeaders"
      from unnest($1::uuid[], $2::int[], $3::timestamptz[]) as item (id, delivery, due_at)
      join rotor.jobs job on job.id = item.id and job.delivery = item.delivery and job.state = 'active'
      join rotor.payloads payload on payload.job_id = job.id

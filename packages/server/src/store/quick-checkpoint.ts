@@ -1,20 +1,20 @@
 /**
  * The checkpoint that most are: results of steps of a delivery that is as it should be, and nothing else to be written.
- * One statement, and so one round trip and one commit, for any number of runs. Whatever it does not take is left to
+ * One statement, a transaction by itself, for any number of runs. Whatever it does not take is left to
  * `checkpoint.ts`: a stale or cancelled delivery, a row in other hands, a run that has been woken, was rescued or failed
  * before, or whose limit is to be renewed.
  */
 import type { Report, RunReport } from "@rotorsh/sdk/protocol";
 import { limits } from "../core/limits.js";
 import { type Checkpoint, type Checkpointed, toldOfOwn } from "./checkpoint.js";
-import { type Db, sql } from "./db.js";
+import { type Db, hot } from "./db.js";
 import type { Recorded } from "./record.js";
 
 /**
  * The fence is on the row that is locked: who had to look again sees its newest version, and what it protects is written,
  * not looked at. What is finished stays as it is; of an unfinished step a later attempt replaces an earlier.
  */
-const write = sql(
+const write = hot(
   "checkpoint.quick",
   `with clock as materialized (select rotor.clock() as now),
    held as materialized (
@@ -72,10 +72,9 @@ export async function quickCheckpoint(
     results.map(({ report }) => (report.outcome === "completed" ? JSON.stringify(report.output) : null)),
     results.map(({ report }) => (report.outcome === "failed" ? JSON.stringify(report.error) : null)),
   ];
-  // Not awaited in the transaction, so that it leaves together with its commit.
-  const { rows } = await db.transact(async (t) => ({ rows: t.query<Row>(write, values) }), "hot");
+  const rows = await db.query<Row>(write, values);
   const byJob = new Map<string, Row[]>();
-  for (const row of await rows) {
+  for (const row of rows) {
     const steps = byJob.get(row.jobId);
     if (steps === undefined) byJob.set(row.jobId, [row]);
     else steps.push(row);

@@ -46,26 +46,6 @@ afterAll(() => database.close());
 
 const compete = race.bind(undefined, () => database);
 
-compete(
-  "two claimers, and a limit of 10",
-  async (db) => {
-    await enqueueAll(
-      db,
-      Array.from({ length: 40 }, () => newJob(ten)),
-    );
-    await inOrder(
-      { after: "claim.take" },
-      db,
-      (each) => claimAll(each, ten),
-      (each) => claimAll(each, ten),
-    );
-    await Promise.all(Array.from({ length: 8 }, () => claimAll(db, ten)));
-    const { rows } = await db.script("select count(*)::int as count from rotor.jobs where state = 'active'");
-    return rows[0].count === 10;
-  },
-  { "no lock on the queue": (db) => without(db, "claim.lock", "for no key update skip locked") },
-);
-
 const sameKey = async (db: Db, count: number): Promise<boolean> => {
   const [first, ...others] = await Promise.all(
     Array.from({ length: count }, () => enqueueAll(db, [newJob(ten, { key: "same" })])),
@@ -244,7 +224,7 @@ const settleAgainstRescue: Race = async (db) => {
     const [late, taken] = await inOrder(
       { after: "checkpoint.lock" },
       db,
-      (each) => settleOne(each, holder, { kind: "done", output: "late" }),
+      (each) => settleOne(each, holder, { kind: "failed", final: true, error: { name: "Error", message: "late" } }),
       async (each) => {
         await rescueDead(each);
         return claimAll(each, ten, other);
@@ -252,7 +232,7 @@ const settleAgainstRescue: Race = async (db) => {
     );
     const now = await readJob(db, job.id);
     return value(late).kind === "settled"
-      ? now.state === "completed" && value(taken).length === 0
+      ? now.state === "failed" && value(taken).length === 0
       : now.state === "active" && now.delivery === 2 && now.nodeId === other;
   } finally {
     await database.shiftClock(0);
@@ -266,6 +246,31 @@ test.each([
   ["second", noSecondFence],
 ])("a settle against a rescue holds without its %s fence too", async (_, mutate) => {
   expect(await settleAgainstRescue(mutate(database.db))).toBe(true);
+});
+
+compete("a completion in one round trip against a rescue", async (db) => {
+  const [dead, other] = [newId(), newId()];
+  await registerNode(db, dead, "dead");
+  const job = newJob(ten);
+  await enqueueAll(db, [job]);
+  const holder = await claimOne(db, ten, job.id, dead);
+  await database.shiftClock(6_000);
+  try {
+    const [late, taken] = await inOrder(
+      "commit",
+      db,
+      (each) => settleOne(each, holder, { kind: "done", output: "late" }),
+      async (each) => {
+        await rescueDead(each);
+        return claimAll(each, ten, other);
+      },
+    );
+    await claimAll(db, ten, other);
+    const now = await readJob(db, job.id);
+    return value(late).kind === "settled" && value(taken).length === 0 && now.state === "completed";
+  } finally {
+    await database.shiftClock(0);
+  }
 });
 
 compete(
@@ -296,6 +301,25 @@ compete(
           text.replace("delivery,", "1 as delivery,").replace("state,", "'active' as state,"),
         ),
       ),
+  },
+);
+
+compete(
+  "a completion of a job that is another's by now",
+  async (db) => {
+    const dead = newId();
+    await registerNode(db, dead, "dead");
+    const holder = await activeRun(db, runs, {}, dead);
+    await database.shiftClock(6_000);
+    await rescueDead(db);
+    await claimAll(db, runs, newId());
+    await database.shiftClock(0);
+    const late = await settleOne(db, holder, { kind: "done", output: "late" });
+    return late.kind === "stale" && (await readJob(db, holder.jobId)).state === "active";
+  },
+  {
+    "no fence": (db) =>
+      without(db, "settle.quick", "job.delivery = item.delivery and (job.state || '') = 'active' and "),
   },
 );
 

@@ -3,6 +3,7 @@
  * hold the locks of the job rows concerned: what is tested here is then true until their commit.
  */
 import { type Queryable, sql } from "./db.js";
+import { RESUMED } from "./take.js";
 
 /** A wait that somebody ends. */
 export type WaitEnd = {
@@ -66,15 +67,14 @@ const wake = sql(
 /**
  * Time ends waits: what is due, of these runs, is recorded before anyone is told, so that an event that comes a moment
  * later cannot change what the code has seen. An event that did not come is null, and so is the first of several things;
- * a signal or child is an error.
+ * a signal or child is an error. `ids` is an expression for an array.
  */
-const endDue = sql(
-  "resume.end-due",
+const endDueOf = (ids: string): string =>
   `with clock as materialized (select rotor.clock() as now),
    due as (
      select step.job_id, step.key, nextval('rotor.step_seq') as seq
        from (select job_id, key from rotor.steps, clock
-              where job_id = any($1::uuid[]) and state = 'waiting' and kind <> 'run' and due_at <= clock.now
+              where job_id = any(${ids}) and state = 'waiting' and kind <> 'run' and due_at <= clock.now
               order by job_id, due_at, asked) step
    ),
    step as (
@@ -82,13 +82,17 @@ const endDue = sql(
         set state = case when step.kind in ('sleep', 'event', 'any') then 'completed' else 'failed' end,
             seq = due.seq, ended_at = step.due_at, due_at = null, wait_key = null,
             output = case when step.kind in ('sleep', 'event', 'any') then 'null' end,
-            error = case when step.kind = 'signal' then $2 when step.kind in ('invoke', 'enqueue') then $3 end
+            error = case when step.kind = 'signal' then $1 when step.kind in ('invoke', 'enqueue') then $2 end
        from due
       where step.job_id = due.job_id and step.key = due.key
      returning step.job_id, step.key, step.kind
    )
-   delete from rotor.watches part using step where step.kind = 'any' and part.job_id = step.job_id and part.key = step.key`,
-);
+   delete from rotor.watches part using step where step.kind = 'any' and part.job_id = step.job_id and part.key = step.key`;
+
+const endDue = sql("resume.end-due", endDueOf("$3::uuid[]"));
+
+/** Of the runs that this transaction has claimed. */
+const endDueOfResumed = sql("resume.end-due-resumed", endDueOf(RESUMED));
 
 const SIGNAL_TIMEOUT = JSON.stringify({ name: "SignalTimeoutError", message: "The signal did not come in time." });
 const CHILD_TIMEOUT = JSON.stringify({
@@ -130,5 +134,9 @@ export async function endWaits(
 
 /** Records the due waits of these runs as ended. */
 export async function endDueWaits(t: Queryable, jobIds: readonly string[]): Promise<void> {
-  if (jobIds.length > 0) await t.query(endDue, [[...jobIds], SIGNAL_TIMEOUT, CHILD_TIMEOUT]);
+  if (jobIds.length > 0) await t.query(endDue, [SIGNAL_TIMEOUT, CHILD_TIMEOUT, [...jobIds]]);
 }
+
+/** The same of the runs that this transaction has claimed. */
+export const endDueOfClaimed = (t: Queryable): Promise<unknown> =>
+  t.query(endDueOfResumed, [SIGNAL_TIMEOUT, CHILD_TIMEOUT]);

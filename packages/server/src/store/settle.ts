@@ -2,7 +2,7 @@
  * settle: active → wherever the delivery's end leads. Fenced by state and delivery number; a late writer changes nothing
  * and is told. A repetition after a lost reply finds its own log row and counts as done.
  */
-import { type Claimed, type Outcome, type Policy, retryOrFail } from "../core/job.js";
+import { type Claimed, type Outcome, type Policy, type QueueKind, retryOrFail } from "../core/job.js";
 import { limits } from "../core/limits.js";
 import { AGAIN, firstOfEach } from "./batch.js";
 import { exist, lockFree, putOffs } from "./checkpoint.js";
@@ -11,6 +11,7 @@ import { type Db, type Queryable, sql } from "./db.js";
 import { type LogEntry, logEnds } from "./finish.js";
 import { grantTurns, type HasKeys, KEYS_OF } from "./keys.js";
 import { lockNames } from "./names.js";
+import { quickSettle } from "./quick-settle.js";
 import { type Prepared, prepare, record } from "./record.js";
 import { endDueWaits } from "./resume.js";
 import { linger } from "./slots.js";
@@ -19,6 +20,8 @@ import { linger } from "./slots.js";
 export type Settlement = Pick<Claimed, "jobId" | "delivery" | "attempt"> & {
   readonly outcome: Outcome;
   readonly policy: Policy;
+  /** Callback jobs have no steps. */
+  readonly kind?: QueueKind;
   readonly parentId: string | null;
   /** See `LogEntry`. */
   readonly shared?: boolean;
@@ -122,6 +125,16 @@ type Move = {
 /** Settles; for a batch writer. */
 export async function settle(db: Db, all: readonly Settlement[]): Promise<(Settled | typeof AGAIN)[]> {
   const items = firstOfEach(all, (item) => item.jobId);
+  const done = await quickSettle(db, items);
+  const others = items.filter((item) => !done.has(item));
+  const settled = others.length === 0 ? [] : await settleAll(db, others);
+  const results = new Map<Settlement, Settled | typeof AGAIN>(done);
+  for (const [index, item] of others.entries()) results.set(item, settled[index]!);
+  return all.map((item) => results.get(item) ?? AGAIN);
+}
+
+/** Settles whatever it is, of each job one. Answers in order. */
+async function settleAll(db: Db, items: readonly Settlement[]): Promise<(Settled | typeof AGAIN)[]> {
   const prepared = await prepare(
     db,
     items.map((item) => ({ jobId: item.jobId, delivery: item.delivery, reports: item.outcome.reports })),
@@ -169,9 +182,8 @@ export async function settle(db: Db, all: readonly Settlement[]): Promise<(Settl
       t,
       rows.filter((row) => row.state !== "active"),
     );
-    const turns = new Set(items);
-    return all.map((item): Settled | typeof AGAIN => {
-      if (!turns.has(item) || putOff(item)) return AGAIN;
+    return items.map((item): Settled | typeof AGAIN => {
+      if (putOff(item)) return AGAIN;
       const done = planned.get(item.jobId);
       if (done !== undefined && moved.has(item.jobId)) {
         return {

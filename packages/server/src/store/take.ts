@@ -12,6 +12,9 @@ export const ROOM = `select queue.id, queue.kind, queue.timeout_ms,
       cross join lateral (select count(*) from rotor.slots where queue.strict_concurrency and queue_id = queue.id and until > clock.now) slots
       where greatest(queue.open_at, queue.rate_open_at) <= clock.now and queue.paused_at is null and queue.url is not null`;
 
+/** Neither a key nor a rate limits the queue, and its breaker is closed. */
+export const PLAIN = "(not queue.keyed and queue.rate_limit is null and queue.trips = 0)";
+
 /** What becomes of a job that is taken. */
 export const TAKE = `set state = 'active', attempt = job.attempt + 1, delivery = job.delivery + 1, woken = false, node_id = $3,
           due_at = clock.now + case when queue.kind = 'function' then $4::int else coalesce(job.timeout_ms, queue.timeout_ms) end * interval '1 millisecond'`;
@@ -31,3 +34,16 @@ export type Taken = {
 
 /** What a claim did. `blocked`: jobs that were due and wait for a key now. */
 export type Claim = { readonly taken: readonly Taken[]; readonly blocked: number };
+
+/**
+ * What one statement of a transaction leaves for the next, where both are sent at once: the queues that the first has locked,
+ * and the claimed runs that had begun before. Settings of this transaction, under the schema's name; empty where there is none.
+ */
+const listIn = (setting: string, type: string): string =>
+  `string_to_array(nullif(current_setting('rotor.${setting}', true), ''), ',')::${type}[]`;
+export const LOCKED = listIn("locked_queues", "int");
+export const RESUMED = listIn("resumed_runs", "uuid");
+
+/** Leaves a list of ids; `ids` is an expression for an aggregate of text. */
+export const leave = (setting: "locked_queues" | "resumed_runs", ids: string): string =>
+  `set_config('rotor.${setting}', coalesce(${ids}, ''), true)`;

@@ -53,6 +53,9 @@ export type Paused = {
   go(): void;
 };
 
+/** A statement that is a transaction by itself where it is sent alone, and has a commit. */
+const writes = ({ text }: Statement): boolean => /\b(insert into|update|delete from) rotor\./.test(text);
+
 const backend = { name: "mutants.backend", text: "select pg_backend_pid() as pid" };
 
 /** The same database, on which the first transaction to come there stops after this statement, or before its commit. */
@@ -74,6 +77,10 @@ export function pausedDb(db: Db, stop: Stop): Paused {
     stop === "commit"
       ? {
           ...db,
+          query: <Row>(statement: Statement, values: readonly Value[] = []) =>
+            writes(statement)
+              ? paused.transact((t) => t.query<Row>(statement, values), "hot")
+              : db.query<Row>(statement, values),
           transact: (work, path) =>
             db.transact(async (t) => {
               const result = await work(t);
@@ -94,6 +101,12 @@ export function lostReplyDb(db: Db): Db {
   let lost = false;
   return {
     ...db,
+    async query<Row>(statement: Statement, values?: readonly Value[]): Promise<Row[]> {
+      const rows = await db.query<Row>(statement, values);
+      if (lost || !writes(statement)) return rows;
+      lost = true;
+      throw new Error("Connection terminated unexpectedly");
+    },
     async transact<T>(work: (t: Transaction) => Promise<T>, path?: "hot"): Promise<T> {
       const result = await db.transact(work, path);
       if (lost) return result;

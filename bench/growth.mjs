@@ -1,0 +1,89 @@
+// `npm run bench:growth -- --sizes 10000,100000,1000000,5000000`: steps, drained jobs, single enqueues and published events
+// while ever more of what has ended is stored: so many rows of jobs, a tenth of them runs of ten steps. Prints each rate
+// beside that of the first size; exit code 1 where one falls by more than a fifth.
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { createFigures, tableOf } from "./figures.mjs";
+import { bulk, drain, single } from "./jobs.mjs";
+import { finishedJobs, finishedRuns } from "./load.mjs";
+import { openStage, quantile, timed } from "./stage.mjs";
+import { sequences } from "./workflows.mjs";
+
+const { values } = parseArgs({
+  options: {
+    sizes: { type: "string", default: "10000,100000,1000000" },
+    rounds: { type: "string", default: "3" },
+    json: { type: "string" },
+  },
+});
+const sizes = values.sizes.split(",").map(Number);
+const rounds = Number(values.rounds);
+const LEAST = 0.8;
+
+const stage = await openStage("growth");
+const { rotor, client, schema } = stage;
+const figures = createFigures();
+
+const queueId = async (name) =>
+  (await client.query(`select id from ${schema}.queues where name = $1`, [name])).rows[0].id;
+
+/** Events a second, one at a time, of a name that a thousand runs wait for; none of them for these. */
+async function publish(count) {
+  const times = [];
+  for (let n = 0; n < count; n++)
+    times.push(await timed(() => rotor.send({ name: "wake", data: { n: -1 - n, sentAt: 0 } })));
+  return 1 / quantile(times, 0.5);
+}
+
+const WORK = {
+  "S1 steps in sequence": () => sequences(stage, 500),
+  "S6 drained jobs": async () => {
+    await bulk(stage, "drain", 5_000);
+    return drain(stage, "drain", 5_000);
+  },
+  "S7 enqueues one by one": () => single(stage, "idle", 3_000),
+  "S10 events, a thousand waits of their name": () => publish(300),
+};
+
+const median = async (work) => {
+  const rates = [];
+  for (let n = 0; n < rounds; n++) rates.push(await work());
+  return quantile(rates, 0.5);
+};
+
+try {
+  await rotor.functions.sync({ url: `${stage.appUrl}/api/rotor` });
+  await rotor.queues.create("drain", { callbackUrl: `${stage.appUrl}/job`, concurrency: 200 });
+  await rotor.queues.pause("drain");
+  await rotor.queues.create("idle", {});
+  await rotor.queues.create("old", {});
+  for (let n = 0; n < 1_000; n++) await rotor.runs.start("waiter", { n });
+  for (const work of Object.values(WORK)) await work();
+  let stored = 0;
+  const first = new Map();
+  for (const size of sizes) {
+    const more = size - stored;
+    await finishedRuns(stage, await queueId("gaps"), Math.floor(more / 10));
+    await finishedJobs(stage, await queueId("old"), more - Math.floor(more / 10));
+    stored = size;
+    // As autovacuum does by itself, a minute later.
+    await client.query("vacuum analyze");
+    for (const [name, work] of Object.entries(WORK)) {
+      const rate = await median(work);
+      if (!first.has(name)) first.set(name, rate);
+      figures.add(`${name}, ${size} stored`, rate, "/s");
+      figures.add(`${name}, ${size} stored, against ${sizes[0]}`, rate / first.get(name), "×", { least: LEAST });
+    }
+    console.log(`${size} are stored`);
+  }
+} finally {
+  await stage.close();
+}
+
+const told = figures.all();
+for (const line of tableOf(told)) console.log(line);
+if (values.json)
+  writeFileSync(values.json, `${JSON.stringify({ node: process.version, sizes, figures: told }, null, 2)}\n`);
+const missed = told.filter(({ met }) => !met).map(({ name }) => name);
+console.log(missed.length === 0 ? "bench:growth: flat" : `bench:growth: falls: ${missed.join("; ")}`);
+process.exit(missed.length === 0 ? 0 : 1);

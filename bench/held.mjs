@@ -1,0 +1,81 @@
+// `npm run bench:held -- --minutes 10`: S12. Somebody's transaction stays open, so that no version of a row that is dead
+// since can be removed, while jobs come at 500 a second. What of the rate is left at its end, and whether a backlog grows.
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import pg from "pg";
+import { bulk, drain } from "./jobs.mjs";
+import { openStage, pause } from "./stage.mjs";
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: "string", default: "10" },
+    rate: { type: "string", default: "500" },
+    json: { type: "string" },
+  },
+});
+const minutes = Number(values.minutes);
+const rate = Number(values.rate);
+const LEAST = 0.8;
+const PROBE = 5_000;
+
+const stage = await openStage("held");
+const { rotor, client, schema } = stage;
+
+/** Jobs a second that a full queue drains. */
+const probe = async () => {
+  await bulk(stage, "drain", PROBE);
+  return drain(stage, "drain", PROBE);
+};
+
+/** Enqueues for so many seconds; answers how many jobs were not done when it ended. */
+async function steady(seconds) {
+  const begun = performance.now();
+  let sent = 0;
+  while (performance.now() - begun < seconds * 1_000) {
+    const due = Math.floor(((performance.now() - begun) / 1_000) * rate) - sent;
+    if (due > 0) {
+      sent += due;
+      await rotor.jobs.enqueueBatch(
+        "steady",
+        Array.from({ length: due }, (_, n) => ({ payload: { n: sent + n } })),
+      );
+    }
+    await pause(50);
+  }
+  const { rows } = await client.query(
+    `select count(*)::int as open from ${schema}.jobs job join ${schema}.queues queue on queue.id = job.queue_id
+      where queue.name = 'steady' and job.due_at is not null`,
+  );
+  return rows[0].open;
+}
+
+const figures = {};
+const holder = new pg.Client({ connectionString: stage.databaseUrl });
+try {
+  await rotor.queues.create("drain", { callbackUrl: `${stage.appUrl}/job`, concurrency: 200 });
+  await rotor.queues.pause("drain");
+  await rotor.queues.create("steady", { callbackUrl: `${stage.appUrl}/job`, concurrency: 200 });
+  await probe();
+  figures.clean = await probe();
+  await holder.connect();
+  await holder.query("begin isolation level repeatable read");
+  await holder.query(`select count(*) from ${schema}.workspaces`);
+  for (let minute = 1; minute <= minutes; minute++) {
+    figures.open = await steady(60);
+    console.log(`minute ${minute}: ${figures.open} jobs are not done`);
+  }
+  figures.held = await probe();
+  await holder.query("commit");
+} finally {
+  await holder.end();
+  await stage.close();
+}
+figures.left = figures.held / figures.clean;
+// What a quarter of a second brings may be on its way.
+const met = figures.left >= LEAST && figures.open <= rate / 4;
+console.log(
+  `S12: ${Math.round(figures.clean)} jobs/s before, ${Math.round(figures.held)} after ${minutes} minutes of an open transaction: ${figures.left.toFixed(2)} × (${met ? "met" : "MISSED"}: ≥ ${LEAST}, no backlog)`,
+);
+if (values.json)
+  writeFileSync(values.json, `${JSON.stringify({ node: process.version, minutes, rate, ...figures }, null, 2)}\n`);
+process.exit(met ? 0 : 1);

@@ -1,0 +1,116 @@
+/**
+ * The claim of queues that nothing limits but their concurrency, with all that a delivery needs: in one round trip, since what
+ * each statement needs of the one before it is left in settings of the transaction (`take.ts`). The rest is `claim.ts`'s.
+ */
+import { limits } from "../core/limits.js";
+import { atOnce, type Db, hot, sql } from "./db.js";
+import { type History, loadResumed } from "./history.js";
+import { BATCHED, type LoadedJob, QUEUE } from "./load.js";
+import { endDueOfClaimed } from "./resume.js";
+import { ONCE } from "./start-plan.js";
+import { LOCKED, leave, PLAIN, ROOM, TAKE } from "./take.js";
+
+/** Locks queues that no other node claims from at this moment, by a statement of its own: the next one counts. */
+const lock = sql(
+  "claim-plain.lock",
+  `select ${leave("locked_queues", "string_agg(id::text, ',')")}
+     from (select id from rotor.queues queue where id = any($1::int[]) and ${PLAIN} order by id for no key update skip locked) queue`,
+);
+
+/** As `claim.take`, and what a delivery needs of each job. Runs that had begun, or began with results, are left for what follows. */
+const take = sql(
+  "claim-plain.take",
+  `with clock as materialized (select rotor.clock() as now),
+   room as (${ROOM} and queue.id = any(${LOCKED})),
+   due as (
+     select job.id
+       from room
+      cross join lateral (
+        select id from rotor.jobs
+         where queue_id = room.id and state = 'waiting' and blocked_on is null and held_at is null and due_at <= (select now from clock)
+         order by due_at
+         limit room.room
+           for no key update skip locked) job
+      limit $5
+   ),
+   taken as (
+     update rotor.jobs job
+        ${TAKE}
+       from rotor.queues queue, clock
+      where job.id = any (array(select id from due)) and job.state = 'waiting' and queue.id = job.queue_id
+     returning job.id, job.queue_id, queue.kind, job.delivery, job.attempt, job.max_attempts, job.timeout_ms, job.parent_id,
+               (select due_at from rotor.jobs where id = job.id) as since
+   )
+   select job.id as "jobId", job.queue_id as "queueId", job.delivery, job.attempt, job.max_attempts as "maxAttempts", job.timeout_ms as "timeoutMs",
+          job.parent_id as "parentId", payload.body, payload.content_type as "contentType", payload.run_at as "runAt", payload.headers,
+          payload.event_id as "eventId", coalesce(starts_with(payload.key, $6), false) as shared,
+          case when job.kind = 'function' then ${BATCHED} end as batched,
+          (extract(epoch from clock.now - greatest(job.since, payload.run_at)) * 1000)::float8 as "queuedMs",
+          (select ${leave("resumed_runs", "string_agg(run.id::text, ',')")}
+             from taken run join rotor.payloads began on began.job_id = run.id
+            where run.kind = 'function' and (run.delivery > 1 or began.replay_of is not null)) as resumed
+     from taken job join rotor.payloads payload on payload.job_id = job.id, clock`,
+);
+
+/** Once for all jobs of a queue. */
+const queues = hot(
+  "claim-plain.queues",
+  `select ${QUEUE}, queue.headers, queue.max_attempts as "maxAttempts", queue.timeout_ms as "timeoutMs"
+     from rotor.queues queue left join rotor.apps app on app.id = queue.app_id where queue.id = any($1::int[])`,
+);
+
+type Row = Omit<LoadedJob, "queue" | "maxAttempts" | "timeoutMs" | "headers"> & {
+  readonly queueId: number;
+  readonly maxAttempts: number | null;
+  readonly timeoutMs: number | null;
+  readonly headers: Readonly<Record<string, string>> | null;
+};
+
+type QueueRow = Omit<LoadedJob["queue"], "id"> & {
+  readonly queueId: number;
+  readonly maxAttempts: number;
+  readonly timeoutMs: number;
+};
+
+/** `histories` is undefined where they are to be read by themselves: they are large. */
+export type Begun = {
+  readonly jobs: readonly LoadedJob[];
+  readonly histories: ReadonlyMap<string, History> | undefined;
+};
+
+/**
+ * Claims up to `room` jobs of these queues, of each at most its share, ready to be delivered. `functions`: runs may be among
+ * them, whose results may weigh `bytes` together.
+ */
+export async function claimPlain(
+  db: Db,
+  nodeId: string,
+  queueIds: readonly number[],
+  share: number,
+  room: number,
+  runs: { readonly functions: boolean; readonly bytes: number },
+): Promise<Begun> {
+  const ids = [...queueIds];
+  const [, rows, known, , histories] = await atOnce(db, (t) => [
+    t.query(lock, [ids]),
+    t.query<Row>(take, [ids, ids.map(() => share), nodeId, limits.runTimeoutMs, room, ONCE]),
+    t.query<QueueRow>(queues, [ids]),
+    ...(runs.functions
+      ? ([endDueOfClaimed(t), loadResumed(t, runs.bytes)] as const)
+      : ([Promise.resolve(), Promise.resolve(new Map<string, History>())] as const)),
+  ]);
+  const byId = new Map(known.map((row) => [row.queueId, row]));
+  return {
+    jobs: rows.map(({ queueId, maxAttempts, timeoutMs, headers, ...job }) => {
+      const { maxAttempts: most, timeoutMs: limit, queueId: id, ...queue } = byId.get(queueId)!;
+      return {
+        ...job,
+        maxAttempts: maxAttempts ?? most,
+        timeoutMs: timeoutMs ?? limit,
+        headers: headers ?? {},
+        queue: { ...queue, id },
+      };
+    }),
+    histories,
+  };
+}
