@@ -124,3 +124,31 @@ test("dead letters are counted before they are retried, at a rate; chosen ones a
     .waitFor();
   await close();
 });
+
+test("one goes from page to page, and back, without a fresh start", async () => {
+  const { page, faults, close } = await stage.open("/");
+  const pages = [
+    "Queues",
+    "Jobs",
+    "Functions",
+    "Runs",
+    "Webhooks",
+    "Dead letters",
+    "Schedules",
+    "Events",
+    "Approvals",
+    "Keys",
+    "Secrets",
+    "Audit",
+    "Overview",
+  ];
+  const nav = page.getByRole("navigation", { name: "Pages" });
+  for (const name of [...pages, ...pages.toReversed()]) {
+    await nav.getByRole("link", { name, exact: true }).click();
+    await page.getByRole("heading", { name, exact: true, level: 1 }).waitFor();
+    await page.waitForTimeout(150);
+    expect(await page.getByRole("alert").count(), name).toBe(0);
+  }
+  expect(faults).toEqual([]);
+  await close();
+});

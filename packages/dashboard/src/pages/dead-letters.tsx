@@ -1,11 +1,12 @@
 /** What failed for good: looked through, retried by hand or all that a filter finds, at a rate; or removed. */
 import type { DeadLetter } from "@rotorsh/sdk";
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { Trash2, Undo2 } from "lucide-react";
 import { useMemo, useState } from "react";
 import { rotor } from "../api/client.js";
 import { keys } from "../api/keys.js";
+import { useListing } from "../api/listing.js";
+import { useFunctionChoices, useQueueChoices } from "../api/names.js";
 import { useMay } from "../api/session.js";
 import { Button } from "../ui/button.js";
 import { type Column, DataTable } from "../ui/data-table.js";
@@ -75,22 +76,11 @@ export function DeadLetters() {
     setChosen(new Set());
     void navigate({ search: (before) => ({ ...before, ...part }), replace: true });
   };
-  const list = useInfiniteQuery({
-    queryKey: keys.deadLetters(search),
-    queryFn: ({ pageParam, signal }) => rotor.dlq.list({ ...search, limit: 100, signal }).page(pageParam),
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: (page) => page.nextCursor ?? undefined,
-    placeholderData: (before) => before,
-  });
-  const queues = useQuery({
-    queryKey: keys.queues(),
-    queryFn: async () => (await rotor.queues.list({ limit: 500 }).page()).data,
-  });
-  const functions = useQuery({
-    queryKey: keys.functions(),
-    queryFn: async () => (await rotor.functions.list({ limit: 500 }).page()).data,
-  });
-  const rows = list.data?.pages.flatMap((page) => page.data) ?? [];
+  const { rows, isLoading, onEnd, error, refetch } = useListing(keys.deadLetters(search), (signal) =>
+    rotor.dlq.list({ ...search, limit: 100, signal }),
+  );
+  const queues = useQueueChoices();
+  const functions = useFunctionChoices();
   const isFiltered = Object.keys(search).length > 0;
   const shown = useMemo(() => (mayWrite ? [choosing(chosen, setChosen), ...columns] : columns), [mayWrite, chosen]);
   const selection = chosen.size > 0 ? { ids: [...chosen] } : { filter: search };
@@ -126,17 +116,15 @@ export function DeadLetters() {
           value={search.queue}
           onChange={(queue) => set({ queue })}
           choices={{
-            Queues: (queues.data ?? [])
-              .filter(({ kind }) => kind === "callback")
-              .map(({ name }) => ({ value: name, label: name })),
-            Functions: (functions.data ?? []).map(({ id }) => ({ value: id, label: id })),
+            Queues: queues,
+            Functions: functions,
           }}
         />
         <TextFilter label="Tag" value={search.tag} onChange={(tag) => set({ tag })} />
         <TimeFilter after={search.after} before={search.before} onChange={set} />
       </Filters>
-      {list.error ? (
-        <ErrorNotice error={list.error} onRetry={() => void list.refetch()} />
+      {error ? (
+        <ErrorNotice error={error} onRetry={refetch} />
       ) : (
         <DataTable
           label="Dead letters"
@@ -149,8 +137,8 @@ export function DeadLetters() {
               : { to: "/jobs/$jobId", params: { jobId: letter.id } }
           }
           linkColumn={mayWrite ? 1 : 0}
-          isLoading={list.isPending || list.isFetchingNextPage || (rows.length === 0 && list.hasNextPage)}
-          onEnd={list.hasNextPage ? () => void list.fetchNextPage() : undefined}
+          isLoading={isLoading}
+          onEnd={onEnd}
           empty={
             isFiltered ? (
               <EmptyState title="No dead letter is like this">Take a filter away to see more.</EmptyState>

@@ -1,10 +1,10 @@
 /** Jobs of all callback queues, the newest first. */
 import type { Job } from "@rotorsh/sdk";
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { rotor } from "../api/client.js";
 import { keys } from "../api/keys.js";
-import { POLL_MS } from "../api/live.js";
+import { useListing } from "../api/listing.js";
+import { useQueueChoices } from "../api/names.js";
 import { type Column, DataTable } from "../ui/data-table.js";
 import { EmptyState } from "../ui/empty-state.js";
 import { ErrorNotice } from "../ui/error-notice.js";
@@ -51,32 +51,20 @@ export function Jobs() {
   const navigate = route.useNavigate();
   const set = (part: Partial<typeof search>) =>
     void navigate({ search: (before) => ({ ...before, ...part }), replace: true });
-  const list = useInfiniteQuery({
-    queryKey: keys.jobs(search),
-    queryFn: ({ pageParam, signal }) =>
-      rotor.jobs
-        .listAll({
-          queue: search.queue,
-          state: search.state as Job["state"] | undefined,
-          tag: search.tag,
-          error: search.error,
-          createdAfter: search.after,
-          createdBefore: search.before,
-          brief: true,
-          limit: 100,
-          signal,
-        })
-        .page(pageParam),
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: (page) => page.nextCursor ?? undefined,
-    refetchInterval: (query) => ((query.state.data?.pages.length ?? 1) > 2 ? false : POLL_MS),
-    placeholderData: (before) => before,
-  });
-  const queues = useQuery({
-    queryKey: keys.queues(),
-    queryFn: async () => (await rotor.queues.list({ limit: 500 }).page()).data,
-  });
-  const rows = list.data?.pages.flatMap((page) => page.data) ?? [];
+  const { rows, isLoading, onEnd, error, refetch } = useListing(keys.jobs(search), (signal) =>
+    rotor.jobs.listAll({
+      queue: search.queue,
+      state: search.state as Job["state"] | undefined,
+      tag: search.tag,
+      error: search.error,
+      createdAfter: search.after,
+      createdBefore: search.before,
+      brief: true,
+      limit: 100,
+      signal,
+    }),
+  );
+  const queues = useQueueChoices();
   const isFiltered = Object.keys(search).length > 0;
   return (
     <Page title="Jobs">
@@ -93,9 +81,7 @@ export function Jobs() {
           any="All queues"
           value={search.queue}
           onChange={(queue) => set({ queue })}
-          choices={(queues.data ?? [])
-            .filter(({ kind }) => kind === "callback")
-            .map(({ name }) => ({ value: name, label: name }))}
+          choices={queues}
         />
         <ChoiceFilter
           label="State"
@@ -107,8 +93,8 @@ export function Jobs() {
         <TextFilter label="Tag" value={search.tag} onChange={(tag) => set({ tag })} />
         <TimeFilter after={search.after} before={search.before} onChange={set} />
       </Filters>
-      {list.error ? (
-        <ErrorNotice error={list.error} onRetry={() => void list.refetch()} />
+      {error ? (
+        <ErrorNotice error={error} onRetry={refetch} />
       ) : (
         <DataTable
           label="Jobs"
@@ -116,8 +102,8 @@ export function Jobs() {
           rows={rows}
           rowKey={(job) => job.id}
           rowLink={(job) => ({ to: "/jobs/$jobId", params: { jobId: job.id } })}
-          isLoading={list.isPending || list.isFetchingNextPage || (rows.length === 0 && list.hasNextPage)}
-          onEnd={list.hasNextPage ? () => void list.fetchNextPage() : undefined}
+          isLoading={isLoading}
+          onEnd={onEnd}
           empty={
             isFiltered ? (
               <EmptyState title="No job is like this">Take a filter away to see more.</EmptyState>

@@ -1,10 +1,10 @@
 /** Runs of functions, the newest first. */
 import type { Run } from "@rotorsh/sdk";
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { rotor } from "../api/client.js";
 import { keys } from "../api/keys.js";
-import { POLL_MS } from "../api/live.js";
+import { useListing } from "../api/listing.js";
+import { useFunctionChoices } from "../api/names.js";
 import { type Column, DataTable } from "../ui/data-table.js";
 import { EmptyState } from "../ui/empty-state.js";
 import { ErrorNotice } from "../ui/error-notice.js";
@@ -53,33 +53,21 @@ export function Runs() {
   const navigate = route.useNavigate();
   const set = (part: Partial<typeof search>) =>
     void navigate({ search: (before) => ({ ...before, ...part }), replace: true });
-  const list = useInfiniteQuery({
-    queryKey: keys.runs(search),
-    queryFn: ({ pageParam, signal }) =>
-      rotor.runs
-        .list({
-          function: search.function,
-          state: search.state as Run["state"] | undefined,
-          event: search.event,
-          tag: search.tag,
-          eventId: search.event_id,
-          createdAfter: search.after,
-          createdBefore: search.before,
-          brief: true,
-          limit: 100,
-          signal,
-        })
-        .page(pageParam),
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: (page) => page.nextCursor ?? undefined,
-    refetchInterval: (query) => ((query.state.data?.pages.length ?? 1) > 2 ? false : POLL_MS),
-    placeholderData: (before) => before,
-  });
-  const functions = useQuery({
-    queryKey: keys.functions(),
-    queryFn: async () => (await rotor.functions.list({ limit: 500 }).page()).data,
-  });
-  const rows = list.data?.pages.flatMap((page) => page.data) ?? [];
+  const { rows, isLoading, onEnd, error, refetch } = useListing(keys.runs(search), (signal) =>
+    rotor.runs.list({
+      function: search.function,
+      state: search.state as Run["state"] | undefined,
+      event: search.event,
+      tag: search.tag,
+      eventId: search.event_id,
+      createdAfter: search.after,
+      createdBefore: search.before,
+      brief: true,
+      limit: 100,
+      signal,
+    }),
+  );
+  const functions = useFunctionChoices();
   const isFiltered = Object.keys(search).length > 0;
   return (
     <Page title="Runs">
@@ -96,7 +84,7 @@ export function Runs() {
           any="All functions"
           value={search.function}
           onChange={(id) => set({ function: id })}
-          choices={(functions.data ?? []).map(({ id }) => ({ value: id, label: id }))}
+          choices={functions}
         />
         <ChoiceFilter
           label="State"
@@ -108,8 +96,8 @@ export function Runs() {
         <TextFilter label="Tag" value={search.tag} onChange={(tag) => set({ tag })} />
         <TimeFilter after={search.after} before={search.before} onChange={set} />
       </Filters>
-      {list.error ? (
-        <ErrorNotice error={list.error} onRetry={() => void list.refetch()} />
+      {error ? (
+        <ErrorNotice error={error} onRetry={refetch} />
       ) : (
         <DataTable
           label="Runs"
@@ -117,8 +105,8 @@ export function Runs() {
           rows={rows}
           rowKey={(run) => run.id}
           rowLink={(run) => ({ to: "/runs/$runId", params: { runId: run.id } })}
-          isLoading={list.isPending || list.isFetchingNextPage}
-          onEnd={list.hasNextPage ? () => void list.fetchNextPage() : undefined}
+          isLoading={isLoading}
+          onEnd={onEnd}
           empty={
             isFiltered ? (
               <EmptyState title="No run is like this">Take a filter away to see more.</EmptyState>

@@ -145,7 +145,7 @@ export const limits = {
   /** Payloads, outputs and data of a brief list are left out where they have more. */
   briefBytes: 2 * KiB,
   /** A page of a list goes on looking for this long; then it is as it is, and its cursor goes on. */
-  listMs: 100,
+  listMs: 50,
 
   /** Children and children's children that one request cancels; asked again, it goes on. Some seconds' work. */
   descendants: 10_000,

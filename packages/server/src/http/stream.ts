@@ -8,8 +8,11 @@ import { Refusal } from "./errors.js";
 /** Proxies cut connections that are silent for a minute; and this is how long one is told of after its key was revoked. */
 const SIGN_OF_LIFE_MS = limits.keyTrustedMs;
 
-/** Entries that a slow reader may be behind; past this he is cut off, and comes back by himself. */
-const BEHIND = 1_000;
+/** Bytes that a slow reader may be behind; past this he is cut off, and comes back by himself. */
+const BEHIND_BYTES = 1024 * 1024;
+
+/** What happens within this time is sent in one piece: a busy server tells of thousands of things a second. */
+const TOGETHER_MS = 50;
 
 /** Hangs the stream. */
 export function stream(api: Api): void {
@@ -42,6 +45,18 @@ export function stream(api: Api): void {
   );
 }
 
+/** An entry as it is sent: made once, however many follow. */
+const texts = new WeakMap<FeedEntry, string>();
+function textOf(entry: FeedEntry): string {
+  let text = texts.get(entry);
+  if (text === undefined) {
+    const { workspace: _, ...told } = entry;
+    text = `event: ${entry.type}\ndata: ${JSON.stringify(told)}\n\n`;
+    texts.set(entry, text);
+  }
+  return text;
+}
+
 function follow(
   feed: Api["engine"]["feed"],
   workspace: string,
@@ -53,7 +68,10 @@ function follow(
   return new ReadableStream<Uint8Array>(
     {
       start(controller) {
-        let timer: NodeJS.Timeout;
+        let life: NodeJS.Timeout | undefined;
+        let gathering: NodeJS.Timeout | undefined;
+        let gathered = "";
+        let isOver = false;
         const write = (text: string): void => {
           if ((controller.desiredSize ?? 0) > 0) controller.enqueue(encoder.encode(text));
           else {
@@ -61,9 +79,14 @@ function follow(
             controller.error(new Error("The reader is too slow."));
           }
         };
-        let isOver = false;
+        const send = (): void => {
+          gathering = undefined;
+          const text = gathered;
+          gathered = "";
+          write(text);
+        };
         const stayAlive = (): void => {
-          timer = setTimeout(lookAgain, SIGN_OF_LIFE_MS).unref();
+          life = setTimeout(lookAgain, SIGN_OF_LIFE_MS).unref();
           write(": \n\n");
         };
         const lookAgain = async (): Promise<void> => {
@@ -74,8 +97,8 @@ function follow(
         };
         const unsubscribe = feed.subscribe((entry: FeedEntry) => {
           if (entry.workspace !== workspace) return;
-          const { workspace: _, ...told } = entry;
-          write(`event: ${entry.type}\ndata: ${JSON.stringify(told)}\n\n`);
+          gathered += textOf(entry);
+          gathering ??= setTimeout(send, TOGETHER_MS);
         });
         const close = (): void => {
           end();
@@ -84,7 +107,8 @@ function follow(
         end = () => {
           isOver = true;
           unsubscribe();
-          clearTimeout(timer);
+          clearTimeout(life);
+          clearTimeout(gathering);
           signal.removeEventListener("abort", close);
         };
         signal.addEventListener("abort", close, { once: true });
@@ -94,6 +118,6 @@ function follow(
       },
       cancel: () => end(),
     },
-    new CountQueuingStrategy({ highWaterMark: BEHIND }),
+    new ByteLengthQueuingStrategy({ highWaterMark: BEHIND_BYTES }),
   );
 }
