@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { startEmbedded } from "../postgres/embedded.js";
 
 export async function setup(): Promise<(() => Promise<void>) | undefined> {
+  // One for all projects.
+  if (process.env.ROTOR_TEST_DATABASE_URL) return undefined;
   if (process.env.DATABASE_URL) {
     process.env.ROTOR_TEST_DATABASE_URL = process.env.DATABASE_URL;
     return undefined;
