@@ -202,6 +202,7 @@ test("a schedule is made, run, paused, resumed and deleted; its next fires are t
   await button(page, "More for hourly").click();
   await page.getByRole("menuitem", { name: "Delete" }).click();
   await button(page, "Delete it").click();
+  await dialog(page).waitFor({ state: "hidden" });
   await row.waitFor({ state: "hidden" });
   expect(faults).toEqual([]);
   await close();
@@ -369,6 +370,8 @@ test("a secret is set, replaced and deleted, and never shown", async () => {
   await dialog(page).waitFor({ state: "hidden" });
   await button(page, "Delete BY_HAND").click();
   await button(page, "Delete it").click();
+  // While the dialog is open nothing behind it can be seen by role.
+  await dialog(page).waitFor({ state: "hidden" });
   await page.getByRole("cell", { name: "BY_HAND", exact: true }).waitFor({ state: "hidden" });
   expect((await rotor.secrets.list().page()).data.map(({ name }) => name)).toEqual(["CRM_TOKEN"]);
   expect(faults).toEqual([]);
