@@ -86,7 +86,7 @@ export function startWeather({
     node.environment.ROTOR_FAILPOINTS = [
       `${crash}=crash@${dice.between(1, crash.startsWith("migration") || crash.startsWith("nodes.register") ? 1 : 4)}`,
       ...gentle.map((name) => gentleAt(name, dice)),
-      "settle.move.before=40P01/40 checkpoint.quick.before=40001/40 claim.lock.before=40001/60",
+      "settle.move.before=40P01/40 checkpoint.quick.before=40001/40 claim.lock.before=40001/60 claim-plain.take.before=40P01/60 settle.quick.before=40001/40",
     ].join(" ");
   }
 
