@@ -126,7 +126,11 @@ function judgeExecutions({ plans, found, lines, executions, causes, jobs, stored
     }
     const copies = Math.max(1, found.get(op)?.length ?? 1);
     const wanted = timesOf(plan, what) * copies;
-    const met = times.slice(0, -1).map((one) => causeOf(causes, one, safeAt(one, step, jobs, stored)));
+    // What met its delivery before it began counts: a node may learn of that later, and its app as late.
+    const met = times.slice(0, -1).map((one) => {
+      const begin = Math.min(one.begin, leaseOf(one, jobs)?.from ?? one.begin);
+      return causeOf(causes, { ...one, begin }, safeAt(one, step, jobs, stored));
+    });
     const cut = met.filter((cause) => cause !== undefined);
     const extra = Math.max(0, times.length - wanted);
     for (const cause of cut.slice(0, extra)) doubled[classOf(cause)]++;
