@@ -248,9 +248,11 @@ function judgeLeases({ jobs, executions, plans }, tell) {
 }
 
 /** From the death or the stop of a node to the moment that what it had in hand began again. */
-function recoveriesOf({ executions, causes, jobs, stored, faults }) {
+function recoveriesOf({ plans, executions, causes, jobs, stored, faults }) {
   const found = [];
   for (const [what, times] of executions) {
+    // Those stand in line once more, behind others who want what few may have.
+    if (["keyed", "crowded"].includes(plans.get(what)?.kind)) continue;
     for (const [n, one] of times.slice(0, -1).entries()) {
       const to = times[n + 1].begin;
       const fault = causeOf(causes, one, Math.min(safeAt(one, what.split("/")[1], jobs, stored), to));
