@@ -126,7 +126,11 @@ function judgeExecutions({ plans, found, lines, executions, causes, jobs, stored
     }
     const copies = Math.max(1, found.get(op)?.length ?? 1);
     const wanted = timesOf(plan, what) * copies;
-    const met = times.slice(0, -1).map((one) => causeOf(causes, one, safeAt(one, step, jobs, stored)));
+    // What met its delivery before it began counts: a node may learn of that later, and its app as late.
+    const met = times.slice(0, -1).map((one) => {
+      const begin = Math.min(one.begin, leaseOf(one, jobs)?.from ?? one.begin);
+      return causeOf(causes, { ...one, begin }, safeAt(one, step, jobs, stored));
+    });
     const cut = met.filter((cause) => cause !== undefined);
     const extra = Math.max(0, times.length - wanted);
     for (const cause of cut.slice(0, extra)) doubled[classOf(cause)]++;
@@ -244,9 +248,11 @@ function judgeLeases({ jobs, executions, plans }, tell) {
 }
 
 /** From the death or the stop of a node to the moment that what it had in hand began again. */
-function recoveriesOf({ executions, causes, jobs, stored, faults }) {
+function recoveriesOf({ plans, executions, causes, jobs, stored, faults }) {
   const found = [];
   for (const [what, times] of executions) {
+    // Those stand in line once more, behind others who want what few may have.
+    if (["keyed", "crowded"].includes(plans.get(what)?.kind)) continue;
     for (const [n, one] of times.slice(0, -1).entries()) {
       const to = times[n + 1].begin;
       const fault = causeOf(causes, one, Math.min(safeAt(one, what.split("/")[1], jobs, stored), to));

@@ -11,6 +11,8 @@ import { diceOf, sleep } from "./log.mjs";
 import { startProxy } from "./proxy.mjs";
 
 export const SCHEMA = "faults";
+/** A node waits for half a minute for what it has in hand. */
+const DRAIN_MS = 45_000;
 /** How often it is looked whether Postgres has died, to start it again. */
 const KEEP_MS = 200;
 
@@ -90,7 +92,14 @@ class Node {
     this.#wanted = false;
     const gone = new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal })));
     child.kill(name);
-    return gone;
+    const timer = setTimeout(() => {
+      // It was asked to end, and has had the time that it says it needs.
+      this.#cluster.died.push({ node: this.port, at: Date.now(), what: "it did not end when it was asked to" });
+      child.kill("SIGKILL");
+    }, DRAIN_MS);
+    const end = await gone;
+    clearTimeout(timer);
+    return end;
   }
 }
 

@@ -91,17 +91,18 @@ export const MUTANTS = [
   ),
   mutant(
     "a claim does not lock its queues",
-    "calm",
+    "crowd",
     ["overlap"],
     [
       "store/claim",
       "from rotor.queues where id = any($1::int[]) order by id for no key update skip locked",
       "from rotor.queues where id = any($1::int[]) order by id",
     ],
+    ["store/claim-plain", "order by id for no key update skip locked) queue", "order by id) queue"],
   ),
   mutant(
     "a claim does not lock its keys",
-    "calm",
+    "crowd",
     ["overlap"],
     ["store/keys", "order by key.id for no key update of key", "order by key.id"],
   ),
@@ -272,10 +273,11 @@ export const MUTANTS = [
     ["delivery/deliver", "if (this.#body.truncated)\n            this.#answered();", ""],
   ),
   mutant(
-    "a delivery has no time limit",
+    "a delivery has no time limit, and what is past it is not taken back",
     "calm",
     ["stuck"],
     ["delivery/deliver", "this.#total = setTimeout(() => this.#onTotalLimit(), this.#request.timeoutMs);", ""],
+    ["loops/rescuer", "(await expireOverdue(db, Math.random))", "0"],
   ),
   mutant(
     "one row of the inbox in five is removed and not moved",
@@ -290,7 +292,7 @@ export const MUTANTS = [
   mutant(
     "nobody is asked for an approval",
     "calm",
-    ["early"],
+    ["early", "wrong"],
     ["store/enqueue", "case when queue.approval_required then 'pending_approval' else 'waiting' end,", "'waiting',"],
   ),
   mutant(
@@ -333,7 +335,7 @@ export const MUTANTS = [
     "a node that is asked to stop does not wait for its work",
     "restarts",
     ["doubled"],
-    ["engine", "await dispatcher.drain(drainMs);", ""],
+    ["engine", "await dispatcher.drain(drainMs);", "await dispatcher.drain(0);"],
   ),
   mutant(
     "a delivery is remembered for ever",

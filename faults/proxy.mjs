@@ -7,30 +7,70 @@ import { sleep } from "./log.mjs";
 /** A reply to a commit that does not come is waited for no longer. */
 const REPLY_MS = 5_000;
 
-/** Reads the messages that a client sends to Postgres: a type, a length, and what it says. The first message has no type. */
-export function frontend() {
+/** Takes bytes as they come and hands on each whole message of Postgres's protocol: its type and what it says. */
+function messages(each, isBegun) {
   let rest = Buffer.alloc(0);
-  let isBegun = false;
-  /** Answers whether a commit is among the messages that end in this chunk. */
   return (chunk) => {
     rest = Buffer.concat([rest, chunk]);
-    let commits = false;
     for (;;) {
+      // The first message of a client has no type.
       const head = isBegun ? 1 : 0;
-      if (rest.length < head + 4) return commits;
+      if (rest.length < head + 4) return;
       const length = head + rest.readInt32BE(head);
-      if (rest.length < length) return commits;
-      const [type, text] = [String.fromCharCode(rest[0]), rest.subarray(head + 4, length)];
-      // A simple query is its text; a parsed one has a name before it, which ours has not.
-      if (isBegun && ((type === "Q" && text.equals(COMMIT)) || (type === "P" && text.subarray(1, 8).equals(COMMIT))))
-        commits = true;
+      if (rest.length < length) return;
+      if (isBegun) each(String.fromCharCode(rest[0]), rest.subarray(5, length));
       isBegun = true;
       rest = rest.subarray(length);
     }
   };
 }
-const COMMIT = Buffer.from("commit\0");
-const COMMITTED = Buffer.from("COMMIT\0");
+
+const WRITES = /\b(insert into|update|delete from)\b/i;
+const kindOf = (text) => (/^(begin|commit|rollback)$/.exec(text) ?? [WRITES.test(text) ? "write" : "read"])[0];
+
+/**
+ * Follows what a client says to Postgres, and what Postgres answers: `client` is told of each chunk and answers whether a commit is
+ * in it, be it said or that of a statement by itself; `database` answers whether the reply to the last of those is now complete.
+ */
+export function conversation() {
+  const statements = new Map();
+  let isOpen = false;
+  let commits = false;
+  /** Requests for an answer so far, answers so far, and the request that the last commit came with. */
+  let [asked, answered, committed] = [0, 0, 0];
+  const act = (kind) => {
+    if (kind === "commit" || (kind === "write" && !isOpen)) {
+      commits = true;
+      committed = asked + 1;
+    }
+    if (kind === "begin") isOpen = true;
+    else if (kind === "commit" || kind === "rollback") isOpen = false;
+  };
+  const text = (bytes, from = 0) => bytes.toString("utf8", from, bytes.indexOf(0, from));
+  const fromClient = messages((type, said) => {
+    if (type === "P") {
+      const name = text(said);
+      statements.set(name, kindOf(text(said, Buffer.byteLength(name) + 1)));
+    } else if (type === "B") act(statements.get(text(said, said.indexOf(0) + 1)));
+    else if (type === "Q") act(kindOf(text(said)));
+    if (type === "S" || type === "Q") asked++;
+  }, false);
+  const fromDatabase = messages((type) => {
+    // What greets a new connection answers no request.
+    if (type === "Z" && asked > 0) answered++;
+  }, true);
+  return {
+    client(chunk) {
+      commits = false;
+      fromClient(chunk);
+      return commits;
+    },
+    database(chunk) {
+      fromDatabase(chunk);
+      return answered >= committed;
+    },
+  };
+}
 
 /** The address of a `postgres://` or an `http://` URL. */
 function addressOf(url) {
@@ -64,7 +104,6 @@ export async function startProxy(targetUrl, dice) {
       upstream,
       isLosing: false,
       isHalfOpen: false,
-      swallowed: Buffer.alloc(0),
       later: Promise.resolve(),
     };
     pairs.add(pair);
@@ -79,7 +118,7 @@ export async function startProxy(targetUrl, dice) {
       socket.on("error", end);
       socket.on("close", end);
     }
-    const sees = isPostgres ? frontend() : () => true;
+    const talk = isPostgres ? conversation() : { client: () => true, database: () => true };
     const lose = () => {
       counts.lost++;
       end();
@@ -87,15 +126,14 @@ export async function startProxy(targetUrl, dice) {
     const pass = (from, to) =>
       from.on("data", (chunk) => {
         if (isSilent || pair.isHalfOpen) return;
-        if (from === client && sees(chunk) && toLose > 0 && !pair.isLosing) {
+        const isTold = from === client ? talk.client(chunk) : talk.database(chunk);
+        if (from === client && isTold && toLose > 0 && !pair.isLosing) {
           toLose--;
           pair.isLosing = true;
           setTimeout(end, REPLY_MS).unref();
         } else if (from === upstream && pair.isLosing) {
           // What Postgres says is the only word there was: it is lost once it is certain that it was said.
-          if (!isPostgres) return lose();
-          pair.swallowed = Buffer.concat([pair.swallowed, chunk]);
-          if (pair.swallowed.includes(COMMITTED)) lose();
+          if (isTold) lose();
           return;
         }
         untilBreak -= chunk.length;

@@ -2,7 +2,7 @@
 import { connect, createServer } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { diceOf } from "./log.mjs";
-import { frontend, startProxy } from "./proxy.mjs";
+import { conversation, startProxy } from "./proxy.mjs";
 
 const message = (type, text) => {
   const body = Buffer.from(text);
@@ -23,7 +23,7 @@ beforeEach(async () => {
     socket.on("error", () => undefined);
     socket.on("data", (chunk) => {
       said.push(chunk.toString());
-      socket.write(chunk.includes("commit") ? "C....COMMIT\0" : chunk);
+      socket.write(chunk.includes("commit") ? Buffer.concat([message("C", "COMMIT\0"), message("Z", "I")]) : chunk);
     });
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -57,12 +57,34 @@ const until = async (is) => {
 };
 
 test("a commit is known by its message, in whatever pieces it comes, and not by its letters", () => {
-  const sees = frontend();
-  expect(sees(startup())).toBe(false);
-  expect(sees(message("Q", "select 'commit'\0"))).toBe(false);
+  const { client } = conversation();
+  expect(client(startup())).toBe(false);
+  expect(client(message("Q", "select 'commit'\0"))).toBe(false);
   const commit = message("Q", "commit\0");
-  expect([sees(commit.subarray(0, 3)), sees(commit.subarray(3))]).toEqual([false, true]);
-  expect(sees(Buffer.concat([message("P", "\0select 1\0"), message("P", "\0commit\0")]))).toBe(true);
+  expect([client(commit.subarray(0, 3)), client(commit.subarray(3))]).toEqual([false, true]);
+});
+
+test("a statement that writes by itself commits; in a transaction, and where it reads, it does not", () => {
+  const { client } = conversation();
+  client(startup());
+  const run = (name) => Buffer.concat([message("B", `\0${name}\0`), message("S", "")]);
+  client(Buffer.concat([message("P", "put\0insert into t values (1)\0"), message("P", "look\0select 1\0")]));
+  expect([client(run("put")), client(run("look"))]).toEqual([true, false]);
+  client(message("Q", "begin\0"));
+  expect([client(run("put")), client(message("Q", "commit\0")), client(run("put"))]).toEqual([false, true, true]);
+});
+
+test("a reply is complete when what was asked with the commit is answered, and not what came before it", () => {
+  const { client, database } = conversation();
+  client(startup());
+  database(message("Z", "I"));
+  client(message("Q", "select 1\0"));
+  client(message("Q", "commit\0"));
+  expect([database(message("Z", "T")), database(message("C", "COMMIT\0")), database(message("Z", "I"))]).toEqual([
+    false,
+    false,
+    true,
+  ]);
 });
 
 test("the reply to a commit is lost once it was said, and the connection with it", async () => {

@@ -63,11 +63,16 @@ export const shadowOf = (schema) => `
     for each row when (new.state = 'active' and old.state <> 'active') execute function shadow.see_limits();`;
 
 /** Writes all of it to a file, a line each, in the order in which it happened. `table` says what a line is of. */
-export async function dumpShadow(database, path) {
+export async function dumpShadow(database, schema, path) {
   for (const row of await database("select 'node' as table, id, label from shadow.nodes"))
     appendFileSync(path, `${JSON.stringify(row)}\n`);
   for (const row of await database(
     "select 'over' as table, (extract(epoch from at) * 1000)::float8 as t, what, name, now, most from shadow.over",
+  ))
+    appendFileSync(path, `${JSON.stringify(row)}\n`);
+  // Not the triggers': what Rotor says of a delivery is no evidence, but tells where to look.
+  for (const row of await database(
+    `select 'delivery' as table, job_id as job, delivery, outcome, error from ${schema}.deliveries`,
   ))
     appendFileSync(path, `${JSON.stringify(row)}\n`);
   for (const [table, columns] of [

@@ -16,7 +16,7 @@ export const PLAN = [
   { id: "F5", kind: "hiccup", lane: "elder", every: 60 },
   { id: "F32", kind: "restart", lane: "nodes", every: 25 },
   { id: "F22", kind: "clock", lane: "clock", every: 20 },
-  { id: "F6", kind: "backend", lane: "database", every: 18 },
+  { id: "F6", kind: "backend", lane: "database", every: 15 },
   { id: "F7", kind: "postgres", lane: "database", every: 100 },
   { id: "F8", kind: "break", lane: "database", every: 8 },
   { id: "F8", kind: "cut", lane: "database", every: 15 },
@@ -86,7 +86,7 @@ export function startWeather({
     node.environment.ROTOR_FAILPOINTS = [
       `${crash}=crash@${dice.between(1, crash.startsWith("migration") || crash.startsWith("nodes.register") ? 1 : 4)}`,
       ...gentle.map((name) => gentleAt(name, dice)),
-      "settle.move.before=40P01/40 checkpoint.quick.before=40001/40 claim.lock.before=40001/60",
+      "settle.move.before=40P01/40 checkpoint.quick.before=40001/40 claim.lock.before=40001/60 claim-plain.take.before=40P01/60 settle.quick.before=40001/40",
     ].join(" ");
   }
 
