@@ -163,7 +163,9 @@ async function fitOfRun(
     return failed("UnreachableError", message);
   }
   const signed =
-    result.status === 200 ? verifyAnswer(result.body, answerContext(jobId, CHECK_DELIVERY), [...secrets]) : undefined;
+    result.status === 200
+      ? verifyAnswer(result.body, answerContext(jobId, CHECK_DELIVERY), [...secrets], { now: checker.now() })
+      : undefined;
   if (signed === undefined) {
     const said = storable(result.body).slice(0, 300);
     return failed("AppUnreachableError", `${url} answered ${result.status} without Rotor's signature: ${said}`);

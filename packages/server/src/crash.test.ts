@@ -2,10 +2,8 @@
  * kill -9 of the server at ten moments of the guide's two programs: after a restart both finish, no recorded step runs
  * again, no invariant is broken. The server is a process of its own; the app lives on in this one.
  */
-import { type ChildProcess, spawn } from "node:child_process";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { fileURLToPath } from "node:url";
 import { getRequestListener } from "@hono/node-server";
 import { createFunction, Rotor, serveWorkflow, verifyRotorSignature } from "@rotorsh/sdk";
 import { Hono } from "hono";
@@ -13,68 +11,7 @@ import { expect, test } from "vitest";
 import { violations } from "./store/invariants.js";
 import { testDatabase } from "./testing-kit/database.js";
 import { eventually } from "./testing-kit/server.js";
-
-const cli = fileURLToPath(new URL("../../cli/bin/rotor.mjs", import.meta.url));
-const signingKey = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-const apiKey = `rt_ws_default_${Buffer.alloc(32, 3).toString("base64url")}`;
-
-/** A server in a process of its own that can be killed and started again under the same address. */
-class Victim {
-  #child: ChildProcess | undefined;
-  #port = 0;
-  readonly #env: Record<string, string>;
-  baseUrl = "";
-
-  constructor(databaseUrl: string, schema: string) {
-    this.#env = {
-      ...(process.env as Record<string, string>),
-      DATABASE_URL: databaseUrl,
-      ROTOR_SCHEMA: schema,
-      ROTOR_ENCRYPTION_KEYS: Buffer.alloc(32, 7).toString("base64"),
-      ROTOR_BOOTSTRAP_KEY: apiKey,
-      ROTOR_SIGNING_KEY: signingKey,
-      ROTOR_ALLOW_PRIVATE_URLS: "loopback",
-      ROTOR_LOG_LEVEL: "error",
-    };
-  }
-
-  /** The same port again, even if some other connection of this machine has it for a moment. */
-  async restart(): Promise<void> {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await this.start();
-      } catch (error) {
-        if (tries === 20) throw error;
-      }
-    }
-  }
-
-  async start(): Promise<void> {
-    const child = spawn(process.execPath, [cli, "start", "--json", "--port", String(this.#port)], {
-      env: this.#env,
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    this.#child = child;
-    const line = await new Promise<string>((resolve, reject) => {
-      let text = "";
-      child.stdout!.on("data", (chunk) => {
-        text += chunk;
-        if (text.includes("\n")) resolve(text.split("\n")[0]!);
-      });
-      child.once("exit", (code) => reject(new Error(`The server ended with ${code}.`)));
-    });
-    this.baseUrl = (JSON.parse(line) as { url: string }).url;
-    this.#port = Number(new URL(this.baseUrl).port);
-  }
-
-  async kill(signal: "SIGKILL" | "SIGTERM" = "SIGKILL"): Promise<void> {
-    const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-    child.kill(signal);
-    await gone;
-  }
-}
+import { apiKey, signingKey, Victim } from "./testing-kit/victim.js";
 
 const RECORDED = { name: "test.recorded", text: "select key from rotor.steps where kind = 'run' and seq is not null" };
 

@@ -55,7 +55,10 @@ export async function readManifest(
       message: `The app at ${url} could not be read: ${why}. Is it running, and served at this path?`,
     };
   }
-  const signed = result.status === 200 ? verifyAnswer(result.body, manifestContext(nonce), [...secrets]) : undefined;
+  const signed =
+    result.status === 200
+      ? verifyAnswer(result.body, manifestContext(nonce), [...secrets], { now: options.now() })
+      : undefined;
   if (signed === undefined) {
     const said = storable(result.body).slice(0, 300);
     return {

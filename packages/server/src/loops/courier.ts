@@ -165,7 +165,9 @@ async function workflow(
   const base = { ...kept, status: result.status };
   if (result.status === 413) return { ...base, end: { kind: "diverged", error: tooLarge(largest) } };
   const signed =
-    result.status === 200 ? verifyAnswer(result.body, answerContext(job.jobId, job.delivery), [...secrets]) : undefined;
+    result.status === 200
+      ? verifyAnswer(result.body, answerContext(job.jobId, job.delivery), [...secrets], { now: options.now() })
+      : undefined;
   if (signed === undefined) {
     const said = storable(result.body).slice(0, 500);
     return {
