@@ -29,6 +29,11 @@ export const SCENES = {
     name: "storm",
     values: { calm: true, seconds: "12", rate: "40", batched: "0", kinds: "crowded,keyed", quiesce: "30" },
   },
+  /** Two queues whose jobs share keys, and claims that take long enough to meet. */
+  keys: {
+    name: "storm",
+    values: { only: "slow", seconds: "25", intensity: "20", rate: "9", batched: "0", kinds: "keyed", quiesce: "30" },
+  },
   /** Commits whose replies are lost. */
   replies: {
     name: "storm",
@@ -80,6 +85,7 @@ export const MUTANTS = [
     ["wrong"],
     ["store/settle", 'job?.state === "active" && job.delivery === item.delivery', 'job?.state === "active"'],
     ["store/settle", "where job.id = item.id and job.delivery = item.delivery and", "where job.id = item.id and"],
+    ["store/quick-settle", "where job.delivery = item.delivery and (job.state", "where (job.state"],
   ),
   mutant(
     "a checkpoint of an old delivery is accepted",
@@ -102,7 +108,7 @@ export const MUTANTS = [
   ),
   mutant(
     "a claim does not lock its keys",
-    "crowd",
+    "keys",
     ["overlap"],
     ["store/keys", "order by key.id for no key update of key", "order by key.id"],
   ),

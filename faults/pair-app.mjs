@@ -27,4 +27,19 @@ const pairs = createFunction(
   },
 );
 
-serve({ functions: [pairs] });
+/** One run that is to get each of many events, at whatever moment of a delivery they come. */
+const loop = createFunction(
+  { id: "pairs-loop", trigger: { event: "pairs.loop" }, retries: 200, maxSteps: 5_000 },
+  async ({ event, step }) => {
+    const seen = [];
+    while (seen.length < event.data.count) {
+      const got = await step.waitForEvent("wait", { event: "pairs.looped", timeout: "10m" });
+      if (got === null) break;
+      if (got.n % 3 === 0) await step.run("handle", () => undefined, { backoff: ["100ms"], retries: 50 });
+      seen.push(got.n);
+    }
+    return seen;
+  },
+);
+
+serve({ functions: [pairs, loop] });

@@ -1,5 +1,5 @@
 // `npm run faults -- pairs --count 10000 --kills 20 --seed 7`: events before, during and after the waits for them, while
-// servers, the app and connections die. No event is missed, none counts twice, no two waits of a run share one, and no wait
+// servers, the app and connections die; and one run that waits in a loop for a thousand. No event is missed, none counts twice, no two waits of a run share one, and no wait
 // ends by its timeout whose event had come.
 import { makeApp } from "./app-process.mjs";
 import { askerOf } from "./ask.mjs";
@@ -17,11 +17,14 @@ export const options = {
   /** Runs in hand at one time. */
   beside: { type: "string", default: "200" },
   minutes: { type: "string", default: "10" },
+  /** Events for the run that waits in a loop. */
+  looped: { type: "string", default: "1000" },
 };
 const PAIRS_OF_A_RUN = 4;
 /** Of events: each for some of the runs, which meet at its lock. */
 const NAMES = 40;
 const PACE = [1_000, 4_000];
+const LOOP = "loop";
 const MOMENTS = ["before", "during", "after"];
 
 export async function play({ cluster, values }) {
@@ -45,7 +48,8 @@ export async function play({ cluster, values }) {
     await database(shortBackoff(SCHEMA));
     await database(watchResults(SCHEMA));
     nemesis = startNemesis({ seed: values.seed, nodes, database, proxy, app, path: file("nemesis.log"), pace: PACE });
-    await carryOut({ runs, ask, send, database, values });
+    const looped = sendLooped({ ask, dice: diceOf(values.seed, "loop"), count: Number(values.looped) });
+    await Promise.all([carryOut({ runs, ask, send, database, values, looped }), looped]);
     await nemesis.stop();
     const faults = windowsOf(readLog(file("nemesis.log")));
     return await judge({ runs, database, faults, app, values });
@@ -70,15 +74,31 @@ function senderOf(ask) {
   };
 }
 
+/** Starts the run that waits in a loop and sends what it waits for, some at a time, faster and slower than it can take them. */
+async function sendLooped({ ask, dice, count }) {
+  if (count === 0) return;
+  await ask("POST", "/v1/events", [{ name: "pairs.loop", id: "loop", data: { of: LOOP, count } }]);
+  for (let n = 0; n < count; ) {
+    const size = Math.min(count - n, dice.between(1, 25));
+    const events = Array.from({ length: size }, () => ({ name: "pairs.looped", id: `loop/${n}`, data: { n: n++ } }));
+    await ask("POST", "/v1/events", events);
+    await sleep(dice.between(0, 600));
+  }
+}
+
 /** Starts the runs, so many at a time, sends what is to come after its wait, and resolves when all have ended. */
-async function carryOut({ runs, ask, send, database, values }) {
+async function carryOut({ runs, ask, send, database, values, looped }) {
   const until = Date.now() + Number(values.minutes) * 60_000;
   const todo = [...runs];
   const byOf = new Map(runs.map((run) => [run.of, run]));
   /** Run → events sent to its waits. */
   const sent = new Map();
   let told = Date.now();
-  for (let left = 0; (todo.length > 0 || left > 0) && Date.now() < until; ) {
+  let isSending = true;
+  void looped.finally(() => {
+    isSending = false;
+  });
+  for (let left = 0; (todo.length > 0 || left > 0 || isSending) && Date.now() < until; ) {
     const starting = todo.splice(0, Math.max(0, Number(values.beside) - left));
     if (starting.length > 0)
       await ask(
@@ -149,11 +169,27 @@ async function judge({ runs, database, faults, app, values }) {
       else edges.met++;
     }
   }
+  const loops = byRun.get(LOOP) ?? [];
+  if (Number(values.looped) > 0) {
+    const seen = loops.length === 1 && loops[0].state === "completed" ? JSON.parse(loops[0].output) : [];
+    const missing = Array.from({ length: Number(values.looped) }, (_, n) => n).filter((n) => !seen.includes(n));
+    if (missing.length > 0 || new Set(seen).size !== seen.length)
+      problems.push({ problem: "the loop did not get each event once", missing: missing.slice(0, 20), loops });
+  }
   for (const row of await database(MISSED)) problems.push({ problem: "timed out though its event had come", ...row });
   for (const row of await database(`select * from ${SCHEMA}.changed_results limit 20`))
     problems.push({ problem: "a recorded result changed", ...row });
   if (faults.length < Number(values.kills)) problems.push({ problem: "too few faults", faults: faults.length });
   const count = {};
   for (const { kind } of faults) count[kind] = (count[kind] ?? 0) + 1;
-  return { problems, figures: { pairs: runs.length * PAIRS_OF_A_RUN, runs: runs.length, edges, faults: count } };
+  return {
+    problems,
+    figures: {
+      pairs: runs.length * PAIRS_OF_A_RUN,
+      runs: runs.length,
+      looped: Number(values.looped),
+      edges,
+      faults: count,
+    },
+  };
 }

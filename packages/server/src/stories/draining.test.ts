@@ -1,10 +1,9 @@
 /** Apps and servers that stop in the middle of runs: nothing is lost, and no step runs twice. */
 import { createFunction, Rotor, type RotorFunction } from "@rotorsh/sdk";
 import { expect, test } from "vitest";
-import { readConfig } from "../config.js";
 import { startRotor } from "../main.js";
 import { faultyApp } from "../testing-kit/faulty-app.js";
-import { eventually, testServer } from "../testing-kit/server.js";
+import { eventually, testConfig, testServer } from "../testing-kit/server.js";
 
 /** A function of five steps of some milliseconds each, and how often each step of each run was carried out. */
 function counted(id: string, retries = 0) {
@@ -48,30 +47,19 @@ test("apps that shut down in the middle of 50 runs cost no run an attempt, and n
 test("a server that stops in the middle of runs lets the running steps end, and the next one goes on", async () => {
   const server = await testServer();
   const { fn, counts } = counted("handed-over");
-  const second = () =>
-    startRotor(
-      readConfig(
-        {
-          DATABASE_URL: server.url,
-          ROTOR_SCHEMA: server.schema,
-          ROTOR_ENCRYPTION_KEYS: Buffer.alloc(32, 7).toString("base64"),
-          ROTOR_LOG_LEVEL: "error",
-        },
-        { mode: "dev", port: 0 },
-      ),
-    );
   // The app speaks with whichever server delivered: its checkpoints go to the address in the delivery.
   await faultyApp(server, "handed-over", [fn], { direct: true });
-  const first = await second();
-  // Who takes an enqueue claims it, as a rule.
-  const rotor = new Rotor({ baseUrl: first.url });
-  const runs = await Promise.all(Array.from({ length: 50 }, () => rotor.runs.start("handed-over", {})));
+  const runs = await Promise.all(Array.from({ length: 50 }, () => server.rotor.runs.start("handed-over", {})));
   await eventually("some steps", () => counts.size >= 60);
-  await first.stop();
-  const ends = await Promise.all(runs.map(({ runId }) => server.rotor.runs.result(runId, { timeout: "20s" })));
-  expect(new Set(ends)).toEqual(new Set(["done"]));
-  expect([...counts.values()].filter((count) => count !== 1)).toEqual([]);
+  await server.stop();
   const { rows } = await server.db.script("select 1 from rotor.deliveries where outcome = 'yield'");
   expect(rows.length).toBeGreaterThan(0);
+  const next = await startRotor(testConfig(server));
+  const rotor = new Rotor({ baseUrl: next.url });
+  const ends = await Promise.all(runs.map(({ runId }) => rotor.runs.result(runId, { timeout: "20s" })));
+  expect(new Set(ends)).toEqual(new Set(["done"]));
+  expect([...counts.values()].filter((count) => count !== 1)).toEqual([]);
+  expect(counts.size).toBe(250);
+  await next.stop();
   await server.close();
 });

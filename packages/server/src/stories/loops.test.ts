@@ -66,13 +66,13 @@ test(
   MOST_MS,
 );
 
-/** Of one run: the longest history that an event may come to, at any moment of a delivery. */
+/** With a thousand, and kills: `npm run faults -- pairs`. */
 test(
-  "for (;;) { wait; handle } in one run gets each of 1,000 events, sent by racing senders, once",
+  "for (;;) { wait; handle } in one run gets each of 300 events, sent by racing senders, once",
   async () => {
-    const loop = createFunction({ id: "endless", maxSteps: 2_000 }, async ({ step }) => {
+    const loop = createFunction({ id: "endless" }, async ({ step }) => {
       const seen: number[] = [];
-      while (seen.length < 1_000) {
+      while (seen.length < 300) {
         const got = await step.waitForEvent<{ n: number }>("wait", { event: "endless", timeout: "4m" });
         if (got === null) break;
         seen.push(got.n);
@@ -84,10 +84,10 @@ test(
     const { runId } = await server.rotor.runs.start(loop, {});
     await race(
       "endless",
-      upTo(1_000).map((n) => ({ of: 0, n })),
+      upTo(300).map((n) => ({ of: 0, n })),
       3,
     );
-    expect(sorted(await server.rotor.runs.result<number[]>(runId, { timeout: "4m" }))).toEqual(upTo(1_000));
+    expect(sorted(await server.rotor.runs.result<number[]>(runId, { timeout: "4m" }))).toEqual(upTo(300));
   },
   MOST_MS,
 );

@@ -12,6 +12,8 @@ export type TestServer = TestDatabase & {
   readonly rotor: Rotor;
   /** A real HTTP server on loopback, closed with this one. Answers its address. */
   serve(listener: RequestListener): Promise<string>;
+  /** Ends the server, as SIGTERM does; its database stays until `close`. */
+  stop(): Promise<void>;
 };
 
 /** The settings of a server on this database, in the mode of `rotor dev`. */
@@ -33,6 +35,11 @@ export async function testServer(environment: Record<string, string> = {}, outsi
   const config = testConfig(database, environment);
   const server = await startRotor(config, outside);
   const others: Server[] = [];
+  let stopped: Promise<void> | undefined;
+  const stop = (): Promise<void> => {
+    stopped ??= server.stop();
+    return stopped;
+  };
   return {
     ...database,
     baseUrl: server.url,
@@ -55,8 +62,9 @@ export async function testServer(environment: Record<string, string> = {}, outsi
         others.push(other);
         other.listen(0, "127.0.0.1", () => resolve(`http://127.0.0.1:${(other.address() as AddressInfo).port}`));
       }),
+    stop,
     async close() {
-      await server.stop();
+      await stop();
       for (const other of others) {
         other.closeAllConnections();
         await new Promise((resolve) => other.close(resolve));
