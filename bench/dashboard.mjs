@@ -98,7 +98,7 @@ function openDashboard() {
   const stop = new AbortController();
   const { signal } = stop;
   const follow = async () => {
-    const response = await fetch(`${baseUrl}/v1/stream`, { headers, signal });
+    const response = await fetch(`${baseUrl}/v1/stream?brief=true`, { headers, signal });
     for await (const _ of response.body);
   };
   const every = async (path, ms) => {

@@ -1,24 +1,15 @@
 /**
- * What happens on the server, as it happens: entries of `/v1/stream` mark what they touch as out of date, and what is in
+ * What happens on the server, as it happens: `/v1/stream` tells what was touched, that is out of date then, and what is in
  * view is asked for again. A hint, never a source: each open page also asks now and then by itself (`POLL_MS`).
  */
 import type { InfiniteData, Query } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
 import { queries } from "./client.js";
 
-/** An entry of the feed, as far as the page needs it. */
-type Entry = {
-  readonly type: string;
-  readonly job?: string;
-  readonly id?: string;
-  readonly runs?: readonly string[];
-  readonly resumed?: readonly string[];
-  readonly cancelled?: readonly string[];
-};
+/** What the stream tells; `more`: so much that nothing is told by itself. */
+type Touched = { readonly ids: readonly string[]; readonly more: boolean };
 
-/** One thing in view is asked for at most this often, whatever happens. */
-const THING_MS = 250;
-/** A list, or a count, is. */
+/** A list, or a count, is asked for at most this often, whatever happens. */
 const LIST_MS = 2_000;
 /** A list that was read further than this is left alone: its reader would lose his place. */
 const PAGES = 2;
@@ -27,35 +18,29 @@ export const POLL_MS = 10_000;
 
 const LISTS = ["runs", "jobs", "dead-letters", "events", "approvals", "queues", "functions", "schedules", "stats"];
 
-let touched = new Set<string>();
-let thingsTimer: ReturnType<typeof setTimeout> | undefined;
 let listsTimer: ReturnType<typeof setTimeout> | undefined;
+/** So much that whatever is in view may be among it: asked for as often as lists. */
+let isMuch = false;
 
 const pagesOf = (query: Query): number =>
   (query.state.data as Partial<InfiniteData<unknown>> | undefined)?.pages?.length ?? 1;
 
-function flushThings(): void {
-  thingsTimer = undefined;
-  const ids = touched;
-  touched = new Set();
-  void queries.invalidateQueries({
-    predicate: ({ queryKey: [kind, id] }) => kind !== "find" && typeof id === "string" && ids.has(id),
-  });
-}
+const isThing = ({ queryKey: [kind, id] }: Query): boolean => kind !== "find" && typeof id === "string";
 
 function flushLists(): void {
   listsTimer = undefined;
+  const much = isMuch;
+  isMuch = false;
   void queries.invalidateQueries({
-    predicate: (query) => LISTS.includes(String(query.queryKey[0])) && pagesOf(query) <= PAGES,
+    predicate: (query) =>
+      LISTS.includes(String(query.queryKey[0])) ? pagesOf(query) <= PAGES : much && isThing(query),
   });
 }
 
-function onEntry(entry: Entry): void {
-  const ids = [entry.job, entry.id, ...(entry.runs ?? []), ...(entry.resumed ?? []), ...(entry.cancelled ?? [])];
-  for (const id of ids) if (typeof id === "string") touched.add(id);
-  // Bounded even while nobody looks: what is not in view is only marked.
-  if (touched.size > 5_000) touched = new Set();
-  thingsTimer ??= setTimeout(flushThings, THING_MS);
+function onTouched({ ids, more }: Touched): void {
+  isMuch ||= more;
+  const touched = new Set<unknown>(ids);
+  void queries.invalidateQueries({ predicate: (query) => isThing(query) && touched.has(query.queryKey[1]) });
   listsTimer ??= setTimeout(flushLists, LIST_MS);
 }
 
@@ -71,9 +56,8 @@ function become(next: Connection): void {
 
 /** Follows the stream until the answered function is called. The browser comes back by itself after a cut. */
 export function follow(): () => void {
-  const source = new EventSource("/v1/stream");
-  const read = (message: MessageEvent<string>) => onEntry(JSON.parse(message.data) as Entry);
-  for (const type of ["delivery", "step", "event", "enqueued", "changed", "begun"]) source.addEventListener(type, read);
+  const source = new EventSource("/v1/stream?brief=true");
+  source.addEventListener("touched", (message) => onTouched(JSON.parse(message.data) as Touched));
   source.onopen = () => {
     // What happened while nobody listened is lost: everything in view is asked for.
     if (connection === "lost") void queries.invalidateQueries();
@@ -82,9 +66,7 @@ export function follow(): () => void {
   source.onerror = () => become("lost");
   return () => {
     source.close();
-    clearTimeout(thingsTimer);
     clearTimeout(listsTimer);
-    thingsTimer = undefined;
     listsTimer = undefined;
     become("connecting");
   };

@@ -133,3 +133,26 @@ test("the stream tells what happens in the key's workspace, until its reader lea
   await reader.cancel();
   api.feed({ workspace: "default", at, type: "step" });
 });
+
+test("a brief stream tells what was touched, each once, and of very much that it was much", async () => {
+  const { key } = await createApiKey(api.database.db, "default", "brief", ["read"]);
+  const follow = async () => {
+    const response = await api.app.request("/v1/stream?brief=true", { headers: { authorization: `Bearer ${key}` } });
+    const reader = response.body!.getReader();
+    await reader.read();
+    return { reader, next: async () => new TextDecoder().decode((await reader.read()).value) };
+  };
+  const readers = [await follow(), await follow()];
+  const at = new Date().toISOString();
+  for (const job of ["a", "b", "a"]) api.feed({ workspace: "default", at, type: "step", job });
+  api.feed({ workspace: "default", at, type: "event", id: "e", runs: ["b", "c"], resumed: ["d"], cancelled: ["f"] });
+  api.feed({ workspace: "other", at, type: "event", id: "secret" });
+  for (const { next } of readers)
+    expect(await next()).toBe(
+      `event: touched\ndata: ${JSON.stringify({ ids: ["a", "b", "e", "c", "d", "f"], more: false })}\n\n`,
+    );
+  await readers[0]!.reader.cancel();
+  for (let n = 0; n < 1_001; n++) api.feed({ workspace: "default", at, type: "step", job: `job-${n}` });
+  expect(await readers[1]!.next()).toBe('event: touched\ndata: {"ids":[],"more":true}\n\n');
+  await readers[1]!.reader.cancel();
+});

@@ -4,6 +4,7 @@ import { limits } from "../core/limits.js";
 import { type Api, endpoint } from "./endpoint.js";
 import type { FeedEntry } from "./engine.js";
 import { Refusal } from "./errors.js";
+import { brief } from "./schemas.js";
 
 /** Proxies cut connections that are silent for a minute; and this is how long one is told of after its key was revoked. */
 const SIGN_OF_LIFE_MS = limits.keyTrustedMs;
@@ -11,12 +12,93 @@ const SIGN_OF_LIFE_MS = limits.keyTrustedMs;
 /** Bytes that a slow reader may be behind; past this he is cut off, and comes back by himself. */
 const BEHIND_BYTES = 1024 * 1024;
 
-/** What happens within this time is sent in one piece: a busy server tells of thousands of things a second. */
-const TOGETHER_MS = 50;
+/** A piece of the stream in the making. */
+type Piece = { add(entry: FeedEntry): void; text(): string };
+
+/** How it is told, and how often: a busy server tells of thousands of things a second. */
+type Manner = { readonly togetherMs: number; readonly begin: () => Piece };
+
+const whole: Manner = {
+  togetherMs: 50,
+  begin() {
+    let text = "";
+    return {
+      add({ workspace: _, ...told }) {
+        text += `event: ${told.type}\ndata: ${JSON.stringify(told)}\n\n`;
+      },
+      text: () => text,
+    };
+  },
+};
+
+/** Ids of a brief piece; of more, only that there were more is told. */
+const BRIEF_IDS = 1_000;
+
+const briefly: Manner = {
+  togetherMs: 250,
+  begin() {
+    const ids = new Set<string>();
+    return {
+      add(entry) {
+        if (ids.size <= BRIEF_IDS) for (const id of idsOf(entry)) ids.add(id);
+      },
+      text() {
+        const told = ids.size > BRIEF_IDS ? { ids: [], more: true } : { ids: [...ids], more: false };
+        return `event: touched\ndata: ${JSON.stringify(told)}\n\n`;
+      },
+    };
+  },
+};
+
+/** All that an entry is about, by id. */
+function idsOf({ job, id, runs, resumed, cancelled }: FeedEntry): string[] {
+  return [job, id, runs, resumed, cancelled].flat().filter((each) => typeof each === "string");
+}
+
+/** Answers a reader's way to leave. A reader must not throw. */
+type Source = (reader: (piece: Uint8Array) => void) => () => void;
+
+/** What happens in a workspace, told in one manner: made once, however many read it, and not at all while nobody does. */
+function sourceOf(feed: Api["engine"]["feed"], workspace: string, { togetherMs, begin }: Manner): Source {
+  const readers = new Set<(piece: Uint8Array) => void>();
+  const encoder = new TextEncoder();
+  let piece: Piece | undefined;
+  let unsubscribe = (): void => undefined;
+  const send = (): void => {
+    const bytes = encoder.encode(piece!.text());
+    piece = undefined;
+    for (const reader of [...readers]) reader(bytes);
+  };
+  return (reader) => {
+    if (readers.size === 0)
+      unsubscribe = feed.subscribe((entry) => {
+        if (entry.workspace !== workspace) return;
+        if (piece === undefined) {
+          piece = begin();
+          setTimeout(send, togetherMs);
+        }
+        piece.add(entry);
+      });
+    readers.add(reader);
+    return () => {
+      if (readers.delete(reader) && readers.size === 0) unsubscribe();
+    };
+  };
+}
 
 /** Hangs the stream. */
 export function stream(api: Api): void {
   const { engine } = api;
+  /** As many as there are workspaces that were ever watched here. */
+  const sources = new Map<string, Source>();
+  const sourceFor = (workspace: string, isBrief: boolean): Source => {
+    const name = `${isBrief ? "brief" : "whole"} ${workspace}`;
+    const known = sources.get(name);
+    if (known !== undefined) return known;
+    const source = sourceOf(engine.feed, workspace, isBrief ? briefly : whole);
+    sources.set(name, source);
+    return source;
+  };
   endpoint(
     api,
     "read",
@@ -25,69 +107,53 @@ export function stream(api: Api): void {
       path: "/v1/stream",
       summary: "Follow what happens, as server-sent events",
       tag: "stream",
+      query: z.object({
+        brief: brief.openapi({
+          description: `Four times a second at most, one event \`touched\` tells the \`ids\` of all that something happened to; of over ${BRIEF_IDS} none, and \`more\` is true.`,
+        }),
+      }),
       answers: {
         200: [
-          "text/event-stream; each event's data is `{ at, type, … }`.",
-          z.object({ at: z.string(), type: z.string() }),
+          "text/event-stream; each event's data is `{ at, type, … }`, or of a brief stream `{ ids, more }`.",
+          z.union([
+            z.object({ at: z.string(), type: z.string() }),
+            z.object({ ids: z.array(z.string()), more: z.boolean() }),
+          ]),
         ],
       },
     },
-    async ({ c, workspace }) => {
+    async ({ c, workspace, query }) => {
       // Whoever may not read any more is not told any more.
       const mayStill = () =>
         api.auth.authenticate(c, "read").then(
           () => true,
           (error: unknown) => !(error instanceof Refusal),
         );
-      const body = follow(engine.feed, workspace, c.req.raw.signal, mayStill);
+      const body = follow(sourceFor(workspace, query.brief === true), c.req.raw.signal, mayStill);
       return c.body(body, 200, { "content-type": "text/event-stream", "x-accel-buffering": "no" });
     },
   );
 }
 
-/** An entry as it is sent: made once, however many follow. */
-const texts = new WeakMap<FeedEntry, string>();
-function textOf(entry: FeedEntry): string {
-  let text = texts.get(entry);
-  if (text === undefined) {
-    const { workspace: _, ...told } = entry;
-    text = `event: ${entry.type}\ndata: ${JSON.stringify(told)}\n\n`;
-    texts.set(entry, text);
-  }
-  return text;
-}
+const SIGN_OF_LIFE = new TextEncoder().encode(": \n\n");
 
-function follow(
-  feed: Api["engine"]["feed"],
-  workspace: string,
-  signal: AbortSignal,
-  mayStill: () => Promise<boolean>,
-): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
+function follow(source: Source, signal: AbortSignal, mayStill: () => Promise<boolean>): ReadableStream<Uint8Array> {
   let end = (): void => undefined;
   return new ReadableStream<Uint8Array>(
     {
       start(controller) {
         let life: NodeJS.Timeout | undefined;
-        let gathering: NodeJS.Timeout | undefined;
-        let gathered = "";
         let isOver = false;
-        const write = (text: string): void => {
-          if ((controller.desiredSize ?? 0) > 0) controller.enqueue(encoder.encode(text));
+        const write = (bytes: Uint8Array): void => {
+          if ((controller.desiredSize ?? 0) > 0) controller.enqueue(bytes);
           else {
             end();
             controller.error(new Error("The reader is too slow."));
           }
         };
-        const send = (): void => {
-          gathering = undefined;
-          const text = gathered;
-          gathered = "";
-          write(text);
-        };
         const stayAlive = (): void => {
           life = setTimeout(lookAgain, SIGN_OF_LIFE_MS).unref();
-          write(": \n\n");
+          write(SIGN_OF_LIFE);
         };
         const lookAgain = async (): Promise<void> => {
           const goesOn = await mayStill();
@@ -95,20 +161,15 @@ function follow(
           if (goesOn) stayAlive();
           else close();
         };
-        const unsubscribe = feed.subscribe((entry: FeedEntry) => {
-          if (entry.workspace !== workspace) return;
-          gathered += textOf(entry);
-          gathering ??= setTimeout(send, TOGETHER_MS);
-        });
+        const leave = source(write);
         const close = (): void => {
           end();
           controller.close();
         };
         end = () => {
           isOver = true;
-          unsubscribe();
+          leave();
           clearTimeout(life);
-          clearTimeout(gathering);
           signal.removeEventListener("abort", close);
         };
         signal.addEventListener("abort", close, { once: true });
