@@ -1,7 +1,6 @@
 /** The composition root: configuration → store → loops → HTTP. Nothing else knows all the parts. */
 import { createServer, type Server, type ServerOptions } from "node:http";
 import type { AddressInfo } from "node:net";
-import { getRequestListener } from "@hono/node-server";
 import { type Logger, pino } from "pino";
 import { bootstrap, sealKeysOf } from "./bootstrap.js";
 import { type Config, ConfigError, readConfig } from "./config.js";
@@ -14,7 +13,7 @@ import { Pools, type PoolsOptions } from "./delivery/pools.js";
 import { createEngine } from "./engine.js";
 import { createFailpoints, type Failpoints, isOwnMachine, parseFailpoints } from "./failpoints.js";
 import { createFeed } from "./feed.js";
-import { createApp } from "./http/app.js";
+import { createListener } from "./http/app.js";
 import { createLoop } from "./loops/loop.js";
 import { type OneProcess, oneProcessApp } from "./one-process.js";
 import { type Embedded, startEmbedded } from "./postgres/embedded.js";
@@ -152,8 +151,8 @@ export async function startRotor(given: Config | OneProcess, outside: Outside = 
       config: { dev: config.mode === "dev", publicUrl, environment, version: VERSION, store },
       onError,
     });
-    const app = createApp(engine, { log });
-    http.on("request", getRequestListener(app.fetch));
+    const { app, listener } = createListener(engine, { log });
+    http.on("request", listener);
     const beside = own && oneProcessApp(own, { api: app.fetch, publicUrl, signing: keyring.signing });
     if (beside) inProcess.set(beside.url, beside.answer);
     closers.push(async () => {

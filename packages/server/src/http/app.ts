@@ -1,5 +1,6 @@
 /** The HTTP API put together: every resource's routes, what all answers have in common, and the document of it all. */
-import type { ServerResponse } from "node:http";
+import type { RequestListener, ServerResponse } from "node:http";
+import { getRequestListener } from "@hono/node-server";
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { accepted } from "./accepted.js";
 import { approvals } from "./approvals.js";
@@ -24,6 +25,7 @@ import { keys } from "./keys.js";
 import { links } from "./links.js";
 import { listenersOf } from "./listeners.js";
 import { metrics } from "./metrics.js";
+import { type PlainRoute, plainDoor } from "./plain-door.js";
 import { queueIds } from "./queue-ids.js";
 import { queues } from "./queues.js";
 import { runs } from "./runs.js";
@@ -59,10 +61,24 @@ const API_POLICY = "default-src 'none'; frame-ancestors 'none'";
 const consoleLog: Log = { error: (details, message) => console.error(message, details) };
 
 /** The app for an engine. It holds no socket: `app.fetch` answers a request. */
-export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono {
+export const createApp = (engine: Engine, options: AppOptions = {}): OpenAPIHono => build(engine, options).app;
+
+/** The same, and what answers Node's requests: the plain door before the app. */
+export function createListener(
+  engine: Engine,
+  options: AppOptions = {},
+): { readonly app: OpenAPIHono; readonly listener: RequestListener } {
+  const { app, plain } = build(engine, options);
+  const headers = [...SAFE_HEADERS.flat(), "content-security-policy", API_POLICY, "cache-control", "no-store"];
+  const listener = plainDoor(plain, headers, options.log ?? consoleLog, getRequestListener(app.fetch));
+  return { app, listener };
+}
+
+function build(engine: Engine, options: AppOptions): { app: OpenAPIHono; plain: readonly PlainRoute[] } {
   const log = options.log ?? consoleLog;
   const app = new OpenAPIHono();
-  const api: Api = { app, engine, auth: authenticator(engine) };
+  const plain: PlainRoute[] = [];
+  const api: Api = { app, engine, auth: authenticator(engine), plain };
   const ids = queueIds(engine.db);
   const listeners = listenersOf(engine.db);
 
@@ -150,7 +166,7 @@ export function createApp(engine: Engine, options: AppOptions = {}): OpenAPIHono
     );
   });
   app.onError((error, c) => answerError(error, c, log));
-  return app;
+  return { app, plain };
 }
 
 /** Which methods a path has. */

@@ -97,6 +97,7 @@ export function checkpoints(api: Api, log: Log): void {
     api,
     {
       method: "post",
+      plain: true,
       path: "/v1/checkpoints",
       summary: "Record the reports of one or several runs, each with its delivery's token",
       tag,

@@ -11,11 +11,18 @@ import type { Authenticator, Caller } from "./auth.js";
 import { mayBeJson, parseJson, readBytes } from "./body.js";
 import type { Engine } from "./engine.js";
 import { notFound, Refusal, refusalOfSchema } from "./errors.js";
+import type { PlainRoute } from "./plain-door.js";
 import { headerOf } from "./request-headers.js";
 import { isPlain } from "./schemas.js";
 
 /** What every resource is given to hang its routes on. */
-export type Api = { readonly app: OpenAPIHono; readonly engine: Engine; readonly auth: Authenticator };
+export type Api = {
+  readonly app: OpenAPIHono;
+  readonly engine: Engine;
+  readonly auth: Authenticator;
+  /** Routes that have a plain door besides. */
+  readonly plain: PlainRoute[];
+};
 
 type Method = "get" | "post" | "put" | "patch" | "delete";
 
@@ -26,6 +33,8 @@ export type Spec<P, Q, B> = {
   readonly summary: string;
   /** Group in the document. */
   readonly tag: string;
+  /** It is asked for thousands of times a second: a POST without a query, which answers by `c.json` alone (`plain-door.ts`). */
+  readonly plain?: true;
   /** What the audit calls it, such as `queue.update`; of every route that changes what is configured, or decides. */
   readonly audit?: string;
   readonly params?: z.ZodObject & z.ZodType<P>;
@@ -117,6 +126,9 @@ export function openEndpoint<P, Q, B>(
 }
 
 function mount<P, Q, B>(api: Api, spec: Spec<P, Q, B>, handler: (c: Context) => Promise<Response>): void {
+  // The audit reads a route's answer, which has not its headers there.
+  if (spec.plain === true && spec.audit !== undefined) throw new Error(`${spec.path} is audited: it has one door`);
+  if (spec.plain === true) api.plain.push({ path: spec.path, handle: handler });
   api.app.on(spec.method.toUpperCase(), spec.path.replaceAll(/\{(\w+)\}/g, ":$1"), handler);
 }
 

@@ -128,6 +128,7 @@ export function events(api: Api, listeners: Listeners): void {
     "write",
     {
       method: "post",
+      plain: true,
       path: "/v1/events",
       summary: "Publish an event, or an array of up to 1,000, all or none",
       tag,

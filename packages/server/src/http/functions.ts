@@ -253,6 +253,7 @@ export function functions(api: Api, listeners: Listeners): void {
     "write",
     {
       method: "post",
+      plain: true,
       path: "/v1/functions/{id}/runs",
       summary: "Start a run",
       tag,

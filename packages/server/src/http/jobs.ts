@@ -125,6 +125,7 @@ export function jobs(api: Api, ids: QueueIds): void {
     "write",
     {
       method: "post",
+      plain: true,
       path: "/v1/queues/{name}/jobs",
       summary: "Enqueue a job: a JSON envelope, or the bare payload with its options in x-rotor-… headers",
       tag,
@@ -149,6 +150,7 @@ export function jobs(api: Api, ids: QueueIds): void {
     "write",
     {
       method: "post",
+      plain: true,
       path: "/v1/queues/{name}/jobs/batch",
       summary: "Enqueue up to 1,000 jobs, all or none",
       tag,
