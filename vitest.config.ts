@@ -2,12 +2,7 @@ import { defineConfig } from "vitest/config";
 
 const server = "packages/server/src";
 /** Whose files share a process, one after another: loading each anew took longer than most of them do. */
-const PARTS = [
-  `${server}/*.test.ts`,
-  `${server}/{store,http,loops,delivery,postgres,stories}/**/*.test.ts`,
-  "packages/cli/src/**/*.test.ts",
-  "examples/docs/*.test.ts",
-];
+const PARTS = [`${server}/{store,http,loops,delivery,postgres,stories}/**/*.test.ts`, "packages/cli/src/**/*.test.ts"];
 const PURE = ["packages/sdk/src/**/*.test.ts", `${server}/core/**/*.test.ts`];
 /** What they are about happens once a process: a listener for SIGTERM, a warning. */
 const ALONE = ["shutdown", "signature", "advice"].map((name) => `packages/sdk/src/${name}.test.ts`);

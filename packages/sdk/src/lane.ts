@@ -1,7 +1,6 @@
 /**
- * The lane of checkpoints: what all runs of this process report to one URL shares POSTs, of which two are on their way at a
- * time: while the server answers one, this process goes on with what the other brought. An idle lane sends at once and a
- * busy one batches. A run is in one POST at a time. What a reply means for a run is `replay.ts`.
+ * The lane of checkpoints: what all runs of this process report to one URL shares a POST, one POST at a time. The next
+ * leaves when it returns, so an idle lane sends at once and a busy one batches. What a reply means for a run is `replay.ts`.
  */
 
 import type { CheckpointPost } from "./checkpoint.js";
@@ -44,8 +43,6 @@ export type Lane = {
 
 export type LaneSettings = {
   readonly post: CheckpointPost;
-  /** On their way at one time. */
-  readonly posts: number;
   /** Between two signs of life of a delivery. */
   readonly beatMs: number;
   /** How long a URL that did not answer is left alone. */
@@ -54,7 +51,7 @@ export type LaneSettings = {
   readonly pauseMs: number;
 };
 
-const DEFAULTS: LaneSettings = { post: postCheckpoint, posts: 2, beatMs: 5_000, downMs: 60_000, pauseMs: 250 };
+const DEFAULTS: LaneSettings = { post: postCheckpoint, beatMs: 5_000, downMs: 60_000, pauseMs: 250 };
 
 /** A POST is kept below the server's 4 MB; one result alone may come close to it. */
 const MAX_BYTES = 3_000_000;
@@ -98,17 +95,17 @@ function bodyOf(entries: readonly Entry[]): string {
 }
 
 export function createLane(url: string, settings: Partial<LaneSettings> = {}): Lane {
-  const { post, posts, beatMs, downMs, pauseMs } = { ...DEFAULTS, ...settings };
+  const { post, beatMs, downMs, pauseMs } = { ...DEFAULTS, ...settings };
   const seats = new Set<SeatState>();
-  let moving = 0;
+  let moving = false;
   let downUntilMs = 0;
   let beat: ReturnType<typeof setTimeout> | undefined;
 
   const isDown = () => now() < downUntilMs;
 
   const move = async (): Promise<void> => {
-    if (moving >= posts) return;
-    moving += 1;
+    if (moving) return;
+    moving = true;
     for (;;) {
       // What ends in the same turn of the event loop travels together.
       await turn();
@@ -116,14 +113,14 @@ export function createLane(url: string, settings: Partial<LaneSettings> = {}): L
       if (entries.length === 0) break;
       await exchange(entries);
     }
-    moving -= 1;
+    moving = false;
   };
 
   const take = (): Entry[] => {
     const entries: Entry[] = [];
     let room = { reports: MAX_REPORTS, bytes: MAX_BYTES };
     for (const seat of [...seats]) {
-      if (seat.inFlight || seat.notBeforeMs > now() || (seat.queue.length === 0 && !seat.asking)) continue;
+      if (seat.notBeforeMs > now() || (seat.queue.length === 0 && !seat.asking)) continue;
       if (entries.length === MAX_REPORTS) break;
       if (seat.alone && entries.length > 0) continue;
       let count = 0;
@@ -208,8 +205,7 @@ export function createLane(url: string, settings: Partial<LaneSettings> = {}): L
     downUntilMs = now() + downMs;
     const unsent = new Map(entries.map(({ seat, sent }) => [seat, sent]));
     for (const seat of [...seats]) {
-      // Those of the other POST learn from that one.
-      if (seat.left || seat.inFlight || (!unsent.has(seat) && seat.queue.length === 0 && !seat.asking)) continue;
+      if (seat.left || (!unsent.has(seat) && seat.queue.length === 0 && !seat.asking)) continue;
       const reports = [...(unsent.get(seat) ?? []), ...seat.queue];
       Object.assign(seat, { queue: [], asking: false, refusals: 0 });
       seat.passenger.unreachable(reports);
@@ -244,7 +240,7 @@ export function createLane(url: string, settings: Partial<LaneSettings> = {}): L
     if (beat === undefined) scheduleBeat();
     const send = (reports: readonly Outgoing[], asking: boolean): void => {
       if (seat.left) return;
-      if (isDown() && !seat.inFlight) {
+      if (isDown()) {
         passenger.unreachable(reports);
         return;
       }
