@@ -99,7 +99,7 @@ async function askAll() {
 
 /** Each page, and what of it shows that its data is there. */
 const PAGES = [
-  ["/", "main table tbody tr, main [role=row]"],
+  ["/", "main section"],
   ["/runs", "main [role=row] a"],
   ["/jobs", "main [role=row] a"],
   ["/dead-letters", "main [role=row] a"],
@@ -107,7 +107,7 @@ const PAGES = [
   ["/queues", "main [role=row] a"],
   ["/queues/q1", "main h1"],
   ["/functions", "main [role=row] a"],
-  ["/audit", "main [role=row]"],
+  ["/audit", "main [role=row] [role=cell]"],
 ];
 
 /** From the address to what the page is about; the median of some. */
@@ -125,7 +125,7 @@ async function openPages() {
       const context = await browser.newContext({ baseURL: baseUrl, viewport: { width: 1360, height: 860 } });
       const login = await context.request.post("/v1/session", {
         data: { key: apiKey },
-        headers: { "x-rotor-csrf": "1" },
+        headers: { "x-rotor-csrf": "1", origin: new URL(baseUrl).origin },
       });
       if (!login.ok()) throw new Error(`no login: ${login.status()} ${await login.text()}`);
       const sight = await context.newPage();
