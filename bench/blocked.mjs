@@ -23,6 +23,8 @@ export async function blocked(stage, { count, timed, rounds }) {
     [holder.id],
   );
   await blockedJobs(stage, rows[0].queue, rows[0].key, count);
+  // What the loading left to be written is not what is measured.
   await client.query("vacuum analyze");
+  await client.query("checkpoint");
   return { empty, full: await measure() };
 }

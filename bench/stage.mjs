@@ -153,11 +153,12 @@ export async function openStage(name, { built = false, env = {} } = {}) {
   return stage;
 }
 
-/** Of a process so far: user and system time, and who started it. Undefined where there is no /proc, or it has ended. */
+/** Of a process so far: user and system time, that of its children that have ended, and who started it. Undefined where there is no /proc, or it has ended. */
 function processOf(pid) {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").pop().split(" ");
-    return { cpuMs: (Number(fields[11]) + Number(fields[12])) * 10, parent: Number(fields[1]) };
+    const [own, waitedFor] = [11, 13].map((at) => (Number(fields[at]) + Number(fields[at + 1])) * 10);
+    return { cpuMs: own, endedMs: waitedFor, parent: Number(fields[1]) };
   } catch {
     return undefined;
   }
@@ -165,11 +166,12 @@ function processOf(pid) {
 
 const cpuMs = (pid) => processOf(pid)?.cpuMs ?? 0;
 
-/** The CPU time of all that a process has started and that is still there: the backends of a Postgres. */
+/** The CPU time of all that a process has started, also of what has ended since: the backends of a Postgres. */
 function childrenCpuMs(parent) {
   if (process.platform !== "linux") return 0;
   const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-  return all.map(processOf).reduce((sum, each) => sum + (each?.parent === parent ? each.cpuMs : 0), 0);
+  const ended = processOf(parent)?.endedMs ?? 0;
+  return all.map(processOf).reduce((sum, each) => sum + (each?.parent === parent ? each.cpuMs : 0), ended);
 }
 
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
