@@ -80,10 +80,13 @@ test("only a run that diverged is held", () => {
   expect(held.map(([name]) => name)).toEqual(["diverged"]);
 });
 
-test("only what fails for want of attempts may get new ones", () => {
-  const exhausted = table.filter(([, kinds, attempt, end]) => decided(kinds[0]!, attempt, end)?.exhausted);
-  expect(exhausted.every(([name]) => name.includes("last attempt"))).toBe(true);
-  expect(retryOrFail(3, error, undefined, policy, 0).exhausted).toBe(true);
+test("a back-off and a last attempt follow from the number of the attempt; what an endpoint asks for does not", () => {
+  const byAttempt = table.filter(([, kinds, attempt, end]) => decided(kinds[0]!, attempt, end)?.byAttempt);
+  expect(byAttempt.length).toBeGreaterThan(1);
+  expect(byAttempt.every(([, , , end]) => end.kind === "failed" || end.kind === "unreached")).toBe(true);
+  expect(retryOrFail(3, error, undefined, policy, 0)).toMatchObject({ state: "failed", byAttempt: true });
+  expect(retryOrFail(1, error, undefined, policy, 0)).toMatchObject({ state: "waiting", byAttempt: true });
+  expect(retryOrFail(1, error, 5_000, policy, 0)).toMatchObject({ delayMs: 5_000, byAttempt: false });
 });
 
 test("reports and what the app knew are handed on, and an error is kept", () => {

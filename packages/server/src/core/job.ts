@@ -55,7 +55,7 @@ export type End =
 
 /**
  * What is written. `state` is where the job goes; `delayMs` its due time from now, or null where the steps decide.
- * `exhausted`: it fails only because this was its last attempt; a step that ended in this delivery gives it new ones.
+ * `byAttempt`: its back-off, or that it fails, follows from the number of the attempt, which a step that ended in this delivery sets back.
  */
 export type Outcome = {
   readonly outcome: OutcomeName;
@@ -63,7 +63,7 @@ export type Outcome = {
   readonly delayMs: number | null;
   readonly attempt: "keep" | "give-back";
   readonly held: boolean;
-  readonly exhausted: boolean;
+  readonly byAttempt: boolean;
   readonly output: string | null;
   readonly error: WireError | null;
   readonly reports: readonly Report[];
@@ -90,7 +90,7 @@ export type OutcomeName =
 const plain = {
   attempt: "keep",
   held: false,
-  exhausted: false,
+  byAttempt: false,
   output: null,
   error: null,
   reports: [],
@@ -184,12 +184,12 @@ export function retryOrFail(
   random: number,
 ): Outcome {
   if (attempt >= policy.maxAttempts)
-    return { ...plain, outcome: "failed", state: "failed", delayMs: null, exhausted: true, error };
+    return { ...plain, outcome: "failed", state: "failed", delayMs: null, byAttempt: true, error };
   const delayMs =
     retryAfterMs === undefined
       ? backoffMs(policy.backoff, attempt, random)
       : Math.min(retryAfterMs, limits.retryAfterMs);
-  return { ...plain, outcome: "retry", state: "waiting", delayMs, error };
+  return { ...plain, outcome: "retry", state: "waiting", delayMs, byAttempt: retryAfterMs === undefined, error };
 }
 
 /** The key of the failed step whose error a run did not catch, by the JSON text of the run's error; null where it names none. */

@@ -144,6 +144,8 @@ export const limits = {
   found: 20,
   /** Payloads, outputs and data of a brief list are left out where they have more. */
   briefBytes: 2 * KiB,
+  /** Ids that a brief stream tells of a quarter of a second; of more it says that there were more, and pages ask for what they show. */
+  briefIds: 1_000,
   /** A page of a list goes on looking for this long; then it is as it is, and its cursor goes on. */
   listMs: 50,
 

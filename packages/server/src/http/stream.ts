@@ -31,19 +31,16 @@ const whole: Manner = {
   },
 };
 
-/** Ids of a brief piece; of more, only that there were more is told. */
-const BRIEF_IDS = 1_000;
-
 const briefly: Manner = {
   togetherMs: 250,
   begin() {
     const ids = new Set<string>();
     return {
       add(entry) {
-        if (ids.size <= BRIEF_IDS) for (const id of idsOf(entry)) ids.add(id);
+        if (ids.size <= limits.briefIds) for (const id of idsOf(entry)) ids.add(id);
       },
       text() {
-        const told = ids.size > BRIEF_IDS ? { ids: [], more: true } : { ids: [...ids], more: false };
+        const told = ids.size > limits.briefIds ? { ids: [], more: true } : { ids: [...ids], more: false };
         return `event: touched\ndata: ${JSON.stringify(told)}\n\n`;
       },
     };
@@ -109,7 +106,7 @@ export function stream(api: Api): void {
       tag: "stream",
       query: z.object({
         brief: brief.openapi({
-          description: `Four times a second at most, one event \`touched\` tells the \`ids\` of all that something happened to; of over ${BRIEF_IDS} none, and \`more\` is true.`,
+          description: `Four times a second at most, one event \`touched\` tells the \`ids\` of all that something happened to; of over ${limits.briefIds} none, and \`more\` is true.`,
         }),
       }),
       answers: {

@@ -155,6 +155,25 @@ test("a step that ended in a run's last attempt gives it new ones, though its ho
   expect(await settleOne(db, last, failedWith("no"))).toMatchObject({ kind: "settled", outcome: "retry" });
 });
 
+test("a step that ended in a delivery makes its back-off that of a first attempt", async () => {
+  const { db } = database;
+  const policy = { ...POLICY, backoff: { ...POLICY.backoff, kind: "list", listMs: [1_000, 2_000, 60_000] } as const };
+  const [moved, stuck, asked] = [await activeRun(db, runs), await activeRun(db, runs), await activeRun(db, runs)];
+  await db.script("update rotor.jobs set attempt = 3");
+  const settleThird = async (run: typeof moved, more: { retryAfterMs?: number } = {}) => {
+    const third = { ...run, attempt: 3 };
+    const end = { ...failedWith("no"), ...more };
+    const outcome = decide({ kind: "function", attempt: 3, asyncTimeoutMs: 1 }, end, policy, 0)!;
+    await settleOne(db, third, end, { policy, outcome });
+    return (await readJob(db, run.jobId)).dueInMs!;
+  };
+  for (const run of [moved, asked]) await checkpointOne(db, run, [ran("step")]);
+  expect(await settleThird(moved)).toBeLessThanOrEqual(1_000);
+  expect(await settleThird(stuck)).toBeGreaterThan(50_000);
+  // What its app asked for has nothing to do with the number of the attempt.
+  expect(await settleThird(asked, { retryAfterMs: 90_000 })).toBeGreaterThan(80_000);
+});
+
 test("without such a step, or where the error is final, it fails", async () => {
   const { db } = database;
   const [one, two] = [await activeRun(db, runs), await activeRun(db, runs)];

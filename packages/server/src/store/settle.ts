@@ -243,7 +243,7 @@ async function plan(
       const attempt = item.outcome.attempt === "give-back" ? Math.max(0, job.attempt - 1) : job.attempt;
       const logged = item.outcome.outcome !== "released";
       // Steps that ended in this delivery set its attempts back, which its holder did not see.
-      const again = item.outcome.exhausted && job.attempt < item.policy.maxAttempts;
+      const again = item.outcome.byAttempt && job.attempt < item.attempt;
       const outcome = again
         ? retryOrFail(job.attempt, item.outcome.error!, undefined, item.policy, item.random)
         : item.outcome;
