@@ -168,6 +168,10 @@ function safeAt({ job, node, begin }, step, jobs, stored) {
 const leaseOf = ({ job, node, begin }, jobs) =>
   jobs.get(job)?.leases.findLast((each) => each.node === node && each.from <= begin + EARLY_MS);
 
+/** It ended with its attempt used, or with those set back by a step and one of them used. */
+const isFailed = ({ to, end, left, attempt }) =>
+  to !== undefined && end === "waiting" && left >= 1 && left !== attempt - 1;
+
 function judgeTimes(plan, what, times, met, copies, jobs, tell) {
   if (plan.waitMs > 0 && plan.kind === "delayed" && times[0].begin < plan.t + plan.waitMs - EARLY_MS)
     tell("early", "before it was due", { what, plan, times });
@@ -254,10 +258,13 @@ function recoveriesOf({ plans, executions, causes, jobs, stored, faults }) {
     // Those stand in line once more, behind others who want what few may have.
     if (["keyed", "crowded"].includes(plans.get(what)?.kind)) continue;
     for (const [n, one] of times.slice(0, -1).entries()) {
-      const to = times[n + 1].begin;
-      const fault = causeOf(causes, one, Math.min(safeAt(one, what.split("/")[1], jobs, stored), to));
+      const next = times[n + 1].begin;
+      const fault = causeOf(causes, one, Math.min(safeAt(one, what.split("/")[1], jobs, stored), next));
       // Where it was answered before, what follows is its own back-off.
       if (fault?.node === undefined || fault.kind === "kill all" || one.end < fault.begin) continue;
+      const lease = leaseOf(one, jobs);
+      // So it is where the delivery failed by itself, such as by a connection that broke, and the attempt was not given back.
+      const to = lease !== undefined && isFailed(lease) ? Math.min(lease.to, next) : next;
       const from = Math.max(fault.begin, one.begin);
       found.push({ what, kind: fault.kind, ms: to - from, calmMs: calmMs(faults, from, to) });
     }

@@ -159,6 +159,23 @@ test("late: a dead node's work begins again after more than fifteen seconds", ()
   expect(figures).toMatchObject({ recovered: 1, recoveryMaxMs: 7_000 - 50 });
 });
 
+test.each([
+  ["given back when its node had died", T + 6_000, 0, ["late"]],
+  ["failed by itself, its attempt used: what follows is its back-off", T + 300, 1, []],
+])("late: work that was %s", (_, ended, left, verdicts) => {
+  const logs = calm();
+  logs.endpoint = [...done(1, T + 50, 5_000), ...done(2, T + 20_000)];
+  logs.nemesis = fault("kill", T + 100, T + 900, 1);
+  logs.shadow.splice(
+    -1,
+    1,
+    { ...change(ended, "active", "waiting", 1, null), attempt: left },
+    { ...change(T + 19_990, "waiting", "active", 2, "n2"), attempt: left + 1 },
+    { ...change(T + 20_100, "active", "completed", 2, null), attempt: left + 1 },
+  );
+  expect(verdictsOf(logs)).toEqual(verdicts);
+});
+
 test("overlap: a commit above a limit, or a gap in the numbers of deliveries", () => {
   const logs = calm();
   logs.shadow.push({ table: "over", t: T, what: "queue", name: "1", now: 3, most: 2 });

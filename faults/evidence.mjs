@@ -106,6 +106,7 @@ export function leasesOf(shadow) {
     if (last !== undefined && last.to === undefined && (row.state !== "active" || row.delivery !== last.delivery)) {
       last.to = row.t;
       last.end = row.state;
+      last.left = row.attempt;
     }
     if (row.state === "active" && row.delivery !== last?.delivery) {
       const port = Number(labels.get(row.node)?.replace("node-", ""));
