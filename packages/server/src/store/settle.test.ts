@@ -157,7 +157,10 @@ test("a step that ended in a run's last attempt gives it new ones, though its ho
 
 test("a step that ended in a delivery makes its back-off that of a first attempt", async () => {
   const { db } = database;
-  const policy = { ...POLICY, backoff: { ...POLICY.backoff, kind: "list", listMs: [1_000, 2_000, 60_000] } as const };
+  const policy = {
+    ...POLICY,
+    backoff: { ...POLICY.backoff, kind: "list", maxMs: 60_000, listMs: [1_000, 2_000, 60_000] } as const,
+  };
   const [moved, stuck, asked] = [await activeRun(db, runs), await activeRun(db, runs), await activeRun(db, runs)];
   await db.script("update rotor.jobs set attempt = 3");
   const settleThird = async (run: typeof moved, more: { retryAfterMs?: number } = {}) => {
