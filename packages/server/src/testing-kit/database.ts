@@ -9,7 +9,7 @@ export type TestDatabase = {
   readonly schema: string;
   /** Moves the database's clock, for every connection and process, this far ahead of real time. */
   shiftClock(ms: number): Promise<void>;
-  /** Closes all connections, and drops the schema where the Postgres outlives the tests. */
+  /** Drops the schema and closes all connections. */
   close(): Promise<void>;
 };
 
@@ -30,9 +30,7 @@ export async function testDatabase(): Promise<TestDatabase> {
       );
     },
     async close() {
-      // Of a Postgres that goes with the tests it goes as well; to drop a hundred tables takes as long as to make them.
-      if (process.env.ROTOR_TEST_OWN_POSTGRES !== "1")
-        await db.script(`drop schema rotor cascade`.replace("rotor", schema));
+      await db.script(`drop schema rotor cascade`.replace("rotor", schema));
       await db.close();
     },
   };

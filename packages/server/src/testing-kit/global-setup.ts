@@ -14,7 +14,6 @@ export async function setup(): Promise<(() => Promise<void>) | undefined> {
   const dataDir = await mkdtemp(join(tmpdir(), "rotor-test-"));
   const postgres = await startEmbedded({ dataDir });
   process.env.ROTOR_TEST_DATABASE_URL = postgres.url;
-  process.env.ROTOR_TEST_OWN_POSTGRES = "1";
   return async () => {
     await postgres.stop();
     await rm(dataDir, { recursive: true, force: true });
