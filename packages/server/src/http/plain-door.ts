@@ -73,7 +73,7 @@ const matchOf = (route: PlainRoute): Match => ({
 });
 
 /** Whether a request's body is of a known and moderate length, and as it is: it is read, or thrown away, in any case. */
-function isPlain({ headers, rawHeaders }: IncomingMessage): boolean {
+function isUsual({ headers }: IncomingMessage): boolean {
   const length = headers["content-length"];
   return (
     length !== undefined &&
@@ -81,8 +81,7 @@ function isPlain({ headers, rawHeaders }: IncomingMessage): boolean {
     headers["transfer-encoding"] === undefined &&
     headers["content-encoding"] === undefined &&
     headers.expect === undefined &&
-    headers.host !== undefined &&
-    rawHeaders.length <= 2 * limits.requestHeaders
+    headers.host !== undefined
   );
 }
 
@@ -121,7 +120,7 @@ export function plainDoor(
 
   return (incoming, outgoing) => {
     const path = incoming.url!;
-    if (incoming.method === "POST" && isPlain(incoming))
+    if (incoming.method === "POST" && isUsual(incoming))
       for (const { route, pattern, names } of matches) {
         const found = pattern.exec(path);
         if (found === null) continue;
