@@ -153,7 +153,10 @@ export async function openStage(name, { built = false, env = {} } = {}) {
   return stage;
 }
 
-/** Of a process so far: user and system time, that of its children that have ended, and who started it. Undefined where there is no /proc, or it has ended. */
+/**
+ * Of a process so far: user and system time, that of its children that have ended, and who started it. Undefined where
+ * there is no /proc, or it has ended.
+ */
 function processOf(pid) {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").pop().split(" ");

@@ -1,6 +1,6 @@
 // `npm run faults -- pairs --count 10000 --kills 20 --seed 7`: events before, during and after the waits for them, while
-// servers, the app and connections die; and one run that waits in a loop for a thousand. No event is missed, none counts twice, no two waits of a run share one, and no wait
-// ends by its timeout whose event had come.
+// servers, the app and connections die; and one run that waits in a loop for a thousand. No event is missed, none counts
+// twice, no two waits of a run share one, and no wait ends by its timeout whose event had come.
 import { makeApp } from "./app-process.mjs";
 import { askerOf } from "./ask.mjs";
 import { windowsOf } from "./causes.mjs";
@@ -95,9 +95,11 @@ async function carryOut({ runs, ask, send, database, values, looped }) {
   const sent = new Map();
   let told = Date.now();
   let isSending = true;
-  void looped.finally(() => {
+  const sentAll = () => {
     isSending = false;
-  });
+  };
+  // What it failed of is told to whoever awaits it.
+  looped.then(sentAll, sentAll);
   for (let left = 0; (todo.length > 0 || left > 0 || isSending) && Date.now() < until; ) {
     const starting = todo.splice(0, Math.max(0, Number(values.beside) - left));
     if (starting.length > 0)
