@@ -8,6 +8,7 @@ import {
   executionsOf,
   faultsOf,
   leasesOf,
+  outagesOf,
   plansOf,
   push,
   resultsOf,
@@ -43,6 +44,7 @@ export function judge({ client, endpoint, nemesis = [], shadow = [], rows, viola
     executions: executionsOf(endpoint),
     faults,
     causes: causesOf(faults),
+    outages: outagesOf(faults),
     jobs: leasesOf(shadow),
     stored: resultsOf(shadow),
   };
@@ -115,7 +117,7 @@ function judgeEnd(plan, { id, state, output, outcome, error }, lines, tell) {
 }
 
 /** Each piece of work: as often as it should be, once more only where a fault met it, and never before its time. */
-function judgeExecutions({ plans, found, lines, executions, causes, jobs, stored, faults }, tell) {
+function judgeExecutions({ plans, found, lines, executions, causes, outages, jobs, stored }, tell) {
   const doubled = { node: 0, app: 0, database: 0, stall: 0 };
   for (const [what, times] of executions) {
     const [op, step] = what.split("/");
@@ -143,7 +145,7 @@ function judgeExecutions({ plans, found, lines, executions, causes, jobs, stored
     judgeTimes(plan, what, times, met, copies, jobs, tell);
     judgeCancel(lines.get(op), what, times, jobs, tell);
     judgeApproval(plan, lines.get(op), times, tell);
-    judgeStart(plan, lines.get(plan.batch ?? op), times, faults, tell);
+    judgeStart(plan, lines.get(plan.batch ?? op), times, outages, tell);
   }
   // Between two steps of one run.
   for (const plan of plans.values()) {
@@ -211,12 +213,12 @@ function judgeApproval({ op, kind }, lines, [first], tell) {
     tell("early", "begun before anybody approved", { op, asked, first });
 }
 
-function judgeStart(plan, lines, [first], faults, tell) {
+function judgeStart(plan, lines, [first], outages, tell) {
   if (plan.queue !== "plain" || ["keyed", "changed", "cancelled"].includes(plan.kind)) return;
   const acked = lines.find(({ phase, what }) => phase === "ok" && what === "enqueue");
   if (acked === undefined) return;
   const due = acked.t + (plan.waitMs ?? 0);
-  const late = calmMs(faults, due, first.begin);
+  const late = calmMs(outages, due, first.begin);
   if (late > LATE_MS)
     tell("late", "begun too late", { op: plan.op, kind: plan.kind, due, begin: first.begin, calmMs: late });
 }
@@ -252,7 +254,7 @@ function judgeLeases({ jobs, executions, plans }, tell) {
 }
 
 /** From the death or the stop of a node to the moment that what it had in hand began again. */
-function recoveriesOf({ plans, executions, causes, jobs, stored, faults }) {
+function recoveriesOf({ plans, executions, causes, outages, jobs, stored }) {
   const found = [];
   for (const [what, times] of executions) {
     // Those stand in line once more, behind others who want what few may have.
@@ -266,7 +268,7 @@ function recoveriesOf({ plans, executions, causes, jobs, stored, faults }) {
       // So it is where the delivery failed by itself, such as by a connection that broke, and the attempt was not given back.
       const to = lease !== undefined && isFailed(lease) ? Math.min(lease.to, next) : next;
       const from = Math.max(fault.begin, one.begin);
-      found.push({ what, kind: fault.kind, ms: to - from, calmMs: calmMs(faults, from, to) });
+      found.push({ what, kind: fault.kind, ms: to - from, calmMs: calmMs(outages, from, to) });
     }
   }
   return found.sort((a, b) => a.calmMs - b.calmMs);

@@ -66,28 +66,48 @@ export function faultsOf(nemesis) {
     });
 }
 
-/** Faults that explain something, by whom they met: a port, `app`, or `database`. */
+/** Faults that explain something, by whom they met: a port, `app`, or `database`; stalls of each apart. */
 export function causesOf(faults) {
   const causes = new Map();
   for (const fault of faults) {
     if (fault.kind === "stall") {
-      if (fault.node !== undefined) push(causes, fault.node, fault);
-      else for (const whom of fault.whom === "app" ? ["app"] : ["app", "database"]) push(causes, whom, fault);
-    } else if (NODE_FAULTS.has(fault.kind)) push(causes, fault.node, fault);
+      if (fault.node !== undefined) push(causes, `stall ${fault.node}`, fault);
+      else for (const whom of fault.whom === "app" ? ["app"] : ["app", "database"]) push(causes, `stall ${whom}`, fault);
+    } else if (NODE_FAULTS.has(fault.kind)) push(causes, `${fault.node}`, fault);
     else if (APP_FAULTS.has(fault.kind)) push(causes, "app", fault);
     else if (fault.end - fault.begin - 2 * SLACK_MS > LEASE_MS && fault.node === undefined)
       push(causes, "database", fault);
   }
-  return causes;
+  return new Map([...causes].map(([whom, list]) => [whom, spansOf(list)]));
 }
 
 /** The fault that met this execution between its begin and the moment `safe` at which its result was stored. */
 export function causeOf(causes, { node, begin }, safe) {
-  for (const whom of [node, "app", "database"]) {
-    const met = causes.get(whom)?.find((fault) => fault.begin <= safe && fault.end >= begin);
-    if (met !== undefined) return met;
-  }
+  for (const whom of [node, "app", "database"])
+    for (const name of [`${whom}`, `stall ${whom}`]) {
+      const [met] = causes.get(name)?.meeting(begin, safe) ?? [];
+      if (met !== undefined) return met;
+    }
   return undefined;
+}
+
+/** Spans of time, to be asked which of them meet another: a long run asks a million times about ten thousand. */
+function spansOf(list) {
+  const spans = [...list].sort((a, b) => a.begin - b.begin);
+  // The latest end among this one and all before it: it only grows, so that what is over can be skipped by halves.
+  const latest = [];
+  for (const { end } of spans) latest.push(Math.max(latest.at(-1) ?? end, end));
+  return {
+    *meeting(from, to) {
+      let [low, high] = [0, spans.length];
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (latest[middle] < from) low = middle + 1;
+        else high = middle;
+      }
+      for (let n = low; n < spans.length && spans[n].begin <= to; n++) if (spans[n].end >= from) yield spans[n];
+    },
+  };
 }
 
 /**
@@ -144,15 +164,15 @@ const OUTAGES = new Set([
   "stall",
 ]);
 
+/** The times at which nothing is to be expected, for `calmMs`. */
+export const outagesOf = (faults) =>
+  spansOf(faults.filter(({ kind }) => OUTAGES.has(kind)).map((fault) => ({ begin: fault.begin, end: fault.over })));
+
 /** How long of this time none of those was on. */
-export function calmMs(faults, from, to) {
+export function calmMs(outages, from, to) {
   let at = from;
   let calm = 0;
-  const marks = faults
-    .map((fault) => ({ ...fault, end: fault.over }))
-    .filter((fault) => OUTAGES.has(fault.kind) && fault.begin < to && fault.end > from)
-    .sort((a, b) => a.begin - b.begin);
-  for (const { begin, end } of marks) {
+  for (const { begin, end } of outages.meeting(from, to)) {
     calm += Math.max(0, begin - at);
     at = Math.max(at, end);
   }

@@ -1,5 +1,5 @@
 // What all parts of a fault run share: dice from a seed, and logs that are only appended to. Imports nothing of Rotor.
-import { openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, openSync, readSync, writeSync } from "node:fs";
 
 /** The same numbers in [0, 1) for the same seed and name (mulberry32 over a hash of both). */
 export function diceOf(seed, name) {
@@ -24,10 +24,21 @@ export function appender(path) {
   return (entry) => writeSync(file, `${JSON.stringify({ t: Date.now(), ...entry })}\n`);
 }
 
-export const readLog = (path) =>
-  readFileSync(path, "utf8")
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line));
+/** All lines of a log. In pieces: that of a long run is longer than a string may be. */
+export function readLog(path) {
+  const file = openSync(path, "r");
+  const piece = Buffer.alloc(1 << 20);
+  const lines = [];
+  let rest = Buffer.alloc(0);
+  for (let n = readSync(file, piece); n > 0; n = readSync(file, piece)) {
+    const bytes = Buffer.concat([rest, piece.subarray(0, n)]);
+    const whole = bytes.lastIndexOf(10) + 1;
+    for (const line of bytes.toString("utf8", 0, whole).split("\n")) if (line !== "") lines.push(JSON.parse(line));
+    rest = bytes.subarray(whole);
+  }
+  closeSync(file);
+  if (rest.length > 0) lines.push(JSON.parse(rest.toString("utf8")));
+  return lines;
+}
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
