@@ -72,7 +72,8 @@ export function causesOf(faults) {
   for (const fault of faults) {
     if (fault.kind === "stall") {
       if (fault.node !== undefined) push(causes, `stall ${fault.node}`, fault);
-      else for (const whom of fault.whom === "app" ? ["app"] : ["app", "database"]) push(causes, `stall ${whom}`, fault);
+      else
+        for (const whom of fault.whom === "app" ? ["app"] : ["app", "database"]) push(causes, `stall ${whom}`, fault);
     } else if (NODE_FAULTS.has(fault.kind)) push(causes, `${fault.node}`, fault);
     else if (APP_FAULTS.has(fault.kind)) push(causes, "app", fault);
     else if (fault.end - fault.begin - 2 * SLACK_MS > LEASE_MS && fault.node === undefined)

