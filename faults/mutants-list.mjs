@@ -32,7 +32,7 @@ export const SCENES = {
   /** Two queues whose jobs share keys, and claims that take long enough to meet. */
   keys: {
     name: "storm",
-    values: { only: "slow", seconds: "25", intensity: "20", rate: "9", batched: "0", kinds: "keyed", quiesce: "30" },
+    values: { only: "slow", seconds: "25", intensity: "20", rate: "16", batched: "0", kinds: "keyed", quiesce: "30" },
   },
   /** Commits whose replies are lost. */
   replies: {
