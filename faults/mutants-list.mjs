@@ -166,8 +166,8 @@ export const MUTANTS = [
     ["wrong"],
     [
       "loops/courier",
-      "end: unanswered(result, job.timeoutMs), status: null",
-      'end: result.kind === "timed-out" ? { kind: "done", output: null } : unanswered(result, job.timeoutMs), status: null',
+      "end: endWithoutAnswer(result, job.timeoutMs), status: null",
+      'end: result.kind === "timed-out" ? { kind: "done", output: null } : endWithoutAnswer(result, job.timeoutMs), status: null',
     ],
   ),
   mutant(
@@ -176,8 +176,8 @@ export const MUTANTS = [
     ["ghost"],
     [
       "loops/courier",
-      "...job.headers },\n        secrets,",
-      '...job.headers },\n        secrets: job.attempt > 1 ? ["whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] : secrets,',
+      "queueHeaders,\n            secrets,",
+      'queueHeaders,\n            secrets: job.attempt > 1 ? ["whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] : secrets,',
     ],
   ),
   mutant(
@@ -335,7 +335,11 @@ export const MUTANTS = [
     "a body is another when it is delivered",
     "calm",
     ["wrong"],
-    ["loops/courier", "        body: job.body,", '        body: Buffer.from(job.body.toString("latin1")),'],
+    [
+      "loops/courier",
+      "const { jobId, body } = job;",
+      'const { jobId } = job;\nconst body = Buffer.from(job.body.toString("latin1"));',
+    ],
   ),
   mutant(
     "a node that is asked to stop does not wait for its work",

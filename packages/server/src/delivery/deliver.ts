@@ -84,13 +84,20 @@ export function deliver(pools: Pools, request: HttpRequest): Promise<DeliveryRes
   if (own !== undefined) return callInProcess(own, request);
   const startedAt = performance.now();
   return new Promise((resolve) => {
-    const settle = (fate: Fate, known: Known = nothingKnown): void =>
-      resolve({ ...fate, ...known, durationMs: performance.now() - startedAt });
+    const settle = (fate: Fate, known: Known = nothingKnown): void => resolve(resultOf(fate, known, startedAt));
     const target = pools.target(request.url);
     if (pools.closed || request.signal?.aborted) settle({ kind: "aborted" });
     else if (!target.ok) settle({ kind: "unreached", reason: target.why, message: target.reason });
     else new Call(pools.lane(target.origin, request.workspace), target, request, settle).begin();
   });
+}
+
+/** The usual one member by member, as it is made for nearly each call: with spreads it takes V8 several times as long. */
+function resultOf(fate: Fate, { timing, head }: Known, startedAt: number): DeliveryResult {
+  const durationMs = performance.now() - startedAt;
+  if (fate.kind !== "answered") return { ...fate, timing, head, durationMs };
+  const { kind, status, headers, body, truncated } = fate;
+  return { kind, status, headers, body, truncated, timing, head, durationMs };
 }
 
 /** A call under way. The methods named `on…` are undici's; after the end all of them do nothing. */

@@ -3,21 +3,25 @@ import { type Call, detailText } from "../core/detail.js";
 import type { DeliveryResult } from "../delivery/deliver.js";
 import type { LoadedJob } from "../store/load.js";
 
-/** However it ended; nothing of a call that is given back, since no attempt is logged. */
+/** However it ended; null of a call that is given back, since no attempt is logged. */
 export function keptOf(
   job: LoadedJob,
-  call: Pick<Call, "sent" | "configured" | "tokens" | "values">,
-  { kind, durationMs, head, timing }: DeliveryResult,
-): { durationMs: number; detail: string | null } {
-  if (kind === "aborted") return { durationMs, detail: null };
-  const queued = job.queuedMs === null ? {} : { queueMs: Math.max(0, job.queuedMs) };
-  return {
-    durationMs,
-    detail: detailText({
-      ...call,
-      url: job.queue.url,
-      response: head?.headers,
-      timing: { ...queued, ...timing },
-    }),
-  };
+  { sent, configured, tokens, values }: Pick<Call, "sent" | "configured" | "tokens" | "values">,
+  { kind, head, timing }: DeliveryResult,
+): string | null {
+  if (kind === "aborted") return null;
+  return detailText({
+    url: job.queue.url,
+    sent,
+    configured,
+    tokens,
+    values,
+    response: head?.headers,
+    timing: {
+      queueMs: job.queuedMs === null ? undefined : Math.max(0, job.queuedMs),
+      connectMs: timing.connectMs,
+      waitMs: timing.waitMs,
+      readMs: timing.readMs,
+    },
+  });
 }

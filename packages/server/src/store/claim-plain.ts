@@ -99,16 +99,28 @@ export async function claimPlain(
       ? ([endDueOfClaimed(t), loadResumed(t, runs.bytes)] as const)
       : ([Promise.resolve(), Promise.resolve(new Map<string, History>())] as const)),
   ]);
-  const byId = new Map(known.map((row) => [row.queueId, row]));
+  // One object for all jobs of a queue.
+  const byId = new Map(known.map(({ queueId: id, ...queue }) => [id, { ...queue, id }]));
   return {
-    jobs: rows.map(({ queueId, maxAttempts, timeoutMs, headers, ...job }) => {
-      const { maxAttempts: most, timeoutMs: limit, queueId: id, ...queue } = byId.get(queueId)!;
+    jobs: rows.map((row) => {
+      const queue = byId.get(row.queueId)!;
+      // Member by member: for each job there is, and with a spread it takes V8 several times as long.
       return {
-        ...job,
-        maxAttempts: maxAttempts ?? most,
-        timeoutMs: timeoutMs ?? limit,
-        headers: headers ?? {},
-        queue: { ...queue, id },
+        jobId: row.jobId,
+        queue,
+        delivery: row.delivery,
+        attempt: row.attempt,
+        maxAttempts: row.maxAttempts ?? queue.maxAttempts,
+        timeoutMs: row.timeoutMs ?? queue.timeoutMs,
+        parentId: row.parentId,
+        shared: row.shared,
+        body: row.body,
+        contentType: row.contentType,
+        runAt: row.runAt,
+        headers: row.headers ?? {},
+        eventId: row.eventId,
+        batched: row.batched,
+        queuedMs: row.queuedMs,
       };
     }),
     histories,
