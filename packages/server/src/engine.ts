@@ -252,7 +252,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     metrics,
     async enqueue(job) {
       const result = await enqueuer.write(job);
-      if (!result.duplicate || result.replaced) wake();
+      if ((!result.duplicate || result.replaced) && !result.idle) wake();
       if (result.blocked) keeper.wake();
       return result;
     },

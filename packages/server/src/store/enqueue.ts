@@ -57,6 +57,8 @@ export type Enqueued = {
   readonly replaced: boolean;
   /** It has to wait for a rate limit that opens by time. */
   readonly blocked: boolean;
+  /** Its queue was paused or without an address: nobody need look for what is due. */
+  readonly idle: boolean;
 };
 
 /**
@@ -85,16 +87,20 @@ const insert = hot(
       order by item.queue_id, item.key, item.id
      on conflict do nothing
      returning job_id, run_at
+   ),
+   made as (
+     insert into rotor.jobs (id, queue_id, parent_id, state, due_at, max_attempts, timeout_ms, keeps_turn, deadline_at)
+     select item.id, item.queue_id, item.parent_id,
+            case when queue.approval_required then 'pending_approval' else 'waiting' end,
+            case when queue.approval_required then clock.now + queue.approval_timeout_ms * interval '1 millisecond'
+                 when kept.run_at <= clock.now then clock.now - item.priority * interval '1 second' - greatest(0, $17 - item.place) * interval '1 microsecond'
+                 else kept.run_at end,
+            item.max_attempts, item.timeout_ms, item.keeps_turn, greatest(kept.run_at, clock.now) + item.deadline_ms * interval '1 millisecond'
+       from kept join item on item.id = kept.job_id join rotor.queues queue on queue.id = item.queue_id, clock
+     returning id, queue_id, state
    )
-   insert into rotor.jobs (id, queue_id, parent_id, state, due_at, max_attempts, timeout_ms, keeps_turn, deadline_at)
-   select item.id, item.queue_id, item.parent_id,
-          case when queue.approval_required then 'pending_approval' else 'waiting' end,
-          case when queue.approval_required then clock.now + queue.approval_timeout_ms * interval '1 millisecond'
-               when kept.run_at <= clock.now then clock.now - item.priority * interval '1 second' - greatest(0, $17 - item.place) * interval '1 microsecond'
-               else kept.run_at end,
-          item.max_attempts, item.timeout_ms, item.keeps_turn, greatest(kept.run_at, clock.now) + item.deadline_ms * interval '1 millisecond'
-     from kept join item on item.id = kept.job_id join rotor.queues queue on queue.id = item.queue_id, clock
-   returning id, state, (select rate_key from rotor.queues where id = queue_id) as "rateKey"`,
+   select made.id, made.state, queue.rate_key as "rateKey", queue.paused_at is not null or queue.url is null as idle
+     from made join rotor.queues queue on queue.id = made.queue_id`,
 );
 
 /** The first jobs under these keys; without one, the job itself. */
@@ -111,7 +117,7 @@ const known = sql(
 );
 
 const insertAll = (t: Queryable, jobs: readonly NewJob[], plain = false) =>
-  t.query<{ id: string; state: State; rateKey: string | null }>(insert, [
+  t.query<{ id: string; state: State; rateKey: string | null; idle: boolean }>(insert, [
     jobs.map((job) => job.id),
     jobs.map((job) => job.queueId),
     jobs.map((job) => job.key),
@@ -141,22 +147,23 @@ const insertAll = (t: Queryable, jobs: readonly NewJob[], plain = false) =>
 export async function enqueueEach(db: Db, jobs: readonly NewJob[]): Promise<Enqueued[]> {
   const apt = jobs.filter((job) => !job.replaces && turnKeys(job).keys.length === 0);
   const inserted = apt.length === 0 ? [] : await insertAll(db, apt, true);
-  const made = new Map(inserted.map((row) => [row.id, row.state]));
+  const made = new Map(inserted.map((row) => [row.id, row]));
   const others = jobs.filter((job) => !made.has(job.id));
   const rest = others.length === 0 ? [] : await db.transact((t) => enqueue(t, others), "hot");
   return jobs.map((job) => {
-    const state = made.get(job.id);
-    return state === undefined ? rest.shift()! : fresh(job.id, state, false);
+    const row = made.get(job.id);
+    return row === undefined ? rest.shift()! : fresh(job.id, row.state, false, row.idle);
   });
 }
 
-const fresh = (id: string, state: State, blocked: boolean): Enqueued => ({
+const fresh = (id: string, state: State, blocked: boolean, idle = false): Enqueued => ({
   id,
   state,
   duplicate: false,
   payloadDiffers: false,
   replaced: false,
   blocked,
+  idle,
 });
 
 /** Enqueues in the caller's transaction. Answers in order; an id that is in no queue any more is an error. */
@@ -211,6 +218,7 @@ export async function enqueue(t: Queryable, jobs: readonly NewJob[]): Promise<En
       payloadDiffers: now === undefined && other.differs,
       replaced: now !== undefined,
       blocked: blocked.has(other.id),
+      idle: false,
     };
   });
 }
