@@ -15,13 +15,16 @@ export const BATCH = 20;
 /** Characters that have been lost on the way elsewhere. */
 const PAD = "é \u0001 \u2028 \ud83d\udc36 9007199254740993";
 
+/** Queues that share the keys of `plain`. */
+export const GUESTS = ["guest-1", "guest-2", "guest-3", "guest-4"];
+
 /** What is done, how often, and where. Jobs go to a queue, runs begin with an event. `failures` are honest ones, before a success. */
 const KINDS = [
   { kind: "ok", queue: "plain", weight: 6 },
   { kind: "crowded", queue: "narrow", weight: 2, ms: [20, 120] },
   { kind: "keyed", queue: "plain", weight: 2, ms: [20, 120] },
-  // Its keys are shared over queues: the lock on a queue does not keep their claims apart.
-  { kind: "keyed", queue: "guest", weight: 2, ms: [20, 120] },
+  // Their keys are shared over queues: the lock on a queue does not keep their claims apart.
+  ...GUESTS.map((queue) => ({ kind: "keyed", queue, weight: 1, ms: [20, 120] })),
   { kind: "slow", queue: "plain", weight: 3, ms: [500, 4_000] },
   { kind: "plodding", queue: "plain", weight: 1, ms: [3_000, 5_000] },
   { kind: "flaky", queue: "plain", weight: 2, failures: [1, 2] },
@@ -61,6 +64,7 @@ export function startClient({ seed, nodes, apiKey, path, database, schema, rate,
   /** From then on what was asked without an answer is not asked again: it may be done, and answer "no" for ever. */
   let peaceBy = Number.POSITIVE_INFINITY;
   let made = 0;
+  let keyed = 0;
   const later = new Set();
 
   /** One request, asked again until it is answered; `again` says of an answer that is none yet. Undefined: it never was. */
@@ -113,7 +117,8 @@ export function startClient({ seed, nodes, apiKey, path, database, schema, rate,
         payload: plan,
         ...(kind === "fleeting" ? {} : { job_id: op }),
         ...(wait > 0 ? { delay: wait / 1_000 } : {}),
-        ...(kind === "keyed" ? { concurrency_key: `key-${dice.between(1, 3)}` } : {}),
+        // Some in a row have the same one, that was free for a while: claims of different queues then meet over it.
+        ...(kind === "keyed" ? { concurrency_key: `key-${1 + (Math.floor(keyed++ / 6) % 3)}` } : {}),
         ...options,
       },
       undefined,

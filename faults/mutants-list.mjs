@@ -29,10 +29,18 @@ export const SCENES = {
     name: "storm",
     values: { calm: true, seconds: "12", rate: "40", batched: "0", kinds: "crowded,keyed", quiesce: "30" },
   },
-  /** Two queues whose jobs share keys, and claims that take long enough to meet. */
+  /** Queues whose jobs share keys, and claims that stay open for so long that they meet. */
   keys: {
     name: "storm",
-    values: { only: "slow", seconds: "25", intensity: "20", rate: "16", batched: "0", kinds: "keyed", quiesce: "30" },
+    values: {
+      calm: true,
+      seconds: "12",
+      rate: "16",
+      batched: "0",
+      kinds: "keyed",
+      armed: "claim.lock.before=delay(200)/1",
+      quiesce: "30",
+    },
   },
   /** Commits whose replies are lost. */
   replies: {
@@ -51,7 +59,7 @@ export const SCENES = {
     name: "storm",
     values: {
       only: "clock",
-      seconds: "8",
+      seconds: "14",
       intensity: "10",
       rate: "20",
       batched: "0",

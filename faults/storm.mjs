@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../scripts/install.mjs";
 import { judge } from "./checker.mjs";
-import { startClient } from "./client.mjs";
+import { GUESTS, startClient } from "./client.mjs";
 import { SCHEMA } from "./cluster.mjs";
 import { leaksOf, memoryOf } from "./leaks.mjs";
 import { diceOf, readLog, sleep } from "./log.mjs";
@@ -43,6 +43,8 @@ export const options = {
   quiesce: { type: "string", default: "60" },
   /** `off`: no node has any. */
   failpoints: { type: "string", default: "on" },
+  /** Failpoints, as ROTOR_FAILPOINTS has them, that each node has from its start on. */
+  armed: { type: "string", default: "" },
 };
 export const asksDoctor = true;
 /** Megabytes of the disk that the database has. */
@@ -69,6 +71,7 @@ export async function play({ cluster, values, tree = root }) {
   const elder = nodes.at(-1);
   for (const node of nodes)
     node.environment = {
+      ROTOR_FAILPOINTS: values.armed,
       FAULTS_STALLS: file(`stalls-${node.port}.log`),
       NODE_OPTIONS: `--import=${join(root, "faults/probe.mjs")}`,
     };
@@ -100,11 +103,11 @@ export async function play({ cluster, values, tree = root }) {
     for (const point of failpoints.filter((name) => name.startsWith("migration"))) await crashOnce(nodes[0], point);
     // The elder comes to each of them once, and never dies of one.
     const dice = diceOf(values.seed, "elder");
-    elder.environment.ROTOR_FAILPOINTS = failpoints
+    const gentle = failpoints
       .filter((name) => !/^(migration|nodes\.register)/.test(name))
       // At the first time: of some there is no second.
-      .map((name) => gentleAt(name, dice).replace(/@\d+$/, "@1"))
-      .join(" ");
+      .map((name) => gentleAt(name, dice).replace(/@\d+$/, "@1"));
+    elder.environment.ROTOR_FAILPOINTS = [values.armed, ...gentle].join(" ");
     await Promise.all(nodes.map((node) => node.start(failpoints.length > 0 ? 40 : 1)));
     await database(shadowOf(SCHEMA));
     const retry = { backoff: "fixed", min: "300ms", max_attempts: 30 };
@@ -118,7 +121,7 @@ export async function play({ cluster, values, tree = root }) {
       put("PUT", `/v1/queues/${name}`, { callback_url: `${appUrl}/job`, concurrency: 400, retry, ...more });
     await queue("plain");
     await queue("narrow", { concurrency: 2 });
-    await queue("guest");
+    for (const name of GUESTS) await queue(name);
     // Longer than an honest answer takes on a machine that has much else to do.
     await queue("lying", { timeout: "4s", concurrency: 60 });
     await queue("forgetful", { async_timeout: "1s" });
