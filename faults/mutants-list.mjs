@@ -152,8 +152,8 @@ export const MUTANTS = [
     ["doubled"],
     [
       "loops/dispatcher",
-      "const carried = await options.carry(job, history, abort.signal);",
-      "if (Math.random() < 0.05) await options.carry(job, history, abort.signal);\nconst carried = await options.carry(job, history, abort.signal);",
+      "const carried = await options.carry(job, history, stop);",
+      "if (Math.random() < 0.05) await options.carry(job, history, stop);\nconst carried = await options.carry(job, history, stop);",
     ],
   ),
   mutant(
@@ -361,8 +361,8 @@ export const MUTANTS = [
     ["leaked"],
     [
       "loops/dispatcher",
-      "const carried = await options.carry(job, history, abort.signal);",
-      "(globalThis.remembered ??= []).push(Buffer.alloc(2_000_000, 1));\nconst carried = await options.carry(job, history, abort.signal);",
+      "const carried = await options.carry(job, history, stop);",
+      "(globalThis.remembered ??= []).push(Buffer.alloc(2_000_000, 1));\nconst carried = await options.carry(job, history, stop);",
     ],
   ),
   mutant(

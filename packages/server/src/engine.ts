@@ -184,7 +184,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     onSettled,
     onBlocked: () => keeper.wake(),
     onError,
-    carry: async (job, history, signal) => {
+    carry: async (job, history, stop) => {
       const carried = await carry(
         {
           pools,
@@ -197,7 +197,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
         },
         job,
         history,
-        signal,
+        stop,
       );
       const { end } = carried;
       const reports = end.kind === "waiting" || end.kind === "yield" ? end.reports : [];

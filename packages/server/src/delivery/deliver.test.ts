@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type DeliveryResult, deliver, type HttpRequest } from "./deliver.js";
 import { parsePolicy } from "./guard.js";
 import { Pools } from "./pools.js";
+import { Stop } from "./stop.js";
 import { type RawServer, rawServer } from "./testing-kit/raw-server.js";
 
 let pools: Pools;
@@ -362,10 +363,10 @@ describe("a time limit", () => {
 
 describe("a call that is aborted", () => {
   it("ends at once, before or after it is sent", async () => {
-    const controller = new AbortController();
-    const server = await serve(() => controller.abort());
-    expect(await post(server.url, { signal: controller.signal })).toMatchObject({ kind: "aborted" });
-    expect(await post(server.url, { signal: controller.signal })).toMatchObject({ kind: "aborted" });
+    const stop = new Stop();
+    const server = await serve(() => stop.ask());
+    expect(await post(server.url, { stop })).toMatchObject({ kind: "aborted" });
+    expect(await post(server.url, { stop })).toMatchObject({ kind: "aborted" });
     expect(server.hits()).toBe(1);
   });
 

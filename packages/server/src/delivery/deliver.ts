@@ -9,6 +9,7 @@ import { ConnectFailure, type UnreachedReason } from "./connector.js";
 import { callInProcess } from "./in-process.js";
 import type { Entrant, Lane } from "./lane.js";
 import type { Pools, Target } from "./pools.js";
+import type { Stop } from "./stop.js";
 
 export type { UnreachedReason } from "./connector.js";
 
@@ -24,7 +25,7 @@ export type HttpRequest = {
   readonly idleTimeoutMs?: number | undefined;
   /** The answer's body is cut here, and the connection dropped. */
   readonly maxBodyBytes: number;
-  readonly signal?: AbortSignal | undefined;
+  readonly stop?: Stop | undefined;
   /** Connections are not shared between workspaces. */
   readonly workspace?: string | undefined;
 };
@@ -45,7 +46,7 @@ type Fate =
   | { readonly kind: "lost"; readonly message: string }
   /** Sent, perhaps processed, not answered within the limit. */
   | { readonly kind: "timed-out"; readonly limit: "total" | "idle" }
-  /** Ended by `signal` or by closing the pools; it may have been processed. */
+  /** Ended by `stop` or by closing the pools; it may have been processed. */
   | { readonly kind: "aborted" };
 
 /** Where the time went, in milliseconds by a monotonic clock; a part that was not reached is left out. */
@@ -86,7 +87,7 @@ export function deliver(pools: Pools, request: HttpRequest): Promise<DeliveryRes
   return new Promise((resolve) => {
     const settle = (fate: Fate, known: Known = nothingKnown): void => resolve(resultOf(fate, known, startedAt));
     const target = pools.target(request.url);
-    if (pools.closed || request.signal?.aborted) settle({ kind: "aborted" });
+    if (pools.closed || request.stop?.asked) settle({ kind: "aborted" });
     else if (!target.ok) settle({ kind: "unreached", reason: target.why, message: target.reason });
     else new Call(pools.lane(target.origin, request.workspace), target, request, settle).begin();
   });
@@ -144,7 +145,7 @@ class Call implements Dispatcher.DispatchHandler, Entrant {
   begin(): void {
     this.#begunAt = performance.now();
     this.#total = setTimeout(() => this.#onTotalLimit(), this.#request.timeoutMs);
-    this.#request.signal?.addEventListener("abort", this.abort);
+    this.#request.stop?.hear(this.abort);
     this.#lane.enter(this);
   }
 
@@ -244,7 +245,7 @@ class Call implements Dispatcher.DispatchHandler, Entrant {
     this.#ended = true;
     clearTimeout(this.#total);
     clearTimeout(this.#idle);
-    this.#request.signal?.removeEventListener("abort", this.abort);
+    this.#request.stop?.hear(undefined);
     // Whatever has not come to its end is dropped with its connection; after a whole answer this does nothing.
     const complete = fate.kind === "answered" && !fate.truncated;
     if (!complete) this.#controller?.abort(new Error(fate.kind));

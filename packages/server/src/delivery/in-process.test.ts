@@ -3,6 +3,7 @@ import { deliver, type HttpRequest } from "./deliver.js";
 import { publicOnly } from "./guard.js";
 import { callInProcess, type InProcessApp, inProcessUrl } from "./in-process.js";
 import { Pools } from "./pools.js";
+import { Stop } from "./stop.js";
 
 const request: HttpRequest = {
   url: inProcessUrl("default"),
@@ -75,13 +76,13 @@ it("ends in silence, but goes on as long as bytes come", async () => {
 });
 
 it("ends when it is aborted, before or within", async () => {
-  const controller = new AbortController();
+  const stop = new Stop();
   const { app, write } = held();
-  const result = callInProcess(app, { ...request, signal: controller.signal });
+  const result = callInProcess(app, { ...request, stop });
   write(" ");
-  controller.abort();
+  stop.ask();
   expect((await result).kind).toBe("aborted");
-  expect((await callInProcess(app, { ...request, signal: controller.signal })).kind).toBe("aborted");
+  expect((await callInProcess(app, { ...request, stop })).kind).toBe("aborted");
 });
 
 it("is lost, not thrown, where the app throws", async () => {

@@ -28,8 +28,8 @@ export async function callInProcess(app: InProcessApp, request: HttpRequest): Pr
     if (request.idleTimeoutMs !== undefined) idle = setTimeout(ended("idle"), request.idleTimeoutMs);
   };
   const abort = ended("aborted");
-  request.signal?.addEventListener("abort", abort);
-  if (request.signal?.aborted) abort();
+  request.stop?.hear(abort);
+  if (request.stop?.asked) abort();
   const stopped = new Promise<never>((_, reject) => {
     if (over.signal.aborted) reject(over.signal.reason);
     over.signal.addEventListener("abort", () => reject(over.signal.reason));
@@ -63,7 +63,7 @@ export async function callInProcess(app: InProcessApp, request: HttpRequest): Pr
   } finally {
     clearTimeout(total);
     clearTimeout(idle);
-    request.signal?.removeEventListener("abort", abort);
+    request.stop?.hear(undefined);
     // Nobody else may be listening.
     stopped.catch(() => {});
   }

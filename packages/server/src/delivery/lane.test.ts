@@ -3,6 +3,7 @@ import { afterEach, expect, it } from "vitest";
 import { type DeliveryResult, deliver, type HttpRequest } from "./deliver.js";
 import { parsePolicy } from "./guard.js";
 import { Pools, type PoolsOptions } from "./pools.js";
+import { Stop } from "./stop.js";
 import { type RawServer, rawServer } from "./testing-kit/raw-server.js";
 
 const ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -76,11 +77,11 @@ it("a request that is aborted while it waits gives up its turn", async () => {
     if (count === 1) release = () => socket.write(ok);
     else socket.write(ok);
   });
-  const controller = new AbortController();
+  const stop = new Stop();
   const first = post(pools, server.url, { idleTimeoutMs: 5_000 });
-  const second = post(pools, server.url, { signal: controller.signal, body: "second" });
+  const second = post(pools, server.url, { stop, body: "second" });
   const third = post(pools, server.url, { body: "third" });
-  controller.abort();
+  stop.ask();
   expect(await second).toMatchObject({ kind: "aborted" });
   while (server.requests.length === 0) await new Promise((resolve) => setImmediate(resolve));
   release();

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { deliver } from "../delivery/deliver.js";
 import { parsePolicy } from "../delivery/guard.js";
 import { Pools } from "../delivery/pools.js";
+import { Stop } from "../delivery/stop.js";
 import { NO_HISTORY } from "../store/history.js";
 import { type LoadedJob, loadJobs } from "../store/load.js";
 import { type TestDatabase, testDatabase } from "../testing-kit/database.js";
@@ -12,7 +13,7 @@ import { carry } from "./courier.js";
 let database: TestDatabase;
 let job: LoadedJob;
 const pools = new Pools({ policy: parsePolicy("loopback") });
-const live = new AbortController().signal;
+const live = new Stop();
 
 beforeAll(async () => {
   database = await testDatabase();
@@ -53,6 +54,8 @@ test("keys that cannot be read say nothing about the job", async () => {
 
 test("a delivery that is given up before it began is given back", async () => {
   const secrets = options(async () => [`whsec_${Buffer.alloc(32, 5).toString("base64")}`]);
-  const { end } = await carry(secrets, job, NO_HISTORY, AbortSignal.abort());
+  const stop = new Stop();
+  stop.ask();
+  const { end } = await carry(secrets, job, NO_HISTORY, stop);
   expect(end).toEqual({ kind: "released" });
 });

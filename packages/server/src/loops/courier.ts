@@ -11,6 +11,7 @@ import { workflowBody } from "../core/workflow-body.js";
 import type { Deliver, DeliveryResult } from "../delivery/deliver.js";
 import type { Pools } from "../delivery/pools.js";
 import { callbackRequest, webhookRequest, workflowRequest } from "../delivery/request.js";
+import type { Stop } from "../delivery/stop.js";
 import type { History, StepRow } from "../store/history.js";
 import type { LoadedJob } from "../store/load.js";
 import { fillQueue, secretsNeeded, withoutValues } from "./filling.js";
@@ -42,12 +43,7 @@ export type Carried = {
   readonly unanswered?: boolean;
 };
 
-export async function carry(
-  options: CourierOptions,
-  job: LoadedJob,
-  history: History,
-  signal: AbortSignal,
-): Promise<Carried> {
+export async function carry(options: CourierOptions, job: LoadedJob, history: History, stop: Stop): Promise<Carried> {
   const { workspace, id } = job.queue;
   // Not within what follows: a database that is away is no failure of the job.
   const [secrets, values] = await Promise.all([
@@ -57,8 +53,8 @@ export async function carry(
   const startedAt = performance.now();
   try {
     return await (job.queue.kind === "callback"
-      ? callback(options, job, secrets, values, signal)
-      : workflow(options, job, history, secrets, signal));
+      ? callback(options, job, secrets, values, stop)
+      : workflow(options, job, history, secrets, stop));
   } catch (error) {
     // A job that cannot even be put into words: the attempt counts, or it would come back for ever.
     const message = `It could not be delivered: ${error instanceof Error ? error.message : String(error)}`;
@@ -72,7 +68,7 @@ async function callback(
   job: LoadedJob,
   secrets: readonly string[],
   values: ReadonlyMap<string, string>,
-  signal: AbortSignal,
+  stop: Stop,
 ): Promise<Carried> {
   const filled = fillQueue(job.queue, values);
   if (!filled.ok) return { end: { kind: "failed", final: false, error: filled.error }, status: null, durationMs: 0 };
@@ -106,7 +102,7 @@ async function callback(
     timeoutMs: job.timeoutMs,
     maxBodyBytes: limits.callbackOutputBytes,
     workspace: job.queue.workspace,
-    signal,
+    stop,
   });
   const result = withoutValues(came, filled.values);
   const { durationMs } = result;
@@ -133,7 +129,7 @@ async function workflow(
   job: LoadedJob,
   history: History,
   secrets: readonly string[],
-  signal: AbortSignal,
+  stop: Stop,
 ): Promise<Carried> {
   const token = makeToken(options.tokenSecret, "checkpoint", { jobId: job.jobId, delivery: job.delivery });
   const text = workflowBody(
@@ -167,7 +163,7 @@ async function workflow(
     idleTimeoutMs: limits.runSilenceMs,
     maxBodyBytes: limits.answerBytes,
     workspace: job.queue.workspace,
-    signal,
+    stop,
   });
   const { durationMs } = result;
   const detail = keptOf(job, { sent: request.headers, configured: {}, tokens: [token], values: [] }, result);

@@ -95,14 +95,14 @@ async function bench(on: Db = db, settleOn: Db = on): Promise<Bench> {
     onBlocked: () => undefined,
     onSettled: (_, result) => settled.push(result),
     onError: (error) => errors.push(error),
-    carry: (job, _, signal) =>
+    carry: (job, _, stop) =>
       new Promise((resolve) => {
-        signal.addEventListener("abort", () => resolve({ end: { kind: "released" }, status: null, durationMs: 1 }));
+        stop.hear(() => resolve({ end: { kind: "released" }, status: null, durationMs: 1 }));
         posted.push({
           job,
           end: (carried) => resolve({ ...COMPLETED, ...carried }),
           get aborted() {
-            return signal.aborted;
+            return stop.asked;
           },
         });
       }),

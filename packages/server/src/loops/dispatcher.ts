@@ -5,6 +5,7 @@
 import { decide, type End } from "../core/job.js";
 import { limits } from "../core/limits.js";
 import { inTurn } from "../core/turns.js";
+import { Stop } from "../delivery/stop.js";
 import type { AGAIN, BatchWriter } from "../store/batch.js";
 import { claim, type Due, lookForDue } from "../store/claim.js";
 import { claimPlain } from "../store/claim-plain.js";
@@ -24,7 +25,7 @@ export type DispatcherOptions = {
   readonly db: Db;
   readonly lease: Lease;
   readonly settler: BatchWriter<Settlement, Exclude<Settled, typeof AGAIN>>;
-  readonly carry: (job: LoadedJob, history: History, signal: AbortSignal) => Promise<Carried>;
+  readonly carry: (job: LoadedJob, history: History, stop: Stop) => Promise<Carried>;
   /** Jobs were found that wait for a key now. */
   readonly onBlocked: () => void;
   /** Nothing is claimed while this says so: a database of another environment. */
@@ -48,7 +49,7 @@ export type Dispatcher = {
   drain(ms: number): Promise<void>;
 };
 
-type InHand = { readonly job: LoadedJob; readonly history: History; readonly abort: AbortController };
+type InHand = { readonly job: LoadedJob; readonly history: History; readonly stop: Stop };
 
 /** The end of a delivery that did not begin. */
 const RELEASED: Carried = { end: { kind: "released" }, status: null, durationMs: 0 };
@@ -182,7 +183,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   };
 
   const handle = async (first: LoadedJob, firstHistory: History, nodeId: string): Promise<void> => {
-    const abort = new AbortController();
+    const stop = new Stop();
     let job = first;
     let history = firstHistory;
     try {
@@ -192,8 +193,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
           reconciledAt = Number.NEGATIVE_INFINITY;
           return;
         }
-        inHand.set(job.jobId, { job, history, abort });
-        const carried = await options.carry(job, history, abort.signal);
+        inHand.set(job.jobId, { job, history, stop });
+        const carried = await options.carry(job, history, stop);
         const settled = await settle(job, carried, nodeId);
         if (settled === undefined) return;
         options.onSettled(job, settled, carried);
@@ -205,14 +206,14 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
           await settle(job, RELEASED, nodeId);
           return;
         }
-        inHand.set(job.jobId, { job, history: NO_HISTORY, abort });
+        inHand.set(job.jobId, { job, history: NO_HISTORY, stop });
         history = (await loadHistories(db, [job.jobId], roomForHistories())).get(job.jobId) ?? NO_HISTORY;
       }
     } catch (error) {
       // Still active by the database; reconciliation gives it back.
       options.onError(error);
     } finally {
-      if (inHand.get(job.jobId)?.abort === abort) inHand.delete(job.jobId);
+      if (inHand.get(job.jobId)?.stop === stop) inHand.delete(job.jobId);
       if (inHand.size === 0) emptied?.();
       loop.wake();
     }
@@ -319,7 +320,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       resetQueue(db, queue.id, queue.appId).then(() => loop.wake(), options.onError);
     },
     abandon() {
-      for (const { abort } of inHand.values()) abort.abort();
+      for (const { stop } of inHand.values()) stop.ask();
     },
     async drain(ms) {
       draining = true;
@@ -338,7 +339,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       clearTimeout(timer);
       if (inHand.size === 0) return;
       overdue = true;
-      for (const { abort } of inHand.values()) abort.abort();
+      for (const { stop } of inHand.values()) stop.ask();
       await empty;
     },
   };
