@@ -41,8 +41,9 @@ export async function playAll({ values, record }) {
   const scenes = values.control === "off" ? [] : new Set(chosen.map(({ scene }) => scene));
   const results = [];
   for (const scene of scenes) {
-    const { problems: found, seconds } = await play(scene, root, values.seed);
-    console.log(`${found.length === 0 ? "clean " : "FOUND "} nothing planted, ${scene}, ${seconds} s`);
+    const { problems: found, seconds, folder } = await play(scene, root, values.seed);
+    const where = found.length === 0 ? "" : `; logs in ${folder}`;
+    console.log(`${found.length === 0 ? "clean " : "FOUND "} nothing planted, ${scene}, ${seconds} s${where}`);
     for (const problem of found) {
       console.log(`       ${JSON.stringify(problem).slice(0, 400)}`);
       problems.push({ problem: "something is found where nothing is planted", scene, found: problem });
@@ -104,7 +105,8 @@ async function play(scene, tree, seed) {
     tree,
     values: { ...defaults, seed, nodes: scenario.nodes, failpoints: "off", ...values },
   });
-  rmSync(outcome.folder, { recursive: true, force: true });
+  // What was found where nothing is planted wants to be understood.
+  if (tree !== root || outcome.problems.length === 0) rmSync(outcome.folder, { recursive: true, force: true });
   return outcome;
 }
 
