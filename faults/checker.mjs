@@ -25,6 +25,8 @@ const LATE_MS = 20_000;
 export const RECOVERY_MS = 15_000;
 /** An answer within this time was within its delivery's limit. */
 const HEARD_MS = 3_000;
+/** Within one transaction, between its first and its last write, on a slow day. */
+const WRITING_MS = 1_000;
 /** What was on its way to the endpoint when a cancel was answered. */
 const ON_ITS_WAY_MS = 1_500;
 const FINISHED = new Set(["completed", "failed", "cancelled"]);
@@ -143,6 +145,7 @@ function judgeExecutions({ plans, found, lines, executions, causes, outages, job
       if (hash !== undefined && hashes.length > 0 && !hashes.includes(hash))
         tell("wrong", "another body", { what, hash });
     judgeTimes(plan, what, times, met, copies, jobs, tell);
+    if (step !== undefined) judgeResults(what, step, times, jobs, stored, tell);
     judgeCancel(lines.get(op), what, times, jobs, tell);
     judgeApproval(plan, lines.get(op), times, tell);
     judgeStart(plan, lines.get(plan.batch ?? op), times, outages, tell);
@@ -193,6 +196,19 @@ function judgeTimes(plan, what, times, met, copies, jobs, tell) {
     if (lease !== undefined && plan.kind === "busy" && lease.to - lease.from > HEARD_MS) continue;
     if (began < ended + rest - EARLY_MS)
       tell("early", "tried again before its back-off was over", { what, rest, times });
+  }
+}
+
+/** The result of a step is of an execution by whoever held the run when it was stored: what comes later is not taken. */
+function judgeResults(what, step, times, jobs, stored, tell) {
+  for (const job of new Set(times.map((one) => one.job))) {
+    const at = stored.get(`${job}/${step}`);
+    const leases = jobs.get(job)?.leases;
+    if (at === undefined || leases === undefined) continue;
+    const holders = leases.filter(({ from, to = at }) => from <= at + EARLY_MS && to >= at - WRITING_MS);
+    const own = times.filter((one) => one.job === job);
+    const isTheirs = own.some(({ node, end }) => end <= at + EARLY_MS && holders.some((each) => each.node === node));
+    if (!isTheirs) tell("wrong", "stored by a delivery that was over", { what, job, at, leases, times: own });
   }
 }
 

@@ -238,3 +238,29 @@ test("early: begun before anybody approved", () => {
 test("leaked: what is held at the end", () => {
   expect(verdictsOf({ ...calm(), leaks: [{ what: "connections", n: 99 }] })).toEqual(["leaked"]);
 });
+
+/** A run that node 1 held until `over`, and node 2 since; node 1 has executed its step, and the result was stored. */
+const stepped = ({ over, executed, stored }) => ({
+  ...calm({ kind: "sequence", queue: undefined, hash: undefined }),
+  endpoint: [
+    { t: executed - 20, phase: "begin", id: "step", what: "op/step-1", node: 1, run: JOB },
+    { t: executed, phase: "end", id: "step", what: "op/step-1" },
+  ],
+  shadow: [
+    { table: "node", id: "n1", label: "node-1" },
+    { table: "node", id: "n2", label: "node-2" },
+    change(T + 20, null, "waiting", 0, null),
+    change(T + 40, "waiting", "active", 1, "n1"),
+    change(over, "active", "waiting", 1, null),
+    change(over + 10, "waiting", "active", 2, "n2"),
+    { table: "step", t: stored, job: JOB, key: "step-1", before: null, state: "completed" },
+    change(T + 90_000, "active", "completed", 2, null),
+  ],
+});
+const stepsOf = (logs) =>
+  judge(logs).problems.filter(({ problem }) => problem === "stored by a delivery that was over");
+
+test("wrong: a step's result was stored when another delivery held the run", () => {
+  expect(stepsOf(stepped({ over: T + 9_000, executed: T + 100, stored: T + 150 }))).toEqual([]);
+  expect(stepsOf(stepped({ over: T + 9_000, executed: T + 100, stored: T + 12_000 }))).toHaveLength(1);
+});

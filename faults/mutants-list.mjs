@@ -20,6 +20,11 @@ export const SCENES = {
       quiesce: "20",
     },
   },
+  /** The same with nothing but runs: their apps go on, and report to the node that stood still. */
+  marches: {
+    name: "storm",
+    values: { only: "pause", seconds: "22", intensity: "8", rate: "16", batched: "0", kinds: "march", quiesce: "20" },
+  },
   kills: {
     name: "storm",
     values: { only: "kill", seconds: "10", rate: "20", batched: "0", kinds: "slow,ok,sequence", quiesce: "15" },
@@ -97,7 +102,7 @@ export const MUTANTS = [
   ),
   mutant(
     "a checkpoint of an old delivery is accepted",
-    "zombie",
+    "marches",
     ["doubled", "wrong"],
     ["store/quick-checkpoint", "where job.delivery = item.delivery and", "where"],
     ["store/checkpoint", "held.get(item.jobId)?.delivery === item.delivery", "true"],

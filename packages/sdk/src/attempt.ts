@@ -63,14 +63,16 @@ async function execute({ runId, key, call, attempt, abort, traceparent }: Attemp
 export async function runAttempt(options: Attempt): Promise<RunReport> {
   const { key, call, attempt, maxAttempts } = options;
   const startedMs = performance.now();
-  const base = () => ({ kind: "run", key, attempt, duration_ms: Math.round(performance.now() - startedMs) }) as const;
+  const took = () => Math.round(performance.now() - startedMs);
   try {
     const output = await execute(options);
-    return { ...base(), outcome: "completed", output };
+    return { kind: "run", key, attempt, duration_ms: took(), outcome: "completed", output };
   } catch (thrown) {
+    const duration_ms = took();
     const error = toWireError(thrown);
-    if (attempt >= maxAttempts || isNonRetriable(thrown)) return { ...base(), outcome: "failed", error };
+    if (attempt >= maxAttempts || isNonRetriable(thrown))
+      return { kind: "run", key, attempt, duration_ms, outcome: "failed", error };
     const delay_ms = retryAfterMs(thrown) ?? backoffMs(call.backoff, attempt);
-    return { ...base(), outcome: "retry", error, delay_ms };
+    return { kind: "run", key, attempt, duration_ms, outcome: "retry", error, delay_ms };
   }
 }

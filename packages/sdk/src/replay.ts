@@ -280,7 +280,7 @@ class Delivery {
     const report = await runAttempt({ runId: request.run, key, call, attempt, maxAttempts, abort, traceparent });
     this.#running -= 1;
     if (asked.phase.at === "running" && this.#answered === undefined) {
-      asked.phase = { at: "reported", ...(report.outcome === "completed" && { output: report.output }) };
+      asked.phase = { at: "reported", output: report.outcome === "completed" ? report.output : undefined };
       this.#report(report, report.outcome !== "retry");
     }
     this.#notify();
@@ -346,7 +346,9 @@ class Delivery {
       return;
     }
     const own = asked?.phase.at === "reported" && step.attempt === asked.attempt ? asked.phase.output : undefined;
-    this.#ledger.record(step.output === undefined && own !== undefined ? { ...step, output: own } : step);
+    this.#ledger.record(
+      step.output === undefined && own !== undefined ? Object.assign({}, step, { output: own }) : step,
+    );
   }
 
   /** The server will never take this report, so what it is about fails with the server's reason. */

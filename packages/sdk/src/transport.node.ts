@@ -51,10 +51,10 @@ const headerOf = (response: IncomingMessage, name: string): string | undefined =
 function open(url: string, request: TransportRequest, fresh: boolean): ClientRequest {
   const isSecure = url.startsWith("https:");
   const body = typeof request.body === "string" ? Buffer.from(request.body) : request.body;
-  const length = body || request.method !== "GET" ? { "content-length": body?.length ?? 0 } : {};
+  const hasLength = body !== undefined || request.method !== "GET";
   const outgoing = (isSecure ? requestHttps : requestHttp)(url, {
     method: request.method,
-    headers: { ...request.headers, ...length },
+    headers: hasLength ? { "content-length": body?.length ?? 0, ...request.headers } : request.headers,
     agent: fresh ? false : (isSecure ? secure : plain)[request.apart ? "apart" : "shared"],
   });
   return outgoing.end(body);

@@ -77,7 +77,7 @@ export function checkpoints(api: Api, log: Log): void {
     const tooLarge = outputTooLarge(reports, where.bytes);
     if (tooLarge !== undefined) return refused(tooLarge);
     try {
-      return await engine.checkpoint({ ...capability, reports, knownSeq, room });
+      return await engine.checkpoint({ reports, knownSeq, room, ...capability });
     } catch (error) {
       if (isBadData(error))
         return refused({
