@@ -136,6 +136,9 @@ function judgeExecutions({ plans, found, lines, executions, causes, outages, job
       return causeOf(causes, { ...one, begin }, safeAt(one, step, jobs, stored));
     });
     const cut = met.filter((cause) => cause !== undefined);
+    // Who stood still may send, when it wakes, what it was about to: behind whoever has done its work meanwhile.
+    const late = lateCauseOf(times.at(-1), jobs, causes);
+    if (late !== undefined) cut.push(late);
     const extra = Math.max(0, times.length - wanted);
     for (const cause of cut.slice(0, extra)) doubled[classOf(cause)]++;
     if (extra > cut.length)
@@ -172,6 +175,14 @@ function safeAt({ job, node, begin }, step, jobs, stored) {
 /** The delivery that an execution is of. */
 const leaseOf = ({ job, node, begin }, jobs) =>
   jobs.get(job)?.leases.findLast((each) => each.node === node && each.from <= begin + EARLY_MS);
+
+/** Of an execution whose delivery was over before it began: the fault that met it in between. */
+function lateCauseOf(one, jobs, causes) {
+  const lease = leaseOf(one, jobs);
+  if (lease?.to === undefined || lease.to >= one.begin) return undefined;
+  const fault = causeOf(causes, { ...one, begin: lease.from }, lease.to);
+  return fault?.node === undefined ? undefined : fault;
+}
 
 /** It ended with its attempt used, or with those set back by a step and one of them used. */
 const isFailed = ({ to, end, left, attempt }) =>

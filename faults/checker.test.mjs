@@ -264,3 +264,23 @@ test("wrong: a step's result was stored when another delivery held the run", () 
   expect(stepsOf(stepped({ over: T + 9_000, executed: T + 100, stored: T + 150 }))).toEqual([]);
   expect(stepsOf(stepped({ over: T + 9_000, executed: T + 100, stored: T + 12_000 }))).toHaveLength(1);
 });
+
+test("a delivery that was over and is sent by whoever wakes up has a cause; one that is sent without a pause has none", () => {
+  const again = (nemesis) => {
+    const logs = calm();
+    return {
+      ...logs,
+      nemesis,
+      endpoint: [...done(2, T + 7_000), ...done(1, T + 9_000)],
+      shadow: [
+        ...logs.shadow.slice(0, 4),
+        change(T + 6_000, "active", "waiting", 1, null),
+        change(T + 6_990, "waiting", "active", 2, "n2"),
+        change(T + 7_030, "active", "completed", 2, null),
+      ],
+    };
+  };
+  expect(judge(again(fault("pause", T + 45, T + 8_900, 1))).figures.doubledWithCause.node).toBe(1);
+  expect(verdictsOf(again(fault("pause", T + 45, T + 8_900, 1)))).not.toContain("doubled");
+  expect(verdictsOf(again([]))).toContain("doubled");
+});

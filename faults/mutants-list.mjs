@@ -21,9 +21,9 @@ export const SCENES = {
     },
   },
   /** The same with nothing but runs: their apps go on, and report to the node that stood still. */
-  marches: {
+  treks: {
     name: "storm",
-    values: { only: "pause", seconds: "22", intensity: "8", rate: "16", batched: "0", kinds: "march", quiesce: "20" },
+    values: { only: "pause", seconds: "22", intensity: "8", rate: "6", batched: "0", kinds: "trek", quiesce: "25" },
   },
   kills: {
     name: "storm",
@@ -102,7 +102,7 @@ export const MUTANTS = [
   ),
   mutant(
     "a checkpoint of an old delivery is accepted",
-    "marches",
+    "treks",
     ["doubled", "wrong"],
     ["store/quick-checkpoint", "where job.delivery = item.delivery and", "where"],
     ["store/checkpoint", "held.get(item.jobId)?.delivery === item.delivery", "true"],

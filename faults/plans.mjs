@@ -5,6 +5,7 @@ const steps = (op, ...names) => names.map((name) => `${op}/${name}`);
 /** The result of a run. */
 const RUNS = {
   sequence: ({ op }) => steps(op, "step-0", "step-1", "step-2", "step-3", "step-4", "step-5"),
+  trek: ({ op }) => steps(op, "step-0", "step-1", "step-2"),
   march: ({ op }) => steps(op, "step-0", "step-1", "step-2", "step-3", "step-4", "step-5"),
   parallel: ({ op }) => steps(op, "a", "b", "c", "d", "join"),
   sleeper: ({ op }) => steps(op, "before", "after"),

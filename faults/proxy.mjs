@@ -105,6 +105,8 @@ export async function startProxy(targetUrl, dice) {
       isLosing: false,
       isHalfOpen: false,
       later: Promise.resolve(),
+      /** Chunks that are late. Whatever comes behind them stays behind them: no connection tells one before the other. */
+      late: 0,
     };
     pairs.add(pair);
     const end = () => {
@@ -140,11 +142,18 @@ export async function startProxy(targetUrl, dice) {
         if (untilBreak <= 0) {
           untilBreak = Number.POSITIVE_INFINITY;
           counts.cut++;
+          if (pair.late > 0) return end();
           return void to.write(chunk.subarray(0, Math.floor(dice.roll() * chunk.length)), end);
         }
-        if (lateness.ms === 0 && bytesPerSecond === Number.POSITIVE_INFINITY) return void to.write(chunk);
         const ms = lateness.ms + dice.roll() * lateness.jitter + (1_000 * chunk.length) / bytesPerSecond;
-        pair.later = pair.later.then(() => sleep(ms)).then(() => to.destroyed || to.write(chunk));
+        if (ms === 0 && pair.late === 0) return void to.write(chunk);
+        pair.late++;
+        pair.later = pair.later
+          .then(() => sleep(ms))
+          .then(() => {
+            pair.late--;
+            if (!to.destroyed) to.write(chunk);
+          });
       });
     pass(client, upstream);
     pass(upstream, client);

@@ -135,3 +135,17 @@ test("it answers later while it is told to, and refuses while it is away", async
   own.socket.write("here");
   await until(() => own.heard.endsWith("here"));
 });
+
+test("what comes after a slow time stays behind what came in it", async () => {
+  const one = await client();
+  await until(() => one.heard.length > 0);
+  one.heard = "";
+  proxy.delay(80);
+  one.socket.write("slow");
+  await until(() => one.socket.bytesWritten >= 8);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  proxy.heal();
+  one.socket.write("quick");
+  await until(() => one.heard.length >= 9);
+  expect(said.join("").slice(-9)).toBe("slowquick");
+});

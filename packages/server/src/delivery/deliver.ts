@@ -157,6 +157,8 @@ class Call implements Dispatcher.DispatchHandler, Entrant {
   readonly abort = (): void => this.#end({ kind: "aborted" });
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
+    // A process that stood still goes on here, and only then with its timers: what it was about to send is another's by now.
+    if (this.#request.stop?.asked) this.#end({ kind: "aborted" });
     // It ended while it waited for a connection. To throw takes it out of undici's queue unwritten and keeps the
     // connection; `controller.abort` would break one that others can use.
     if (this.#ended) throw new Error("the request ended before it was sent");

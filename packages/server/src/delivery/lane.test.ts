@@ -149,3 +149,23 @@ it("calls go through at some speed", async () => {
   const perSecond = Math.round((total / (performance.now() - before)) * 1_000);
   console.info(`${perSecond} calls a second over ${server.hits()} connections, both ends in one process`);
 });
+
+it("a request whose sender lost the right to send it while it waited is not sent", async () => {
+  const pools = newPools({ connections: 1, patienceMs: 60_000 });
+  let release = (): void => undefined;
+  const server = await serve((socket, _request, count) => {
+    if (count === 1) release = () => socket.write(ok);
+    else socket.write(ok);
+  });
+  let isOver = false;
+  const first = post(pools, server.url, { idleTimeoutMs: 5_000 });
+  const second = post(pools, server.url, { stop: new Stop(() => isOver), body: "second" });
+  const third = post(pools, server.url, { body: "third" });
+  while (server.requests.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  isOver = true;
+  release();
+  expect((await first).kind).toBe("answered");
+  expect(await second).toMatchObject({ kind: "aborted" });
+  expect((await third).kind).toBe("answered");
+  expect(server.requests.join()).not.toContain("second");
+});

@@ -6,9 +6,12 @@ export class Stop {
   #asked = false;
   #heard: (() => void) | undefined;
 
-  /** Whether it was asked for. */
+  /** `isOver`: whether nothing may be sent any more, though nobody has had the time to say so. */
+  constructor(readonly isOver: () => boolean = () => false) {}
+
+  /** Whether it was asked for, or nobody may send by now. */
   get asked(): boolean {
-    return this.#asked;
+    return this.#asked || this.isOver();
   }
 
   /** Asks the call that is under way, and all later ones, to end. Twice is harmless. */

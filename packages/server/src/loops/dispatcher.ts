@@ -183,7 +183,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   };
 
   const handle = async (first: LoadedJob, firstHistory: History, nodeId: string): Promise<void> => {
-    const stop = new Stop();
+    const stop = new Stop(() => !lease.fresh() || lease.nodeId() !== nodeId);
     let job = first;
     let history = firstHistory;
     try {
