@@ -23,7 +23,7 @@ export const SCENES = {
   /** The same with nothing but runs: their apps go on, and report to the node that stood still. */
   treks: {
     name: "storm",
-    values: { only: "pause", seconds: "22", intensity: "8", rate: "6", batched: "0", kinds: "trek", quiesce: "25" },
+    values: { only: "pause", seconds: "28", intensity: "8", rate: "3", batched: "0", kinds: "trek", quiesce: "22" },
   },
   kills: {
     name: "storm",
