@@ -346,9 +346,8 @@ class Delivery {
       return;
     }
     const own = asked?.phase.at === "reported" && step.attempt === asked.attempt ? asked.phase.output : undefined;
-    this.#ledger.record(
-      step.output === undefined && own !== undefined ? Object.assign({}, step, { output: own }) : step,
-    );
+    const told = step.output !== undefined || own === undefined;
+    this.#ledger.record(told ? step : Object.assign({}, step, { output: own }));
   }
 
   /** The server will never take this report, so what it is about fails with the server's reason. */
