@@ -154,15 +154,8 @@ class Delivery {
     }
     return new Promise((resolve, reject) => {
       const before = this.#received;
-      const asked: Asked = {
-        key,
-        call,
-        resolve,
-        reject,
-        before,
-        phase: { at: "stored" },
-        attempt: stored?.attempt ?? 0,
-      };
+      const attempt = stored?.attempt ?? 0;
+      const asked: Asked = { key, call, resolve, reject, before, phase: { at: "stored" }, attempt };
       this.#asked.set(key, asked);
       this.#open.add(asked);
       this.#options.advice?.asked(asked);
