@@ -104,11 +104,11 @@ export function createMetrics(): Metrics {
       const labels = labelsOf(of);
       duration.observe(labels, durationMs / 1_000);
       wait.observe(labels, waitedMs / 1_000);
-      deliveries.inc({ rotor_outcome: outcome, ...labels });
+      deliveries.inc(Object.assign({}, labels, { rotor_outcome: outcome }));
     },
     stepped(of, kind, state, ms) {
       const labels = labelsOf(of);
-      steps.inc({ rotor_step_kind: kind, rotor_step_state: state, ...labels });
+      steps.inc(Object.assign({}, labels, { rotor_step_kind: kind, rotor_step_state: state }));
       if (ms !== undefined) stepDuration.observe(labels, ms / 1_000);
     },
     published(workspace, { started, resumed }) {
