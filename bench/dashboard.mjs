@@ -16,6 +16,8 @@ const rounds = Number(values.rounds);
 const QUEUES = 20;
 const QUESTION_MS = 100;
 const PAGE_MS = 1_000;
+/** Of each page; the median counts. */
+const OPENINGS = 5;
 const DASHBOARDS = 10;
 const LOSS = 0.05;
 
@@ -53,6 +55,8 @@ async function fill() {
   }
   for (const table of ["jobs", "payloads", "deliveries", "events"])
     await client.query(`vacuum analyze ${schema}.${table}`);
+  // What loading left to be written is no part of what is measured.
+  await client.query("checkpoint");
 }
 
 const PATHS = [
@@ -121,7 +125,7 @@ async function openPages() {
   const late = [];
   for (const [page, shown] of PAGES) {
     const times = [];
-    for (let n = 0; n < 3; n++) {
+    for (let n = 0; n < OPENINGS; n++) {
       const context = await browser.newContext({ baseURL: baseUrl, viewport: { width: 1360, height: 860 } });
       const login = await context.request.post("/v1/session", {
         data: { key: apiKey },
@@ -135,7 +139,7 @@ async function openPages() {
       times.push(performance.now() - begun);
       await context.close();
     }
-    const ms = times.sort((a, b) => a - b)[1];
+    const ms = times.sort((a, b) => a - b)[OPENINGS >> 1];
     console.log(`${ms.toFixed(0).padStart(8)} ms  until ${page} is there`);
     if (ms > PAGE_MS) late.push(`page ${page}`);
   }
