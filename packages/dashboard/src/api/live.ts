@@ -31,7 +31,7 @@ const pagesOf = (query: Query): number =>
 
 const isThing = ({ queryKey: [kind, id] }: Query): boolean => kind !== "find" && typeof id === "string";
 
-const isList = (query: Query): boolean => LISTS.includes(String(query.queryKey[0])) && pagesOf(query) <= PAGES;
+const isList = ({ queryKey: [kind] }: Query): boolean => LISTS.includes(String(kind));
 
 function flush(): void {
   timer = undefined;
@@ -40,7 +40,9 @@ function flush(): void {
   const now = performance.now();
   const lists = !much || now - listedAt >= BUSY_LIST_MS;
   if (lists) listedAt = now;
-  void queries.invalidateQueries({ predicate: (query) => (isList(query) ? lists : much && isThing(query)) });
+  void queries.invalidateQueries({
+    predicate: (query) => (isList(query) ? lists && pagesOf(query) <= PAGES : much && isThing(query)),
+  });
   // They are not forgotten, should nothing more happen.
   if (!lists) timer = setTimeout(flush, LIST_MS);
 }
