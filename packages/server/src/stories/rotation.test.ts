@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { reseal } from "../admin.js";
 import { readConfig } from "../config.js";
 import { startRotor } from "../main.js";
-import { eventually, type TestServer, testServer } from "../testing-kit/server.js";
+import { eventually, type TestServer, testConfig, testServer } from "../testing-kit/server.js";
 import { delivered } from "./testing-kit/delivered.js";
 
 let server: TestServer;
@@ -15,7 +15,8 @@ let refusedElsewhere: Promise<unknown>;
 
 beforeAll(async () => {
   server = await testServer();
-  const other = await startRotor(configOf());
+  // With the same settings: it delivers too, and one that may not reach loopback would fail jobs of other tests here.
+  const other = await startRotor(testConfig(server));
   const { key, id } = await server.rotor.keys.create();
   const there = new Rotor({ apiKey: key, baseUrl: other.url });
   await there.queues.list().page();
