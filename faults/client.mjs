@@ -45,7 +45,7 @@ const KINDS = [
     weight: 1,
   })),
   { kind: "march", weight: 1, stepMs: [500, 1_000] },
-  // Each step as long as a pause is longer than a lease: who wakes finds that another does his step.
+  // Each step takes longer than the run takes to be delivered again: whoever goes on with it has company.
   { kind: "trek", weight: 1, stepMs: [2_500, 3_500] },
   ...["sequence", "parallel", "sleeper", "retrier", "parent"].map((kind) => ({ kind, weight: 2 })),
   ...["replayed", "gathered", "deadlined"].map((kind) => ({ kind, weight: 1 })),

@@ -20,10 +20,10 @@ export const SCENES = {
       quiesce: "20",
     },
   },
-  /** The same with nothing but runs: their apps go on, and report to the node that stood still. */
+  /** Every delivery breaks off now and then, and the app goes on with what it had in hand, beside who does it again. */
   treks: {
     name: "storm",
-    values: { only: "pause", seconds: "28", intensity: "8", rate: "3", batched: "0", kinds: "trek", quiesce: "22" },
+    values: { only: "cut app", seconds: "16", intensity: "3", rate: "3", batched: "0", kinds: "trek", quiesce: "30" },
   },
   kills: {
     name: "storm",
