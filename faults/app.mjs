@@ -124,7 +124,11 @@ const functions = [
   }),
 ];
 
-const workflows = nodeHandler(workflowHandler({ functions, signingKey, app: "faults" }));
+/**
+ * Two of one app, as behind a balancer: a delivery and the one before it never share one, else the newer one would end the
+ * older, and whoever had to refuse what that still says would never be asked.
+ */
+const twins = [0, 1].map(() => nodeHandler(workflowHandler({ functions, signingKey, app: "faults" })));
 
 /** Reports an accepted job's end until some node says that it knows. */
 async function complete(url, body) {
@@ -192,9 +196,9 @@ const server = createServer((request, response) => {
     if (!request.url.startsWith("/api/rotor")) return void job(request, response, text);
     // The handler takes a body that was read already from here.
     request.rawBody = Buffer.from(text);
-    if (request.method !== "POST") return workflows(request, response);
+    if (request.method !== "POST") return twins[0](request, response);
     const { run, delivery, checkpoint } = JSON.parse(text);
-    return asking.run({ node: portOf(checkpoint.url), run, delivery }, () => workflows(request, response));
+    return asking.run({ node: portOf(checkpoint.url), run, delivery }, () => twins[delivery % 2](request, response));
   });
 });
 server.listen(0, "127.0.0.1", () => process.send({ url: `http://127.0.0.1:${server.address().port}` }));

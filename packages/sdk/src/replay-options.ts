@@ -2,6 +2,7 @@
 
 import type { Advice } from "./advice.js";
 import type { RotorFunction } from "./function.js";
+import type { InHand } from "./in-hand.js";
 import type { Lane } from "./lane.js";
 import type { DeliveryRequest, WireStep } from "./protocol.js";
 
@@ -20,8 +21,8 @@ export type ReplayOptions = {
   readonly startWithinMs?: number;
   /** In development: whom to tell of code that will surprise. */
   readonly advice?: Advice | undefined;
-  /** Aborts when the app shuts down. */
-  readonly drain?: AbortSignal;
+  /** What this delivery is told while it lives. */
+  readonly inHand?: InHand;
   /** How long code that does not reach a stored wait may still be busy with work of its own (default 1 s). */
   readonly graceMs?: number;
 };

@@ -12,7 +12,7 @@
  *    something runs, new waits and retries leave at once, so that an event can end them.
  * 6. A due retry is run again here while the delivery lives. A due wait is ended by the server, never here: it is asked.
  * 7. The function's end is the run's end: steps of losing branches are aborted, their results ignored.
- * 8. Told to yield, nothing new starts; what runs ends and is stored, then the answer is `yield`.
+ * 8. Told to yield, nothing new starts; what runs ends and is stored, then the answer is `yield`. Told to leave, it is `stale`.
  * 9. Without a server to checkpoint to, what can run runs, and its reports travel in the answer; their promises stay open.
  * 10. Another kind of step under a stored key, or an unfinished stored step that the code no longer asks for: `diverged`.
  */
@@ -91,14 +91,21 @@ class Delivery {
   }
 
   async run(): Promise<AnswerBody> {
-    const { drain, startWithinMs } = this.#options;
+    const { inHand, startWithinMs } = this.#options;
     const hold = () => {
       this.#holding = true;
       this.#notify();
     };
-    if (drain?.aborted || (startWithinMs !== undefined && startWithinMs <= 0)) this.#holding = true;
+    const obey = () => {
+      if (inHand?.order === "leave") this.#verdict ??= { status: "stale" };
+      if (inHand?.order !== "go") hold();
+    };
+    if (startWithinMs !== undefined && startWithinMs <= 0) this.#holding = true;
     else if (startWithinMs !== undefined) this.#timers.after(startWithinMs, hold);
-    drain?.addEventListener("abort", hold);
+    if (inHand) {
+      inHand.onOrder = obey;
+      obey();
+    }
     try {
       const answer = await this.#live();
       this.#answered = answer.status;
@@ -106,13 +113,12 @@ class Delivery {
       this.#options.advice?.answered(answer.status, this.#open, missed);
       return answer;
     } finally {
-      drain?.removeEventListener("abort", hold);
       this.#close();
     }
   }
 
   async #live(): Promise<AnswerBody> {
-    this.#startFunction();
+    if (!this.#verdict) this.#startFunction();
     for (;;) {
       await turn();
       this.#changed = false;

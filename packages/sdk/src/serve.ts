@@ -23,6 +23,7 @@ import { RotorInputError } from "./errors.js";
 import type { RotorFunction } from "./function.js";
 import { manifestOf } from "./function.js";
 import { withFailures } from "./function-failure.js";
+import { createDeliveries } from "./in-hand.js";
 import { type Lane, laneTo } from "./lane.js";
 import type { Answer, DeliveryRequest, FunctionManifest, Manifest } from "./protocol.js";
 import { answerContext, DEVELOPMENT_SIGNING_KEY, headers, manifestContext, PROTOCOL_VERSION } from "./protocol.js";
@@ -142,8 +143,7 @@ export function createHandler(
   const startWithinMs = stepTimeOf(options.maxDuration);
   const adviser = createAdviser();
   let draining = false;
-  /** One signal a delivery: a shared one would collect a listener for each run in hand. */
-  const holds = new Set<AbortController>();
+  const inHand = createDeliveries();
   const deliveries = new Set<Promise<unknown>>();
 
   const introspect = (request: Request, keys: Keys): PlainAnswer => {
@@ -181,37 +181,46 @@ export function createHandler(
   };
 
   const execute = async (one: RotorFunction, request: DeliveryRequest, keys: Keys, around: Around): Promise<string> => {
-    const url = wire.reachableUrl(request.checkpoint.url, around.env);
-    const steps = [...request.steps, ...(await wire.fetchSteps(url, request.checkpoint.token, request.more))];
     const signedText = (body: AnswerBody): string => {
       const answer = { version: PROTOCOL_VERSION, hash, ...body } as Answer;
       return sign(answer, answerContext(request.run, request.delivery), keys.secrets);
     };
+    const url = wire.reachableUrl(request.checkpoint.url, around.env);
+    const stored = async () => [
+      ...request.steps,
+      ...(await wire.fetchSteps(url, request.checkpoint.token, request.more)),
+    ];
     const { handler } = one;
     const { maxSteps } = one.config;
-    if (request.check)
+    if (request.check) {
+      const steps = await stored();
       return signedText(await check({ request, steps, handler, maxSteps, ...around, graceMs: timing.graceMs }));
-    const hold = new AbortController();
-    if (draining) hold.abort();
-    holds.add(hold);
-    const body = await replay({
-      request,
-      steps,
-      handler,
-      maxSteps,
-      lane: wire.laneTo(url),
-      ...around,
-      startWithinMs,
-      advice: keys.dev ? adviser(request.function, request.run) : undefined,
-      graceMs: timing.graceMs,
-      drain: hold.signal,
-    }).finally(() => holds.delete(hold));
-    const known = steps.reduce((most, { seq = 0 }) => Math.max(most, seq), 0);
-    if (hold.signal.aborted && body.status === "yield" && body.reports.length === 0 && body.known_seq === known) {
-      // Unsigned: as if the delivery had not reached this app, which costs the run no attempt.
-      return UNTOUCHED;
     }
-    return signedText(body);
+    const mine = inHand.take(request.run, request.delivery);
+    if (!mine) return signedText({ status: "stale" });
+    try {
+      const steps = await stored();
+      const body = await replay({
+        request,
+        steps,
+        handler,
+        maxSteps,
+        lane: wire.laneTo(url),
+        ...around,
+        startWithinMs,
+        advice: keys.dev ? adviser(request.function, request.run) : undefined,
+        graceMs: timing.graceMs,
+        inHand: mine,
+      });
+      const known = steps.reduce((most, { seq = 0 }) => Math.max(most, seq), 0);
+      if (mine.order === "hold" && body.status === "yield" && body.reports.length === 0 && body.known_seq === known) {
+        // Unsigned: as if the delivery had not reached this app, which costs the run no attempt.
+        return UNTOUCHED;
+      }
+      return signedText(body);
+    } finally {
+      inHand.drop(request.run, mine);
+    }
   };
 
   const deliver = async (text: string, keys: Keys, around: Around): Promise<PlainAnswer> => {
@@ -273,7 +282,7 @@ export function createHandler(
 
   const drain = async (): Promise<void> => {
     draining = true;
-    for (const hold of holds) hold.abort();
+    inHand.hold();
     await Promise.all(deliveries);
   };
 
