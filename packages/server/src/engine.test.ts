@@ -149,6 +149,37 @@ const report = async (completeUrl: string, verb: string, body: unknown = {}): Pr
     })
   ).status;
 
+test("a job that its queue will not deliver yet wakes nobody; resumed, it goes", async () => {
+  const { client } = await node();
+  await node();
+  const callbackUrl = await endpoint((_, response) => response.end());
+  await client.queues.create("open", { callbackUrl });
+  await client.queues.create("paused", { callbackUrl });
+  await client.queues.pause("paused");
+  await client.queues.create("nowhere");
+  let told = 0;
+  const listener = await database.db.connect();
+  listener.on("notification", () => told++);
+  try {
+    await listener.query(`listen "${database.schema}_wake"`);
+    // By then the nodes know of each other.
+    await eventually("a wake-up", async () => {
+      await client.jobs.enqueue("open");
+      return told > 0;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    told = 0;
+    const { id } = await client.jobs.enqueue("paused");
+    await client.jobs.enqueue("nowhere");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(told).toBe(0);
+    await client.queues.resume("paused");
+    await eventually("its end", async () => (await stateOf(client, "paused", id)) === "completed");
+  } finally {
+    await listener.end();
+  }
+});
+
 test("an accepted job lives by its heartbeats, fails and is delivered again, and completes by its capability", async () => {
   const { client } = await node();
   const { url, completeUrls } = await acceptor();
