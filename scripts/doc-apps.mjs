@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { begin, endAll, freePort, stopAfter } from "./children.mjs";
+import { needDebian } from "./debian.mjs";
 import { build, install, root } from "./install.mjs";
 
 install();
@@ -54,22 +55,13 @@ function command(name, args, options) {
   return stdout.toString();
 }
 
-/** FastAPI and its server are Debian's packages. */
-function needFastapi() {
-  const isThere = () => spawnSync(python, ["-c", "import fastapi, uvicorn"]).status === 0;
-  const packages = ["python3-fastapi", "python3-uvicorn"];
-  if (isThere()) return;
-  if (process.getuid() === 0) {
-    const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-    const quiet = { env, stdio: "ignore", timeout: msLeft() };
-    if (spawnSync("apt-get", ["install", "-y", "--no-install-recommends", ...packages], quiet).status !== 0) {
-      spawnSync("apt-get", ["update"], quiet);
-      spawnSync("apt-get", ["install", "-y", "--no-install-recommends", ...packages], quiet);
-    }
-  }
-  if (!isThere())
-    throw new Error(`${python} has no FastAPI: apt-get install --no-install-recommends ${packages.join(" ")}`);
-}
+const needFastapi = () =>
+  needDebian(
+    `FastAPI for ${python}`,
+    ["python3-fastapi", "python3-uvicorn"],
+    () => spawnSync(python, ["-c", "import fastapi, uvicorn"]).status === 0,
+    msLeft,
+  );
 
 async function until(what, look, seconds = 60) {
   const end = Date.now() + seconds * 1_000;

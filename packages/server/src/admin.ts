@@ -3,7 +3,7 @@ import { bootstrap, DEFAULT_WORKSPACE, sealKeysOf } from "./bootstrap.js";
 import type { Config } from "./config.js";
 import { createApiKey } from "./http/auth.js";
 import { startEmbedded } from "./postgres/embedded.js";
-import { checkStore } from "./postgres/guard.js";
+import { inspectStore } from "./postgres/guard.js";
 import { abandonAll } from "./store/abandon.js";
 import { audit } from "./store/audit.js";
 import { type Db, openDb } from "./store/db.js";
@@ -19,12 +19,7 @@ export async function withStore<T>(config: Config, work: (db: Db) => Promise<T>)
   const embedded = config.databaseUrl === undefined ? await startEmbedded({ dataDir: config.dataDir! }) : undefined;
   const db = openDb({ url: config.databaseUrl ?? embedded!.url, schema: config.schema });
   try {
-    const client = await db.connect();
-    try {
-      await checkStore(client);
-    } finally {
-      await client.end();
-    }
+    await inspectStore(() => db.connect());
     return await work(db);
   } finally {
     await db.close();

@@ -17,7 +17,7 @@ import { createListener } from "./http/app.js";
 import { createLoop } from "./loops/loop.js";
 import { type OneProcess, oneProcessApp } from "./one-process.js";
 import { type Embedded, startEmbedded } from "./postgres/embedded.js";
-import { checkStore } from "./postgres/guard.js";
+import { inspectStore } from "./postgres/guard.js";
 import { openDb } from "./store/db.js";
 import { ensureProducer } from "./store/inbox-role.js";
 import { createKeyring } from "./store/keyring.js";
@@ -94,12 +94,7 @@ export async function startRotor(given: Config | OneProcess, outside: Outside = 
     const plain = openDb({ url: databaseUrl, schema: config.schema, onError, onWarning });
     closers.push(() => plain.close());
     const db = failing?.around(plain) ?? plain;
-    const client = await db.connect();
-    try {
-      await checkStore(client);
-    } finally {
-      await client.end();
-    }
+    await inspectStore(() => db.connect());
     const applied = await migrate(db);
     if (applied.length > 0) log.info({ applied }, "migrated");
     const toRun = await ensureProducer(db);

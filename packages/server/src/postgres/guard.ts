@@ -1,7 +1,8 @@
 /**
  * Refuses a Postgres that would lose what Rotor has promised to keep. It looks and throws; it changes no setting.
  */
-import type { ClientBase } from "pg";
+import type { Client, ClientBase } from "pg";
+import { refusePooler } from "./pooler.js";
 
 /** The oldest Postgres that Rotor's statements are tested with, as `server_version_num` writes it. */
 const OLDEST_VERSION = 150_000;
@@ -34,6 +35,19 @@ export const checkStore = async (client: ClientBase): Promise<void> => {
   if (facts === undefined) throw new Error("Postgres did not describe itself.");
   const complaint = complaintAbout(facts);
   if (complaint !== undefined) throw new Error(complaint);
+};
+
+/** Looks at a store before anything is done with it: at what it is, and at what stands between. Throws as `checkStore` does. */
+export const inspectStore = async (connect: () => Promise<Client>): Promise<void> => {
+  const clients: Client[] = [];
+  try {
+    for (let n = 0; n < 2; n++) clients.push(await connect());
+    const [one, other] = clients as [Client, Client];
+    await checkStore(one);
+    await refusePooler(one, other);
+  } finally {
+    for (const client of clients) await client.end();
+  }
 };
 
 /** What is wrong with such a store, in sentences, or undefined. */

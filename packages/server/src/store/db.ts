@@ -84,16 +84,31 @@ const IN_FAILED_TRANSACTION = "25P02";
 const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
 
 /**
- * Nothing that a server does reads a table from end to end. Said so, since Postgres takes tables whose rows it has not
- * counted yet for small ones, and a plan may outlive that.
+ * Of each session. Nothing that a server does reads a table from end to end: said so, since Postgres takes tables whose rows
+ * it has not counted yet for small ones, and a plan may outlive that. Time limits, so that nothing waits for ever for a lock
+ * or an answer.
  */
-const SETTINGS = "-c timezone=UTC -c jit=off -c enable_seqscan=off";
+const SETTINGS = {
+  timezone: "UTC",
+  jit: "off",
+  enable_seqscan: "off",
+  statement_timeout: limits.statementTimeoutMs,
+  lock_timeout: limits.lockTimeoutMs,
+  idle_in_transaction_session_timeout: limits.statementTimeoutMs,
+};
+
+type PlanCache = "force_custom_plan" | "force_generic_plan";
+
+/** Said once a session is there, and not with its start: poolers refuse that, or drop it. */
+const settle = async (client: pg.ClientBase, plan_cache_mode: PlanCache): Promise<void> => {
+  const all = Object.entries({ ...SETTINGS, plan_cache_mode });
+  await client.query(all.map(([name, value]) => `set ${name} = '${value}'`).join("; "));
+};
 
 /**
  * Opens two pools. The schema's name is checked, and put into each text once: the only interpolation there is.
- * Connections set time limits, so that nothing waits for ever for a lock or an answer. One pool plans each statement for
- * its values: plans made while a table was empty, or for filters that are left out, ran at half speed. The other is for
- * the hot path; see `hot`.
+ * One pool plans each statement for its values: plans made while a table was empty, or for filters that are left out, ran at
+ * half speed. The other is for the hot path; see `hot`.
  */
 export function openDb(options: DbOptions): Db {
   const schema = options.schema ?? "rotor";
@@ -113,24 +128,14 @@ export function openDb(options: DbOptions): Db {
     application_name: "rotor",
     keepAlive: true,
     connectionTimeoutMillis: limits.connectTimeoutMs,
-    statement_timeout: limits.statementTimeoutMs,
-    lock_timeout: limits.lockTimeoutMs,
     query_timeout: limits.statementTimeoutMs + 5_000,
-    idle_in_transaction_session_timeout: limits.statementTimeoutMs,
-    options: `${SETTINGS} -c plan_cache_mode=force_custom_plan`,
   };
   const max = options.maxConnections ?? limits.connections;
-  const pool = new pg.Pool({ ...config, ...PIPELINED, max });
+  const open = (most: number, plans: PlanCache) =>
+    new pg.Pool({ ...config, ...PIPELINED, max: most, onConnect: (client) => settle(client, plans) });
+  const pool = open(max, "force_custom_plan");
   // A single connection may have state of its own: then it serves both.
-  const hotPool =
-    max === 1
-      ? pool
-      : new pg.Pool({
-          ...config,
-          ...PIPELINED,
-          options: `${SETTINGS} -c plan_cache_mode=force_generic_plan`,
-          max: Math.min(max, limits.hotConnections),
-        });
+  const hotPool = max === 1 ? pool : open(Math.min(max, limits.hotConnections), "force_generic_plan");
   let closing = false;
   // Connections that break while all are being closed are no news.
   const report = (error: Error): void => {
@@ -218,6 +223,12 @@ export function openDb(options: DbOptions): Db {
       const client = new pg.Client(config);
       client.on("error", report);
       await client.connect();
+      try {
+        await settle(client, "force_custom_plan");
+      } catch (error) {
+        await client.end();
+        throw error;
+      }
       return client;
     },
     async close() {

@@ -1,0 +1,107 @@
+// A server behind PgBouncer: in session mode it works; in transaction mode it refuses to start, and says why. Exit code 0 when
+// both are so. The Postgres is the embedded one, the pooler Debian's.
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { begin, endAll, freePort, stopAfter } from "./children.mjs";
+import { needDebian } from "./debian.mjs";
+import { build, install, root } from "./install.mjs";
+
+install();
+build();
+const msLeft = stopAfter(120);
+const PGBOUNCER = "/usr/sbin/pgbouncer";
+needDebian("PgBouncer", ["pgbouncer"], () => spawnSync(PGBOUNCER, ["--version"]).status === 0, msLeft);
+
+const { startEmbedded } = await import("../packages/server/dist/postgres/embedded.js");
+const { Rotor } = await import("@rotorsh/sdk");
+const folder = mkdtempSync(join(tmpdir(), "rotor-poolers-"));
+// The pooler, which does not run as root, reads its settings from here.
+chmodSync(folder, 0o755);
+const apiKey = `rt_ws_default_${"p".repeat(43)}`;
+
+/** The embedded Postgres listens on a socket that only its owner may open. */
+async function relayTo(path) {
+  const relay = createServer((from) => {
+    const to = connect(path);
+    for (const [one, other] of [
+      [from, to],
+      [to, from],
+    ]) {
+      one.pipe(other);
+      one.on("error", () => other.destroy());
+    }
+  });
+  await new Promise((resolve) => relay.listen(0, "127.0.0.1", resolve));
+  return relay;
+}
+
+/** Starts a pooler in this mode and answers the URL of the database behind it. It knows none of a session's settings. */
+async function pooled(mode, port) {
+  const own = await freePort();
+  const settings = join(folder, `${mode}.ini`);
+  writeFileSync(
+    settings,
+    `[databases]
+rotor = host=127.0.0.1 port=${port} dbname=rotor user=postgres
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${own}
+auth_type = any
+pool_mode = ${mode}
+default_pool_size = 40
+unix_socket_dir =
+`,
+  );
+  const user = process.getuid() === 0 ? ["-u", "nobody"] : [];
+  await begin(PGBOUNCER, [...user, settings], { cwd: folder }).said(/process up/);
+  return `postgres://postgres@127.0.0.1:${own}/rotor`;
+}
+
+const start = (databaseUrl) =>
+  begin(process.execPath, [join(root, "packages/cli/bin/rotor.mjs"), "start", "--json", "--port", "0"], {
+    cwd: folder,
+    env: {
+      DATABASE_URL: databaseUrl,
+      ROTOR_BOOTSTRAP_KEY: apiKey,
+      ROTOR_ENCRYPTION_KEYS: Buffer.alloc(32, 7).toString("base64"),
+      ROTOR_ALLOW_PRIVATE_URLS: "loopback",
+    },
+  });
+
+/** Two nodes, so that one has to wake the other; a job, and its end. */
+async function works(databaseUrl) {
+  const [first] = await Promise.all([1, 2].map(() => start(databaseUrl).said(/"url":"(http[^"]+)"/)));
+  const endpoint = createServer((socket) =>
+    socket.once("data", () => socket.end("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")),
+  );
+  await new Promise((resolve) => endpoint.listen(0, "127.0.0.1", resolve));
+  const rotor = new Rotor({ baseUrl: first[1], apiKey });
+  await rotor.queues.create("pooled", { callbackUrl: `http://127.0.0.1:${endpoint.address().port}/` });
+  const ids = await Promise.all(Array.from({ length: 50 }, () => rotor.jobs.enqueue("pooled")));
+  for (const { id } of ids)
+    while ((await rotor.jobs.get("pooled", id)).state !== "completed")
+      await new Promise((resolve) => setTimeout(resolve, 50));
+  endpoint.close();
+}
+
+let code = 1;
+const postgres = await startEmbedded({ dataDir: folder });
+const relay = await relayTo(join(new URL(postgres.url).searchParams.get("host"), ".s.PGSQL.5432"));
+try {
+  const { port } = relay.address();
+  await start(await pooled("transaction", port)).said(/connection pooler in transaction mode/);
+  await works(await pooled("session", port));
+  console.log("A pooler that keeps sessions works; one that does not is refused.");
+  code = 0;
+} catch (error) {
+  console.error(error.message);
+} finally {
+  await endAll();
+  relay.close();
+  await postgres.stop();
+  rmSync(folder, { recursive: true, force: true });
+}
+process.exit(code);
