@@ -7,6 +7,7 @@ import { type Duration, parseDuration } from "../duration.js";
 import { RotorInputError } from "../errors.js";
 import type { EventToSend } from "../events.js";
 import type { RotorFunction } from "../function.js";
+import { withFailures } from "../function-failure.js";
 import { type Jsonify, toJsonText, type Untyped } from "../json.js";
 import type { Json } from "../protocol.js";
 import type { StepContext } from "../step.js";
@@ -73,12 +74,13 @@ function instantOf(now: Date | string | undefined): number {
 
 /**
  * A small world for unit tests: `const rotor = testRotor({ functions: [outreach] })`, then send events, move the clock and
- * look at the runs. Not imitated, since they are the server's: limits, singleton, debounce, batch, schedules.
+ * look at the runs. Not imitated, since they are the server's: limits, singleton, debounce, batch, schedules. A failed run's
+ * `onFailure` is a run like others, of the function `<id>.on-failure`.
  * @throws RotorInputError for two functions of one id, or a `now` that is no date.
  */
 export function testRotor({ functions, now, matches, mocks = {} }: TestOptions): TestRotor {
   const world = new World(
-    functions.map((fn) => mocked(fn, mocks)),
+    withFailures(functions).map((fn) => mocked(fn, mocks)),
     instantOf(now),
     matches,
   );

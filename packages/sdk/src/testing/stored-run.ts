@@ -55,6 +55,8 @@ export class StoredRun {
   attempt = 1;
   /** When it is delivered next, while it waits. */
   dueMs: number;
+  /** When it fails unless it has ended: its function's `timeout`. */
+  deadlineMs = Number.POSITIVE_INFINITY;
   /** Why it is held: its code no longer fits what is stored. */
   held: string | undefined;
   output: Json | undefined;
@@ -167,3 +169,14 @@ function wireStep({ key, kind, state, attempt, seq, dueMs, output, error }: Stor
   const ended = { key, kind, state: state as "completed" | "failed", attempt, seq };
   return state === "failed" ? { ...ended, error: copied(error) } : { ...ended, output: copied(output) ?? null };
 }
+
+/** A callback job that a step enqueued. */
+export type StoredJob = {
+  readonly id: string;
+  readonly queue: string;
+  readonly payload: Json;
+  readonly options: { readonly [name: string]: unknown };
+  /** The step that enqueued it. */
+  readonly run: StoredRun;
+  readonly step: string;
+};

@@ -3,8 +3,8 @@
 import { fromWireError } from "../errors.js";
 import type { Untyped } from "../json.js";
 import type { Json, StepKind, WireEvent } from "../protocol.js";
-import { copied, type RunState, type StoredRun, type StoredStep } from "./stored-run.js";
-import type { StoredJob, World } from "./world.js";
+import { copied, type RunState, type StoredJob, type StoredRun, type StoredStep } from "./stored-run.js";
+import type { World } from "./world.js";
 
 export type TestStep = {
   /** The step's id; `id#n` from its second use on. */

@@ -7,6 +7,7 @@ import { createAdviser } from "../advice.js";
 import { backoffMs } from "../backoff.js";
 import type { CheckpointResult } from "../checkpoint.js";
 import { currentStepKey } from "../context.js";
+import { formatDuration } from "../duration.js";
 import { RotorInputError } from "../errors.js";
 import type { RotorFunction } from "../function.js";
 import { manifestOf } from "../function.js";
@@ -25,21 +26,10 @@ import { PROTOCOL_VERSION } from "../protocol.js";
 import { replay } from "../replay.js";
 import { celOf, equals, isTrue, type Matches, mistakeIn } from "./match.js";
 import { recordReports } from "./record.js";
-import { copied, StoredRun, type StoredStep, type Watch } from "./stored-run.js";
+import { copied, type StoredJob, StoredRun, type StoredStep, type Watch } from "./stored-run.js";
 
 /** An event that came; `at` is when, among all that happened. */
 export type PastEvent = WireEvent & { readonly at: number; readonly ms: number };
-
-/** A callback job that a step enqueued. */
-export type StoredJob = {
-  readonly id: string;
-  readonly queue: string;
-  readonly payload: Json;
-  readonly options: { readonly [name: string]: unknown };
-  /** The step that enqueued it. */
-  readonly run: StoredRun;
-  readonly step: string;
-};
 
 type Served = { readonly handler: RotorFunction["handler"]; readonly manifest: FunctionManifest };
 
@@ -51,6 +41,9 @@ type End = {
 
 /** Of one run, which has at most 1,000 steps: beyond this it moves in a circle, and the test would never end. */
 const MAX_DELIVERIES = 10_000;
+
+/** Begins the key of a run that handles the failure of another. */
+const FAILURE = "rotor:failure:";
 
 /** An event starts a function once. */
 const keyOf = (eventId: string): string => `rotor:event:${eventId}`;
@@ -103,6 +96,7 @@ export class World {
     if (known) return known;
     const whole = { id: key ?? id, name: "rotor/run.started", ts: this.nowMs, ...copied(event) };
     const run = new StoredRun(id, fn, whole, { ms: this.nowMs, at: this.moment() }, key);
+    run.deadlineMs = this.nowMs + (this.#functions.get(fn)?.manifest.timeout_ms ?? Number.POSITIVE_INFINITY);
     this.runs.push(run);
     return run;
   }
@@ -131,8 +125,19 @@ export class World {
         ? [this.start(fn, event, { key: keyOf(event.id) })]
         : [],
     );
-    for (const run of waiting) this.#endWaitWith(run, event, at);
+    for (const run of waiting) {
+      if (this.#isCancelledBy(run, event)) this.cancel(run);
+      else this.#endWaitWith(run, event, at);
+    }
     return started;
+  }
+
+  #isCancelledBy(run: StoredRun, event: WireEvent): boolean {
+    const { cancel_on = [] } = this.#functions.get(run.fn)!.manifest;
+    return cancel_on.some(
+      ({ timeout_ms = Number.POSITIVE_INFINITY, ...watch }) =>
+        this.nowMs < run.created.ms + timeout_ms && this.fits(run, watch, event),
+    );
   }
 
   #triggers(condition: string | undefined, event: WireEvent): boolean {
@@ -216,8 +221,18 @@ export class World {
 
   #end(run: StoredRun, end: End): void {
     Object.assign(run, { state: end.state, output: copied(end.output), error: copied(end.error) });
+    run.held = undefined;
     run.drop();
     this.childEnded(run.id, end);
+    if (end.state === "failed") this.#startFailureRun(run);
+  }
+
+  /** The run of its `onFailure`; one that handles a failure has none of its own. */
+  #startFailureRun({ id: run_id, fn, key = "", delivery, event, error }: StoredRun): void {
+    const handler = this.#functions.get(fn)!.manifest.on_failure;
+    if (handler === undefined || key.startsWith(FAILURE)) return;
+    const data = { error: error ?? null, event, run_id, function: fn, failed_step: error?.step ?? null };
+    this.start(handler, { name: "rotor/run.failed", data }, { key: `${FAILURE}${run_id}:${delivery}` });
   }
 
   /** Delivers what is due, and what that makes due, until nothing moves but by time or by the test. */
@@ -227,6 +242,7 @@ export class World {
     for (;;) {
       for (const event of this.#delayed.filter(({ ts }) => ts <= this.nowMs)) this.#arrive(event);
       this.#delayed = this.#delayed.filter(({ ts }) => ts > this.nowMs);
+      for (const run of this.runs) if (!run.isFinished && run.deadlineMs <= this.nowMs) this.#endLate(run);
       for (const run of this.runs) if (run.state === "waiting" && run.dueMs <= this.nowMs) this.#begin(run);
       if (this.#inHand.size === 0) break;
       await Promise.race(this.#inHand);
@@ -242,13 +258,21 @@ export class World {
     for (;;) {
       await this.settle();
       const dueMs = Math.min(
-        ...this.runs.filter(({ state }) => state === "waiting").map((run) => run.dueMs),
+        ...this.runs
+          .filter(({ state }) => state === "waiting")
+          .map(({ dueMs, deadlineMs }) => Math.min(dueMs, deadlineMs)),
         ...this.#delayed.map(({ ts }) => ts),
       );
       if (dueMs > untilMs) break;
       this.nowMs = Math.max(this.nowMs, dueMs);
     }
     this.nowMs = Math.max(this.nowMs, untilMs);
+  }
+
+  #endLate(run: StoredRun): void {
+    const limit = formatDuration(run.deadlineMs - run.created.ms);
+    const message = `The run did not end within ${limit}, the timeout of its function.`;
+    this.#end(run, { state: "failed", error: { name: "RunTimeoutError", message } });
   }
 
   #begin(run: StoredRun): void {

@@ -253,6 +253,73 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
       await world.advance("1h");
     },
   },
+  "a failed run has one that handles it, which has none": {
+    functions: () => [
+      createFunction(
+        {
+          id: "handled",
+          retries: 0,
+          onFailure: async ({ step, error, event, failedStep }) => {
+            await step.run("tell", () => [told(error), event.data, failedStep]);
+            throw new NonRetriableError("nor can this be handled");
+          },
+        },
+        async ({ step }) => step.run("charge", () => Promise.reject(new TypeError("no card"))),
+      ),
+    ],
+    play: async (world, [fn]) => {
+      await world.start(fn!, { order: 7 });
+    },
+  },
+  "a run that has not ended in time fails, and is handled": {
+    functions: () => [
+      createFunction(
+        {
+          id: "slow",
+          timeout: "90m",
+          onFailure: ({ error, failedStep }) => [told(error), failedStep],
+        },
+        async ({ step }) => {
+          await step.run("first", () => 1);
+          await step.sleep("long", "2h");
+          await step.run("second", () => 2);
+        },
+      ),
+      createFunction({ id: "slow-enough", timeout: "90m" }, ({ step }) => step.sleep("short", "1h")),
+    ],
+    play: async (world, functions) => {
+      for (const fn of functions) await world.start(fn);
+      await world.advance("1h");
+      await world.advance("30m");
+      await world.advance("1h");
+    },
+  },
+  "an event cancels the runs that it is meant for, in time": {
+    functions: () => [
+      createFunction(
+        {
+          id: "cancellable",
+          cancelOn: [
+            { event: "cancellable.gone", match: "data.id == trigger.data.id" },
+            { event: "cancellable.soon", timeout: "10m" },
+          ],
+        },
+        async ({ step }) => {
+          await step.waitForEvent("w", { event: "cancellable.gone", timeout: "1d" });
+          await step.sleep("s", "1h");
+        },
+      ),
+    ],
+    play: async (world, [fn]) => {
+      for (const id of [1, 2]) await world.start(fn!, { id });
+      await world.send("cancellable.gone", { id: 1 });
+      await world.advance("10m");
+      await world.send("cancellable.soon");
+      await world.start(fn!, { id: 3 });
+      await world.send("cancellable.soon");
+      await world.advance("1h");
+    },
+  },
   "a run whose code asks for another kind of step is held": (() => {
     const code = new WeakMap<object, number>();
     return {

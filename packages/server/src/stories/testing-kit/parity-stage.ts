@@ -101,7 +101,9 @@ export async function playInTestRotor({ functions, queues = [], play }: Scenario
 /** Jobs that the server has in hand, or should have. */
 const restless = sql(
   "parity.restless",
-  "select count(*)::int as count from rotor.jobs where state = 'active' or (state = 'waiting' and due_at <= rotor.clock() and held_at is null)",
+  `select count(*)::int as count from rotor.jobs
+    where state = 'active' or (state = 'waiting' and due_at <= rotor.clock() and held_at is null)
+       or (due_at is not null and deadline_at <= rotor.clock())`,
 );
 
 let shiftMs = 0;
@@ -155,7 +157,8 @@ export async function playOnServer(
   await faultyApp(server, name, all);
   await play(world, all);
   const seen: RunSeen[] = [];
-  for (const { id: fn } of [...all].sort((a, b) => (a.id < b.id ? -1 : 1))) {
+  const names = all.flatMap(({ id, onFailure }) => (onFailure === undefined ? [id] : [id, `${id}.on-failure`]));
+  for (const fn of names.sort()) {
     const { data } = await server.rotor.runs.list({ function: fn }).page();
     for (const { id } of [...data].sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1))) {
       const run = await server.rotor.runs.get(id);
