@@ -138,7 +138,7 @@ export const MUTANTS = [
     [
       "store/rescue",
       "where lease_until <= rotor.clock() order by lease_until",
-      "where lease_until <= rotor.clock() + interval '4500 milliseconds' order by lease_until",
+      "where lease_until <= rotor.clock() + interval '4900 milliseconds' order by lease_until",
     ],
   ),
   mutant(
