@@ -142,6 +142,31 @@ test("a run is replayed with other data, and from one of its steps", async () =>
   await close();
 });
 
+test("a step that was tried again shows each attempt that failed, while it is and when it has ended", async () => {
+  let isUp = false;
+  const trying = createFunction({ id: "trying", trigger: { event: "try" }, retries: 60 }, async ({ step }) => {
+    await step.run(
+      "charge",
+      ({ attempt }) => {
+        if (attempt === 1) throw new TypeError("no card");
+        if (!isUp) throw new Error("the bank is away", { cause: new Error("timed out") });
+      },
+      { backoff: ["10ms", "1s"] },
+    );
+  });
+  await stage.serveFunctions("trying", [trying]);
+  const runId = await start("try", {});
+  const { page, faults, close } = await stage.open(`/runs/${runId}?step=charge`);
+  const attempts = (title: string) =>
+    page.locator("section", { has: page.getByRole("heading", { name: title }) }).getByRole("listitem");
+  await attempts("Failed attempts").nth(1).filter({ hasText: "Caused by Error" }).waitFor();
+  isUp = true;
+  await state(page, "completed");
+  await attempts("Earlier attempts").first().filter({ hasText: "Attempt 1" }).filter({ hasText: "no card" }).waitFor();
+  expect(faults).toEqual([]);
+  await close();
+});
+
 test("a failed run goes on where it failed, a held one when its code fits again", async () => {
   let isMended = false;
   const mending = createFunction({ id: "mending", trigger: { event: "mend" }, retries: 0 }, async ({ step }) => {

@@ -251,6 +251,14 @@ export type Synced = {
   readonly functions: readonly FunctionView[];
 };
 
+/** An attempt of a step that failed and was followed by another. */
+export type StepFailure = {
+  readonly attempt: number;
+  readonly at: string;
+  readonly durationMs: number;
+  readonly error: WireError;
+};
+
 export type StepView = {
   /** The step's id, or `<id>#<n>` for its n-th use. */
   readonly key: string;
@@ -260,6 +268,8 @@ export type StepView = {
   readonly attempt: number;
   readonly output?: Untyped;
   readonly error: WireError | null;
+  /** Its earlier attempts that failed, the oldest first; of more than 20 the newest. */
+  readonly failures: readonly StepFailure[];
   /** When its wait, or its first result, was stored. */
   readonly askedAt: string | null;
   /** Of an unfinished step. */

@@ -104,6 +104,10 @@ export const limits = {
   stepOutputBytes: 4 * MiB,
   /** Whatever its app says. An SDK stops earlier, at what its function asks for. */
   stepsPerRun: 10_000,
+  /** Earlier attempts that are kept of a step, the newest: with a thousand retries the first ones say what the next ones do. */
+  stepFailures: 20,
+  /** Characters of JSON of each; of a larger error its stack and causes are left out. A page of stack and causes fits. */
+  stepFailureLength: 16_384,
   /** Reports of one run in one checkpoint or answer: what one statement writes in some milliseconds. */
   reports: 1_000,
   /** Shown with a failure; stacks of generated code are endless. */

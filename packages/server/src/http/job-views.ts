@@ -119,6 +119,9 @@ export const stepJson = z
     duration_ms: z.number().nullable(),
     output: json.optional(),
     error: error.nullable(),
+    failures: z
+      .array(z.object({ attempt: z.number().int(), at: time, duration_ms: z.number(), error }))
+      .openapi({ description: "Its earlier attempts that failed, the oldest first; of many the newest." }),
     wait: json,
     event_id: z.string().nullable(),
   })
@@ -267,6 +270,13 @@ export const runView = (run: JobView): z.infer<typeof runJson> => ({
   deadline_at: run.deadlineAt?.toISOString() ?? null,
 });
 
+type Failure = z.infer<typeof stepJson>["failures"][number];
+
+const failureOf = (text: string): Failure => {
+  const { attempt, at, duration_ms, error } = JSON.parse(text) as Failure;
+  return { attempt, at: new Date(at).toISOString(), duration_ms, error };
+};
+
 export const stepView = (step: StepView): z.infer<typeof stepJson> => ({
   key: step.key,
   kind: step.kind,
@@ -278,6 +288,7 @@ export const stepView = (step: StepView): z.infer<typeof stepJson> => ({
   duration_ms: step.durationMs,
   ...(step.output === null ? {} : { output: readable(step.output) }),
   error: errorOf(step.error),
+  failures: (step.failures ?? []).map(failureOf),
   wait: step.wait,
   event_id: step.eventId,
 });

@@ -96,6 +96,46 @@ describe("a run", () => {
     await expect(rotor.runs.result(runId)).rejects.toMatchObject({ name: "WorkflowCancelledError" });
   });
 
+  test("shows the attempts of a step that failed before, the newest twenty", async () => {
+    const { runId } = await rotor.runs.start("plain");
+    const job = (await claimed("function", "plain")).find((each) => each.jobId === runId)!;
+    const report = async (attempt: number, more: object) => {
+      const reports = [{ kind: "run", key: "flaky", attempt, duration_ms: attempt, ...more }];
+      const body = { version: 1, runs: [{ token: tokenOf(job), reports, known_seq: 0 }] };
+      expect((await api.anonymous("POST", "/v1/checkpoints", body)).json.runs[0].verdict).toBe("go");
+    };
+    const failing = (attempt: number, error: object) => report(attempt, { outcome: "retry", error, delay_ms: 1 });
+    await failing(1, { name: "TypeError", message: "a NUL \u0000", stack: "at a", code: "E1" });
+    expect((await rotor.runs.get(runId)).steps).toMatchObject([{ state: "waiting", attempt: 1, failures: [{}] }]);
+    await failing(2, { name: "Error", message: "two", stack: "x".repeat(20_000) });
+    // A repetition, and one that came too late.
+    await failing(2, { name: "Error", message: "again" });
+    await failing(1, { name: "Error", message: "late" });
+    await report(3, { outcome: "completed", output: "done" });
+    const [step] = (await rotor.runs.get(runId)).steps!;
+    expect(step).toMatchObject({ state: "completed", attempt: 3, output: "done", error: null });
+    expect(step!.failures).toEqual([
+      {
+        attempt: 1,
+        at: expect.stringMatching(/^\d{4}-.*Z$/),
+        durationMs: 1,
+        error: { name: "TypeError", message: "a NUL \u0000", stack: "at a", code: "E1" },
+      },
+      { attempt: 2, at: expect.any(String), durationMs: 2, error: { name: "Error", message: "two" } },
+    ]);
+
+    const many = (await rotor.runs.start("plain")).runId;
+    const other = (await claimed("function", "plain")).find((each) => each.jobId === many)!;
+    for (let attempt = 1; attempt <= 22; attempt++) {
+      const error = { name: "Error", message: `${attempt}` };
+      const reports = [{ kind: "run", key: "f", attempt, duration_ms: 0, outcome: "retry", error, delay_ms: 1 }];
+      const runs = [{ token: tokenOf(other), reports, known_seq: 0 }];
+      await api.anonymous("POST", "/v1/checkpoints", { version: 1, runs });
+    }
+    const attempts = (await rotor.runs.get(many)).steps![0]!.failures.map(({ attempt }) => attempt);
+    expect(attempts).toEqual(Array.from({ length: 20 }, (_, n) => n + 3));
+  });
+
   test("is checkpointed, awaited, listed and replayed from a step", async () => {
     const { runId } = await rotor.runs.start("plain", { a: 1 });
     const job = (await claimed("function", "plain")).find((each) => each.jobId === runId)!;

@@ -3,6 +3,7 @@
  * transaction, with the run's row locked and its fence tested. A repeated report changes nothing.
  */
 import type { Report, WireError } from "@rotorsh/sdk/protocol";
+import { limits } from "../core/limits.js";
 import { isWait, partsOf } from "../core/parts.js";
 import { type LookedChildren, type PlannedChildren, planChildren } from "./children.js";
 import type { Db, Queryable } from "./db.js";
@@ -89,24 +90,26 @@ function latest(reports: readonly Report[]): Report[] {
 
 /**
  * Writes steps in the order of the reports: the sequence gives each its place. What is finished stays as it is; of an
- * unfinished run step a later attempt replaces an earlier.
+ * unfinished run step a later attempt replaces an earlier, of which its failure is kept.
  */
 const write = sql(
   "record.write",
   `with clock as materialized (select rotor.clock() as now)
-   insert into rotor.steps as step (job_id, key, kind, state, attempt, seq, due_at, wait_key, wait, asked_at, asked, ended_at, duration_ms, output, error)
+   insert into rotor.steps as step (job_id, key, kind, state, attempt, seq, due_at, wait_key, wait, asked_at, asked, ended_at, duration_ms, output, error, failures)
    select item.job_id, item.key, item.kind, item.state, item.attempt,
           case when item.state <> 'waiting' then nextval('rotor.step_seq') end,
           case when item.state = 'waiting' then coalesce(to_timestamp(item.until_ms / 1000), clock.now + item.delay_ms * interval '1 millisecond') end,
           item.wait_key, item.wait::jsonb, clock.now, item.place,
-          case when item.state <> 'waiting' then clock.now end, item.duration_ms, item.output, item.error
+          case when item.state <> 'waiting' then clock.now end, item.duration_ms, item.output, item.error,
+          case when item.failure is not null then array['{"at":' || to_json(clock.now)::text || ',' || item.failure || '}'] end
      from (select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::float8[], $7::float8[], $8::uuid[],
-                                $9::text[], $10::float8[], $11::text[], $12::text[]) with ordinality
-             as item (job_id, key, kind, state, attempt, delay_ms, until_ms, wait_key, wait, duration_ms, output, error, place)
+                                $9::text[], $10::float8[], $11::text[], $12::text[], $13::text[]) with ordinality
+             as item (job_id, key, kind, state, attempt, delay_ms, until_ms, wait_key, wait, duration_ms, output, error, failure, place)
             order by place) item, clock
    on conflict (job_id, key) do update
       set state = excluded.state, attempt = excluded.attempt, seq = excluded.seq, due_at = excluded.due_at,
-          ended_at = excluded.ended_at, duration_ms = excluded.duration_ms, output = excluded.output, error = excluded.error
+          ended_at = excluded.ended_at, duration_ms = excluded.duration_ms, output = excluded.output, error = excluded.error,
+          failures = (step.failures || excluded.failures)[greatest(1, cardinality(step.failures || excluded.failures) - $14 + 1):]
     where step.state = 'waiting' and step.kind = 'run' and excluded.kind = 'run' and step.attempt < excluded.attempt
    returning job_id as "jobId", key, kind, state, attempt, seq, (extract(epoch from due_at - rotor.clock()) * 1000)::float8 as "dueInMs"`,
 );
@@ -138,6 +141,8 @@ export async function record(
     rows.map((row) => (row.durationMs === null ? null : Math.round(row.durationMs))),
     rows.map((row) => row.output),
     rows.map((row) => row.error),
+    rows.map((row) => row.failure),
+    limits.stepFailures,
   ]);
   if (plain) return recorded;
   await insertWatches(t, watches);

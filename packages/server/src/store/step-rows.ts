@@ -1,5 +1,6 @@
 /** Steps as they are written: those that need nothing read before. */
 import type { Report, WireError } from "@rotorsh/sdk/protocol";
+import { failureText } from "../core/step-failures.js";
 
 /** A step to be written. */
 export type Row = {
@@ -15,6 +16,8 @@ export type Row = {
   readonly durationMs: number | null;
   readonly output: string | null;
   readonly error: string | null;
+  /** Of an attempt that is followed by another: what is kept of it. */
+  readonly failure: string | null;
 };
 
 export type Base = Omit<Row, "state">;
@@ -32,6 +35,7 @@ export const baseRow = (jobId: string, report: Report): Base => ({
   durationMs: null,
   output: null,
   error: null,
+  failure: null,
 });
 
 export const failed = (base: Base, error: WireError): Row => ({
@@ -50,7 +54,13 @@ export function plainRow(jobId: string, report: Report): Row {
     if (report.outcome === "completed") return { ...done, state: "completed", output: JSON.stringify(report.output) };
     return report.outcome === "failed"
       ? failed(done, report.error)
-      : { ...done, state: "waiting", delayMs: report.delay_ms, error: JSON.stringify(report.error) };
+      : {
+          ...done,
+          state: "waiting",
+          delayMs: report.delay_ms,
+          error: JSON.stringify(report.error),
+          failure: failureText(report),
+        };
   }
   if (report.kind !== "sleep") throw new Error(`${report.kind} is no plain step`);
   return "until_ms" in report

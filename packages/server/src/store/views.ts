@@ -205,11 +205,13 @@ export type StepView = {
   readonly eventId: string | null;
   readonly output: string | null;
   readonly error: string | null;
+  /** A JSON text each: `at`, `attempt`, `duration_ms`, `error`. */
+  readonly failures: readonly string[] | null;
 };
 
 const steps = sql(
   "views.steps",
-  `select key, kind, state, attempt, seq, asked_at as "askedAt", due_at as "dueAt", ended_at as "endedAt", duration_ms as "durationMs", wait, event_id as "eventId", output, error
+  `select key, kind, state, attempt, seq, asked_at as "askedAt", due_at as "dueAt", ended_at as "endedAt", duration_ms as "durationMs", wait, event_id as "eventId", output, error, failures
      from rotor.steps where job_id = $1 order by seq nulls last, asked_at, asked`,
 );
 

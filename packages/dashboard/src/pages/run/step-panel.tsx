@@ -29,6 +29,7 @@ export function StepPanel({ run, step, onReplayed }: Props) {
   const changed = useRunChanged(run.id);
   const parts = partsOf(step.wait);
   const child = childOf(step);
+  const isRetrying = step.state === "waiting" && step.kind === "run";
   const isOpen = step.state === "waiting" && run.finishedAt === null;
   const skip = async (): Promise<void> => {
     await rotor.runs.skip(run.id, step.key);
@@ -42,11 +43,7 @@ export function StepPanel({ run, step, onReplayed }: Props) {
           <h2 className="cut" title={step.key}>
             {step.key}
           </h2>
-          {step.state === "waiting" && step.kind === "run" ? (
-            <Badge tone="amber">retrying</Badge>
-          ) : (
-            <StateBadge state={step.state} />
-          )}
+          {isRetrying ? <Badge tone="amber">retrying</Badge> : <StateBadge state={step.state} />}
           <Button
             kind="quiet"
             label="Copy a link to this step"
@@ -99,9 +96,23 @@ export function StepPanel({ run, step, onReplayed }: Props) {
           </ul>
         </Section>
       )}
-      {step.error !== null && (
+      {step.error !== null && !isRetrying && (
         <Section title="Error">
           <ErrorView error={step.error} />
+        </Section>
+      )}
+      {step.failures.length > 0 && (
+        <Section title={isRetrying ? "Failed attempts" : "Earlier attempts"}>
+          <ol className={styles.attempts}>
+            {step.failures.map(({ attempt, at, durationMs, error }) => (
+              <li key={attempt}>
+                <p className="muted">
+                  Attempt {attempt}, <TimeText at={at} as="full" />, after <Span ms={durationMs} />
+                </p>
+                <ErrorView error={error} />
+              </li>
+            ))}
+          </ol>
         </Section>
       )}
       {step.output !== undefined && (
