@@ -28,6 +28,8 @@ const KINDS = [
   { kind: "slow", queue: "plain", weight: 3, ms: [500, 4_000] },
   { kind: "plodding", queue: "plain", weight: 1, ms: [3_000, 5_000] },
   { kind: "flaky", queue: "plain", weight: 2, failures: [1, 2] },
+  // Its next attempt is under way while the end of the last one is still being told.
+  { kind: "stubborn", queue: "plain", weight: 1, failures: [2, 4], ms: [600, 1_200] },
   { kind: "doomed", queue: "plain", weight: 1, failures: [1_000, 1_000], options: { max_attempts: 2 } },
   { kind: "retried", queue: "plain", weight: 1, failures: [1, 1], options: { max_attempts: 1 } },
   { kind: "delayed", queue: "plain", weight: 2, waitMs: [1_000, 4_000] },

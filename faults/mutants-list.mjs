@@ -7,19 +7,6 @@ const server = (file) => `packages/server/dist/${file}.js`;
 export const SCENES = {
   /** Nothing goes wrong: the planted bug alone. */
   calm: { name: "storm", values: { calm: true, seconds: "10", rate: "30", batched: "40", quiesce: "12" } },
-  /** Nodes stand still for longer than a lease, with work in hand, and wake up. */
-  zombie: {
-    name: "storm",
-    values: {
-      only: "pause",
-      seconds: "22",
-      intensity: "8",
-      rate: "12",
-      batched: "0",
-      kinds: "plodding,march",
-      quiesce: "20",
-    },
-  },
   /** Every delivery breaks off now and then, and the app goes on with what it had in hand, beside who does it again. */
   treks: {
     name: "storm",
@@ -29,10 +16,18 @@ export const SCENES = {
     name: "storm",
     values: { only: "kill", seconds: "10", rate: "20", batched: "0", kinds: "slow,ok,sequence", quiesce: "15" },
   },
-  /** Many that want what few may have. */
+  /** Many that want what few may have, and claims that stay open for so long that they meet. */
   crowd: {
     name: "storm",
-    values: { calm: true, seconds: "12", rate: "40", batched: "0", kinds: "crowded,keyed", quiesce: "30" },
+    values: {
+      calm: true,
+      seconds: "12",
+      rate: "12",
+      batched: "0",
+      kinds: "crowded",
+      armed: "claim-plain.take.before=delay(150)/1",
+      quiesce: "30",
+    },
   },
   /** Queues whose jobs share keys, and claims that stay open for so long that they meet. */
   keys: {
@@ -58,6 +53,19 @@ export const SCENES = {
       batched: "0",
       kinds: "ok,sequence,parallel",
       quiesce: "12",
+    },
+  },
+  /** The same with jobs that fail at first: who repeats how an attempt ended finds the next one under way. */
+  repeats: {
+    name: "storm",
+    values: {
+      only: "lost replies",
+      seconds: "14",
+      intensity: "12",
+      rate: "12",
+      batched: "0",
+      kinds: "stubborn",
+      quiesce: "25",
     },
   },
   clock: {
@@ -94,8 +102,8 @@ const mutant = (name, scene, found, ...edits) => ({
 export const MUTANTS = [
   mutant(
     "an answer to an old delivery is accepted",
-    "zombie",
-    ["wrong"],
+    "repeats",
+    ["wrong", "doubled", "stuck"],
     ["store/settle", 'job?.state === "active" && job.delivery === item.delivery', 'job?.state === "active"'],
     ["store/settle", "where job.id = item.id and job.delivery = item.delivery and", "where job.id = item.id and"],
     ["store/quick-settle", "where job.delivery = item.delivery and (job.state", "where (job.state"],

@@ -39,7 +39,7 @@ export function timesOf(plan, what) {
   if (plan.kind === "doomed") return 2;
   // Again and again, until it is cancelled.
   if (plan.kind === "aborted") return Number.POSITIVE_INFINITY;
-  if (plan.kind === "flaky" || plan.kind === "retried") return plan.failures + 1;
+  if (["flaky", "stubborn", "retried"].includes(plan.kind)) return plan.failures + 1;
   if (["hanging", "dripping", "torn", "flooding", "busy", "expired"].includes(plan.kind)) return 2;
   return plan.kind === "retrier" && what.endsWith("/flaky") ? 3 : 1;
 }
@@ -51,6 +51,6 @@ export const jobsOf = ({ kind }, asked) => (kind === "replayed" ? 1 + asked : ki
 export function restOf(plan, what) {
   if (plan.kind === "busy") return 2_000;
   // Half of it may be taken off, so that not all come at once.
-  if (plan.kind === "flaky" || plan.kind === "doomed") return 150;
+  if (["flaky", "stubborn", "doomed"].includes(plan.kind)) return 150;
   return plan.kind === "retrier" && what.endsWith("/flaky") ? 200 : undefined;
 }

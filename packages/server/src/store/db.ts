@@ -100,7 +100,7 @@ const SETTINGS = {
 type PlanCache = "force_custom_plan" | "force_generic_plan";
 
 /** Said once a session is there, and not with its start: poolers refuse that, or drop it. */
-const settle = async (client: pg.ClientBase, plan_cache_mode: PlanCache): Promise<void> => {
+const prepareSession = async (client: pg.ClientBase, plan_cache_mode: PlanCache): Promise<void> => {
   const all = Object.entries({ ...SETTINGS, plan_cache_mode });
   await client.query(all.map(([name, value]) => `set ${name} = '${value}'`).join("; "));
 };
@@ -132,7 +132,7 @@ export function openDb(options: DbOptions): Db {
   };
   const max = options.maxConnections ?? limits.connections;
   const open = (most: number, plans: PlanCache) =>
-    new pg.Pool({ ...config, ...PIPELINED, max: most, onConnect: (client) => settle(client, plans) });
+    new pg.Pool({ ...config, ...PIPELINED, max: most, onConnect: (client) => prepareSession(client, plans) });
   const pool = open(max, "force_custom_plan");
   // A single connection may have state of its own: then it serves both.
   const hotPool = max === 1 ? pool : open(Math.min(max, limits.hotConnections), "force_generic_plan");
@@ -224,7 +224,7 @@ export function openDb(options: DbOptions): Db {
       client.on("error", report);
       await client.connect();
       try {
-        await settle(client, "force_custom_plan");
+        await prepareSession(client, "force_custom_plan");
       } catch (error) {
         await client.end();
         throw error;
