@@ -8,5 +8,7 @@ build();
 const packs = join(root, "packs");
 mkdirSync(packs, { recursive: true });
 for (const name of ["sdk", "server", "cli"]) {
-  run("npm", ["pack", "--ignore-scripts", "--pack-destination", packs], { cwd: join(root, "packages", name) });
+  run("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination", packs], {
+    cwd: join(root, "packages", name),
+  });
 }

@@ -2,12 +2,13 @@
 // both are so. The Postgres is the embedded one, the pooler Debian's.
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { begin, endAll, freePort, stopAfter } from "./children.mjs";
 import { needDebian } from "./debian.mjs";
 import { build, install, root } from "./install.mjs";
+import { relayTo } from "./relay.mjs";
 
 install();
 build();
@@ -21,22 +22,6 @@ const folder = mkdtempSync(join(tmpdir(), "rotor-poolers-"));
 // The pooler, which does not run as root, reads its settings from here.
 chmodSync(folder, 0o755);
 const apiKey = `rt_ws_default_${"p".repeat(43)}`;
-
-/** The embedded Postgres listens on a socket that only its owner may open. */
-async function relayTo(path) {
-  const relay = createServer((from) => {
-    const to = connect(path);
-    for (const [one, other] of [
-      [from, to],
-      [to, from],
-    ]) {
-      one.pipe(other);
-      one.on("error", () => other.destroy());
-    }
-  });
-  await new Promise((resolve) => relay.listen(0, "127.0.0.1", resolve));
-  return relay;
-}
 
 /** Starts a pooler in this mode and answers the URL of the database behind it. It knows none of a session's settings. */
 async function pooled(mode, port) {
@@ -89,7 +74,7 @@ async function works(databaseUrl) {
 
 let code = 1;
 const postgres = await startEmbedded({ dataDir: folder });
-const relay = await relayTo(join(new URL(postgres.url).searchParams.get("host"), ".s.PGSQL.5432"));
+const relay = await relayTo(postgres.url);
 try {
   const { port } = relay.address();
   await start(await pooled("transaction", port)).said(/connection pooler in transaction mode/);
