@@ -1,5 +1,6 @@
 /** The environment, read once into one frozen object. Nothing else reads `process.env`. */
 import { hostname } from "node:os";
+import { databaseUrlOf } from "./core/database-url.js";
 import { readRetention, type SystemRetention } from "./core/retention.js";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -51,7 +52,7 @@ export type ConfigOptions = {
 /** Throws a ConfigError for settings that cannot be meant. */
 export function readConfig(env: Environment, options: ConfigOptions): Config {
   const dev = options.mode === "dev";
-  const databaseUrl = env.DATABASE_URL || undefined;
+  const databaseUrl = env.DATABASE_URL ? databaseUrlOf(env.DATABASE_URL) : undefined;
   const dataDir =
     env.ROTOR_DATA_DIR || (databaseUrl === undefined && (dev || options.embedded === true) ? ".rotor" : undefined);
   if (!dev && databaseUrl === undefined && dataDir === undefined) {

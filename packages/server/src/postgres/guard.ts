@@ -3,6 +3,7 @@
  */
 import type { Client, ClientBase } from "pg";
 import { refusePooler } from "./pooler.js";
+import { explained } from "./reach.js";
 
 /** The oldest Postgres that Rotor's statements are tested with, as `server_version_num` writes it. */
 const OLDEST_VERSION = 150_000;
@@ -41,7 +42,12 @@ export const checkStore = async (client: ClientBase): Promise<void> => {
 export const inspectStore = async (connect: () => Promise<Client>): Promise<void> => {
   const clients: Client[] = [];
   try {
-    for (let n = 0; n < 2; n++) clients.push(await connect());
+    for (let n = 0; n < 2; n++)
+      clients.push(
+        await connect().catch((error: unknown) => {
+          throw explained(error);
+        }),
+      );
     const [one, other] = clients as [Client, Client];
     await checkStore(one);
     await refusePooler(one, other);
