@@ -23,6 +23,8 @@ export type StoredStep = {
   dueMs?: number;
   output?: Json;
   error?: WireError;
+  /** Of its attempts that were followed by another. */
+  readonly failures: readonly WireError[];
   readonly watches: readonly Watch[];
   /** The run or job whose end it waits for. */
   readonly child?: string;
@@ -106,7 +108,18 @@ export class StoredRun {
     const dueMs = "until_ms" in report ? report.until_ms : nowMs + (delayMs ?? YEAR_MS);
     const attempt = report.kind === "run" ? report.attempt : 1;
     const error = report.kind === "run" && report.outcome === "retry" ? copied(report.error) : undefined;
-    const step: StoredStep = { key, kind, state: "waiting", attempt, dueMs, error, batch: this.#batch, ...more };
+    const failures = [...(this.steps.get(key)?.failures ?? []), ...(error === undefined ? [] : [error])];
+    const step: StoredStep = {
+      key,
+      kind,
+      state: "waiting",
+      attempt,
+      dueMs,
+      error,
+      failures,
+      batch: this.#batch,
+      ...more,
+    };
     this.steps.set(key, step);
     return step;
   }

@@ -15,6 +15,8 @@ export type TestStep = {
   readonly attempt: number;
   readonly output?: Untyped;
   readonly error?: Error;
+  /** What its attempts threw that were followed by another. */
+  readonly failures: readonly Error[];
 };
 
 /** A step that is not finished, and what would finish it. */
@@ -65,11 +67,12 @@ export type TestJob = {
   readonly fail: (message?: string) => Promise<void>;
 };
 
-const stepView = ({ key, kind, state, attempt, output, error }: StoredStep): TestStep => ({
+const stepView = ({ key, kind, state, attempt, output, error, failures }: StoredStep): TestStep => ({
   key,
   kind,
   state,
   attempt,
+  failures: failures.map(fromWireError),
   ...(output !== undefined && { output: copied(output) }),
   ...(error !== undefined && { error: fromWireError(error) }),
 });

@@ -24,7 +24,7 @@ export type Scenario = {
   readonly play: (world: World, functions: readonly RotorFunction[]) => Promise<void>;
 };
 
-type StepSeen = readonly [key: string, kind: string, state: string, attempt: number, end?: unknown];
+type StepSeen = readonly [key: string, kind: string, state: string, attempt: number, failures: string[], end?: unknown];
 export type RunSeen = {
   readonly function: string;
   readonly state: string;
@@ -92,7 +92,9 @@ export async function playInTestRotor({ functions, queues = [], play }: Scenario
       state: run.state,
       held: run.held !== undefined,
       end: run.state === "completed" ? run.result : run.error && told(run.error),
-      steps: inOrder(run.steps.map((step) => [step.key, step.kind, step.state, step.attempt, endOf(step)])),
+      steps: inOrder(
+        run.steps.map((step) => [step.key, step.kind, step.state, step.attempt, step.failures.map(told), endOf(step)]),
+      ),
     }),
   );
   return withoutIds(seen.sort((a, b) => (a.function < b.function ? -1 : a.function > b.function ? 1 : 0)));
@@ -167,7 +169,16 @@ export async function playOnServer(
         state: run.state,
         held: run.reason === "held",
         end: run.state === "completed" ? run.output : run.state === "failed" && run.error ? told(run.error) : undefined,
-        steps: inOrder(run.steps!.map((step) => [step.key, step.kind, step.state, step.attempt, endOf(step)])),
+        steps: inOrder(
+          run.steps!.map((step) => [
+            step.key,
+            step.kind,
+            step.state,
+            step.attempt,
+            step.failures.map(({ error }) => told(error)),
+            endOf(step),
+          ]),
+        ),
       });
     }
   }
