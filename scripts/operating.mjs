@@ -3,25 +3,22 @@
 // of it is so.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import pg from "pg";
-import { begin, endAll, freePort, stopAfter } from "./children.mjs";
+import { begin, freePort, stopAfter } from "./children.mjs";
 import { build, install, root } from "./install.mjs";
-import { relayTo } from "./relay.mjs";
+import { onPostgres } from "./on-postgres.mjs";
 
 install();
 build();
 const msLeft = stopAfter(150);
+const { Rotor, verifyRotorSignature } = await import("@rotorsh/sdk");
 const page = readFileSync(join(root, "docs/operating.md"), "utf8");
 const blockOf = (name) => new RegExp(`<!-- walk: ${name} -->\n+\`\`\`sh\n([\\s\\S]*?)\`\`\``).exec(page)[1].trim();
 
-const folder = mkdtempSync(join(tmpdir(), "rotor-operating-"));
-chmodSync(folder, 0o755);
-const home = join(folder, "rotor");
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function until(what, look) {
@@ -54,7 +51,7 @@ async function shell(text, cwd, env) {
 }
 
 /** Starts `npx rotor start` as somebody else, where this process may; answers its address once it listens. */
-async function startServer(env) {
+async function startServer(home, env) {
   const rotor = join(home, "node_modules/@rotorsh/cli/bin/rotor.mjs");
   const port = String(await freePort());
   const command = [process.execPath, rotor, "start", "--json", "--port", port];
@@ -65,7 +62,8 @@ async function startServer(env) {
   return { ...server, url };
 }
 
-async function walk(port) {
+async function walk({ folder, port }) {
+  const home = join(folder, "rotor");
   const env = {
     DATABASE_URL: `postgres://postgres@127.0.0.1:${port}/rotor`,
     ROTOR_ENCRYPTION_KEYS: Buffer.alloc(32, 7).toString("base64"),
@@ -90,7 +88,7 @@ async function walk(port) {
   });
   await new Promise((resolve) => endpoint.listen(0, "127.0.0.1", resolve));
   const callbackUrl = `http://127.0.0.1:${endpoint.address().port}/`;
-  const [first, second] = [await startServer(env), await startServer(env)];
+  const [first, second] = [await startServer(home, env), await startServer(home, env)];
   const rotor = new Rotor({ baseUrl: second.url, apiKey });
   await rotor.queues.create("slow", { callbackUrl, concurrency: 10 });
   const ids = [];
@@ -130,7 +128,7 @@ async function walk(port) {
   await client.end();
   const copy = { ...env, DATABASE_URL: env.DATABASE_URL.replace(/rotor$/, "restored") };
   const [name, value] = blockOf("restore").split(" ")[0].split("=");
-  const held = await startServer({ ...copy, [name]: value });
+  const held = await startServer(home, { ...copy, [name]: value });
   check("held", (await (await fetch(`${held.url}/readyz`)).json()).held, true);
   await wait(2_000);
   check("calls while it is held", calls.length, 20);
@@ -140,21 +138,4 @@ async function walk(port) {
   endpoint.close();
 }
 
-let code = 1;
-const { Rotor, verifyRotorSignature } = await import("@rotorsh/sdk");
-const { startEmbedded } = await import("../packages/server/dist/postgres/embedded.js");
-const postgres = await startEmbedded({ dataDir: join(folder, "data") });
-const relay = await relayTo(postgres.url);
-try {
-  await walk(relay.address().port);
-  console.log("The page works as it stands.");
-  code = 0;
-} catch (error) {
-  console.error(error.message);
-} finally {
-  await endAll();
-  relay.close();
-  await postgres.stop();
-  rmSync(folder, { recursive: true, force: true });
-}
-process.exit(code);
+process.exit(await onPostgres("The page works as it stands.", walk));

@@ -1,14 +1,13 @@
 // A server behind PgBouncer: in session mode it works; in transaction mode it refuses to start, and says why. Exit code 0 when
 // both are so. The Postgres is the embedded one, the pooler Debian's.
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { begin, endAll, freePort, stopAfter } from "./children.mjs";
+import { begin, freePort, stopAfter } from "./children.mjs";
 import { needDebian } from "./debian.mjs";
 import { build, install, root } from "./install.mjs";
-import { relayTo } from "./relay.mjs";
+import { onPostgres } from "./on-postgres.mjs";
 
 install();
 build();
@@ -16,15 +15,11 @@ const msLeft = stopAfter(120);
 const PGBOUNCER = "/usr/sbin/pgbouncer";
 needDebian("PgBouncer", ["pgbouncer"], () => spawnSync(PGBOUNCER, ["--version"]).status === 0, msLeft);
 
-const { startEmbedded } = await import("../packages/server/dist/postgres/embedded.js");
 const { Rotor } = await import("@rotorsh/sdk");
-const folder = mkdtempSync(join(tmpdir(), "rotor-poolers-"));
-// The pooler, which does not run as root, reads its settings from here.
-chmodSync(folder, 0o755);
 const apiKey = `rt_ws_default_${"p".repeat(43)}`;
 
 /** Starts a pooler in this mode and answers the URL of the database behind it. It knows none of a session's settings. */
-async function pooled(mode, port) {
+async function pooled(folder, mode, port) {
   const own = await freePort();
   const settings = join(folder, `${mode}.ini`);
   writeFileSync(
@@ -45,7 +40,7 @@ unix_socket_dir =
   return `postgres://postgres@127.0.0.1:${own}/rotor`;
 }
 
-const start = (databaseUrl) =>
+const start = (folder, databaseUrl) =>
   begin(process.execPath, [join(root, "packages/cli/bin/rotor.mjs"), "start", "--json", "--port", "0"], {
     cwd: folder,
     env: {
@@ -57,8 +52,8 @@ const start = (databaseUrl) =>
   });
 
 /** Two nodes, so that one has to wake the other; a job, and its end. */
-async function works(databaseUrl) {
-  const [first] = await Promise.all([1, 2].map(() => start(databaseUrl).said(/"url":"(http[^"]+)"/)));
+async function works(folder, databaseUrl) {
+  const [first] = await Promise.all([1, 2].map(() => start(folder, databaseUrl).said(/"url":"(http[^"]+)"/)));
   const endpoint = createServer((socket) =>
     socket.once("data", () => socket.end("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")),
   );
@@ -72,21 +67,10 @@ async function works(databaseUrl) {
   endpoint.close();
 }
 
-let code = 1;
-const postgres = await startEmbedded({ dataDir: folder });
-const relay = await relayTo(postgres.url);
-try {
-  const { port } = relay.address();
-  await start(await pooled("transaction", port)).said(/connection pooler in transaction mode/);
-  await works(await pooled("session", port));
-  console.log("A pooler that keeps sessions works; one that does not is refused.");
-  code = 0;
-} catch (error) {
-  console.error(error.message);
-} finally {
-  await endAll();
-  relay.close();
-  await postgres.stop();
-  rmSync(folder, { recursive: true, force: true });
-}
-process.exit(code);
+process.exit(
+  await onPostgres("A pooler that keeps sessions works; one that does not is refused.", async ({ folder, port }) => {
+    const refused = await start(folder, await pooled(folder, "transaction", port));
+    await refused.said(/connection pooler in transaction mode/);
+    await works(folder, await pooled(folder, "session", port));
+  }),
+);
