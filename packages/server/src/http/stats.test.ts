@@ -82,13 +82,15 @@ test("deliveries are drawn by the minute, and of a failing queue it is said sinc
   const { db } = kit.api.database;
   const queue = await getQueue(db, "default", "callback", "mail");
   await writeTallies(db, [{ queueId: queue!.id, ended: 20, failed: 12, waitMs: 340 }]);
+  // A minute may have begun since they were written.
+  const recent = (series: (number | null)[]): number => Math.max(...series.slice(-2).map((each) => each ?? 0));
   for (const [window, parts] of [
     ["1h", 60],
     ["6h", 72],
     ["24h", 96],
   ] as const) {
     const { series, totals } = await look(`?window=${window}`);
-    expect([series.ended.length, series.ended.at(-1), series.failures.at(-1), series.wait_ms.at(-1)]).toEqual([
+    expect([series.ended.length, recent(series.ended), recent(series.failures), recent(series.wait_ms)]).toEqual([
       parts,
       20,
       12,
