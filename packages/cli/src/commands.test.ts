@@ -310,3 +310,43 @@ test("a job is shown with its attempts, and the last one's call as HTTP writes i
   const silent = await callApi(["jobs", "get", "q", "j"], { id: "j", deliveries: [unanswered] });
   expect(silent.out).toContain("Answer:\n  no answer came");
 });
+
+test("a run is shown with each attempt of its steps", async () => {
+  const step = {
+    kind: "run",
+    asked_at: null,
+    due_at: null,
+    ended_at: null,
+    duration_ms: 1,
+    wait: null,
+    event_id: null,
+  };
+  const failure = (attempt: number, message: string) => ({
+    attempt,
+    at: "2026-11-23T20:00:00.123Z",
+    duration_ms: 1,
+    error: { name: "Error", message },
+  });
+  const steps = [
+    { ...step, key: "load", state: "completed", attempt: 1, output: "x", error: null, failures: [] },
+    {
+      ...step,
+      key: "charge",
+      state: "waiting",
+      attempt: 2,
+      error: { name: "Error", message: "the bank is away" },
+      failures: [failure(1, "no card"), failure(2, "the bank is away")],
+    },
+  ];
+  const { out } = await callApi(["runs", "get", "r1"], { id: "r1", state: "waiting", steps });
+  const log = out
+    .split("\n\n")[1]!
+    .split("\n")
+    .map((line) => line.split(/ {2,}/).filter((_, n) => n !== 4 && n !== 5));
+  expect(log).toEqual([
+    ["STEP", "KIND", "STATE", "ATTEMPT", "RESULT"],
+    ["load", "run", "completed", "1", "x"],
+    ["charge", "run", "retried", "1", "no card"],
+    ["charge", "run", "waiting", "2", "the bank is away"],
+  ]);
+});

@@ -13,9 +13,29 @@ type ListFlags = PageOptions & Pick<RunFilter, "function" | "state" | "event" | 
 type StartFlags = JsonOption & { readonly id?: string; readonly delay?: Duration | number };
 type ResultFlags = JsonOption & { readonly timeout?: Duration };
 
+type Line = Pick<StepView, "key" | "kind" | "attempt" | "endedAt" | "dueAt" | "error" | "output"> & {
+  readonly state: string;
+};
+
+/** A step, after those of its attempts that were followed by another. */
+const linesOf = (step: StepView): readonly Line[] => [
+  ...step.failures
+    .filter(({ attempt }) => attempt < step.attempt)
+    .map(({ attempt, at, error }) => ({
+      key: step.key,
+      kind: step.kind,
+      state: "retried",
+      attempt,
+      endedAt: at,
+      dueAt: null,
+      error,
+    })),
+  step,
+];
+
 /** The deliveries of a run say nothing that its steps do not: they are for programs. */
 function runLines({ steps = [], deliveries: _, ...run }: Run): string {
-  const log = table<StepView>(steps, [
+  const log = table<Line>(steps.flatMap(linesOf), [
     ["STEP", (step) => step.key],
     ["KIND", (step) => step.kind],
     ["STATE", (step) => step.state],
