@@ -59,9 +59,9 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
     return settingsOf(engine, current, given);
   };
   /** The queue, signing as it was asked to. */
-  const signing = async (queue: Queue, secret: string | null | undefined): Promise<Queue> => {
+  const signing = async (queue: Queue, secret: string | null | undefined, isNew = false): Promise<Queue> => {
     if (secret === undefined) return queue;
-    await setQueueSecret(engine, queue.workspace, queue.id, secret);
+    await setQueueSecret(engine, queue.workspace, queue.id, secret, isNew);
     return { ...queue, hasSecret: secret !== null };
   };
 
@@ -103,7 +103,7 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
       const queue = await createQueue(db, workspace, queueName, await settingsFor(workspace, DEFAULT_QUEUE, given));
       if (queue === undefined)
         throw conflict(`A queue named ${queueName} exists: PUT /v1/queues/${queueName} changes it.`);
-      return c.json(queueView(await signing(queue, given.secret)), 201);
+      return c.json(queueView(await signing(queue, given.secret, true)), 201);
     },
   );
 
@@ -133,7 +133,7 @@ export function queues(api: Api, forget: (workspace: string, name: string) => vo
         current === undefined
           ? await createQueue(db, workspace, queueName, await settingsFor(workspace, DEFAULT_QUEUE, body))
           : undefined;
-      if (made !== undefined) return c.json(queueView(await signing(made, body.secret)), 201);
+      if (made !== undefined) return c.json(queueView(await signing(made, body.secret, true)), 201);
       const before = current ?? (await find(workspace, queueName));
       const changed = await updateQueue(db, workspace, queueName, await settingsFor(workspace, before, body));
       if (changed === undefined) throw notFound("queue", queueName);

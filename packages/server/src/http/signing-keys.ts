@@ -16,7 +16,8 @@ export const signingSecret = z
   .openapi({ format: "password", example: "whsec_…", description: "Signs; it is not to be had again." });
 
 /**
- * Gives a queue a signing secret of its own, or with null takes it away; the one before signs along for a day.
+ * Gives a queue a signing secret of its own, or with null takes it away; the one before signs along for a day. `isNew`: nothing
+ * of the queue has been signed yet.
  * @throws Refusal 409 where too many sign already.
  */
 export async function setQueueSecret(
@@ -24,20 +25,27 @@ export async function setQueueSecret(
   workspace: string,
   queueId: number,
   secret: string | null,
+  isNew: boolean,
 ): Promise<void> {
-  await replaceSigning(engine, workspace, queueId, secret ?? undefined, OVERLAP_MS);
+  await replaceSigning(engine, workspace, queueId, secret ?? undefined, OVERLAP_MS, isNew);
 }
 
-/** @throws Refusal 409 where too many sign already. */
+/**
+ * Resolves when every node signs so: whoever is answered may verify with the new key alone. Where there are several nodes that
+ * takes as long as they remember keys, some seconds.
+ * @throws Refusal 409 where too many sign already.
+ */
 export async function replaceSigning(
   { keyring }: Engine,
   workspace: string,
   queueId: number | undefined,
   secret: string | undefined,
   overlapMs: number,
+  isNew = false,
 ): Promise<void> {
   try {
-    await keyring.replaceSigning(workspace, queueId, secret, overlapMs);
+    const changed = await keyring.replaceSigning(workspace, queueId, secret, overlapMs);
+    if (changed && !isNew) await keyring.heardByAll();
   } catch (error) {
     if (error instanceof TooManySigningKeys) throw conflict(error.message);
     throw error;

@@ -107,7 +107,7 @@ export function webhooks(api: Api): void {
       );
     const own = newSecret();
     const webhook = await find(workspace, webhookName);
-    await replaceSigning(engine, workspace, webhook.queueId, own, 0);
+    await replaceSigning(engine, workspace, webhook.queueId, own, 0, true);
     if (!(await updateWebhook(db, webhook, settings))) throw notFound("webhook", webhookName);
     return { ...viewOf({ ...webhook, ...settings }), secret: own };
   };

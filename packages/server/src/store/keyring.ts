@@ -5,12 +5,15 @@
 import { newId } from "../core/ids.js";
 import { open, type SealKeys, seal } from "../core/seal.js";
 import type { Db } from "./db.js";
+import { countNodes } from "./nodes.js";
 import { type PutSecret, putSecret, type SealedSecret, sealedSecrets } from "./secrets.js";
 import { activeSigningKeys, insertSigningKey, replaceSigningKey, type SigningKey } from "./signing-keys.js";
 import { createWorkspace } from "./workspaces.js";
 
 /** A rotation overlaps for far longer. */
 const KEPT_MS = 5_000;
+/** What was signed just before that, and is on its way. */
+const ON_ITS_WAY_MS = 500;
 const KEPT = 10_000;
 
 /** What a signing key is sealed for: moved to another workspace's row, or another queue's, it does not open. */
@@ -28,7 +31,7 @@ export type Keyring = {
   signing(workspace: string, queueId?: number): Promise<readonly string[]>;
   /**
    * Puts a signing key in the place of those before, which go on for `overlapMs`; undefined: a queue goes back to the
-   * workspace's. The key that signs already changes nothing.
+   * workspace's. The key that signs already changes nothing: false.
    * @throws TooManySigningKeys
    */
   replaceSigning(
@@ -36,7 +39,9 @@ export type Keyring = {
     queueId: number | undefined,
     secret: string | undefined,
     overlapMs: number,
-  ): Promise<void>;
+  ): Promise<boolean>;
+  /** Resolves when no other node signs by what it remembered before now: at once where there is none. */
+  heardByAll(): Promise<void>;
   /** Of these secrets, those that there are. Throws where the key that one was sealed with is not at hand. */
   secretValues(workspace: string, names: readonly string[]): Promise<ReadonlyMap<string, string>>;
   putSecret(workspace: string, name: string, value: string, mayChange: boolean): Promise<PutSecret>;
@@ -71,14 +76,18 @@ export function createKeyring(db: Db, keys: SealKeys): Keyring {
       const current = (await activeSigningKeys(db, workspace, owner.queueId)).find(
         (row) => row.queueId === owner.queueId && row.expiresAt === null,
       );
-      if (secret === undefined && current === undefined) return;
-      if (secret !== undefined && current !== undefined && openSigning(workspace, current) === secret) return;
+      if (secret === undefined && current === undefined) return false;
+      if (secret !== undefined && current !== undefined && openSigning(workspace, current) === secret) return false;
       const next =
         secret === undefined
           ? undefined
           : { id: newId(), sealed: seal(keys, secret, signingContext(workspace, owner.queueId)) };
       await replaceSigningKey(db, owner, next, overlapMs);
       signing.forget(workspace);
+      return true;
+    },
+    async heardByAll() {
+      if ((await countNodes(db)) > 1) await new Promise((resolve) => setTimeout(resolve, KEPT_MS + ON_ITS_WAY_MS));
     },
     async secretValues(workspace, names) {
       if (names.length === 0) return new Map();

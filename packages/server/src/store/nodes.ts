@@ -20,6 +20,8 @@ const renew = sql(
    returning (select count(*)::int from rotor.nodes where lease_until > rotor.clock()) as alive, ${NOW}`,
 );
 
+const alive = sql("nodes.alive", "select count(*)::int as count from rotor.nodes where lease_until > rotor.clock()");
+
 const remove = sql("nodes.remove", "delete from rotor.nodes where id = $1");
 
 /** Answers the time of day by the database, in milliseconds. */
@@ -33,5 +35,9 @@ export async function renewNode(db: Queryable, id: string): Promise<{ alive: num
   const [row] = await db.query<{ alive: number; now: number }>(renew, [id, limits.leaseMs]);
   return row;
 }
+
+/** Nodes whose lease is good. */
+export const countNodes = async (db: Queryable): Promise<number> =>
+  (await db.query<{ count: number }>(alive))[0]!.count;
 
 export const removeNode = (db: Queryable, id: string): Promise<unknown> => db.query(remove, [id]);

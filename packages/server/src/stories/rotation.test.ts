@@ -48,7 +48,7 @@ async function verifier(first: string) {
   return { seen, url };
 }
 
-test("a thousand deliveries over a rotation: an endpoint that learns of it in the middle rejects none", async () => {
+test("a thousand deliveries by two nodes over a rotation: an endpoint that learns of it in the middle rejects none", async () => {
   const { seen, url } = await verifier(DEVELOPMENT_SIGNING_KEY);
   await server.rotor.queues.create("many", { callbackUrl: url, concurrency: 50 });
   const jobs = Array.from({ length: 1_000 }, (_, n) => ({ payload: n }));
