@@ -184,19 +184,22 @@ export function startClient({ seed, nodes, apiKey, path, database, schema, rate,
     const word = randomUUID();
     log({ phase: "plan", kind, word, ...data });
     const pauseMs = dice.between(0, 4_000);
+    const signal = (body, again) => ask(op, "signal", "POST", `/v1/signals/signal-${op}/complete`, body, again);
+    const early = kind === "signalled" && pauseMs < 2_000;
+    const keep = () => signal({ data: word, buffer_for: "10m" }, (status) => status >= 500);
+    // Some are kept before there is a run that could wait for them.
+    if (early && pauseMs < 1_000) await keep();
     const sent = await send(op, "start", `faults.${kind}`, data);
     if (kind === "gathered") await send(op, "again", "faults.gathered", data);
     if (kind === "waiter") {
       await sleep(pauseMs);
       await send(op, "poke", "faults.poke", { op, word });
     }
-    if (kind === "signalled") {
+    if (kind === "signalled" && pauseMs >= 1_000) {
       await sleep(pauseMs);
-      const route = `/v1/signals/signal-${op}/complete`;
-      if (pauseMs < 2_000)
-        return ask(op, "signal", "POST", route, { data: word, buffer_for: "10m" }, (status) => status >= 500);
+      if (early) return keep();
       // Too early is a clean 404; so is too late, when the answer to one before was lost.
-      await ask(op, "signal", "POST", route, { data: word }, () => true);
+      await signal({ data: word }, () => true);
     }
     const runId = sent?.events?.[0]?.runs?.[0];
     if (kind === "replayed" && runId !== undefined) {
