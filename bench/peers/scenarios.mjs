@@ -1,6 +1,6 @@
 // The work of `npm run bench:peers`. It is the code that measures Rotor, run over each contestant: a peer answers as a
 // stage does (`bench/stage.mjs`), its `rotor` doing by the peer's own API what the client of the SDK does.
-import { bulk, drain, latency, single } from "../jobs.mjs";
+import { bulk, drain, latency, single, singleBySdk } from "../jobs.mjs";
 import { inFlight, lone, parallel, sequences, sleeps } from "../workflows.mjs";
 
 export const sizes = {
@@ -28,7 +28,9 @@ export async function measure(stage, kinds, size, add) {
   if (kinds.includes("jobs")) {
     await bulk(stage, "drain", warm.jobs);
     await drain(stage, "drain", warm.jobs);
-    await single(stage, "idle", warm.single);
+    // A peer has a call of its library where Rotor has a request.
+    const one = stage.baseUrl === undefined ? singleBySdk : single;
+    await one(stage, "idle", warm.single);
     await stage.empty?.("idle");
     add("bulk", await bulk(stage, "drain", size.jobs));
     add("drain", await drain(stage, "drain", size.jobs));
@@ -37,7 +39,7 @@ export async function measure(stage, kinds, size, add) {
     await stage.rotor.queues.pause("timed");
     add("startMedian", took.median);
     add("startP99", took.p99);
-    add("single", await single(stage, "idle", size.single));
+    add("single", await one(stage, "idle", size.single));
     await stage.empty?.("idle");
   }
 }
