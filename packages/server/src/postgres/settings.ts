@@ -12,8 +12,8 @@ export type Transport =
 export const SOCKET_PORT = 5432;
 
 const SETTINGS: Readonly<Record<string, string>> = {
-  // A node uses a dozen connections; the rest is for tools, and each unused one costs a few kB.
-  max_connections: "100",
+  // A server uses 14 at most; several of them, and tools, fit. Each unused one costs a few kB.
+  max_connections: "200",
   // Postgres's own default, fixed here: initdb writes less on a machine that is short of memory just then.
   shared_buffers: "128MB",
   // A burst of jobs writes WAL quickly; at 1 GB it would force checkpoints in the middle of the burst.

@@ -5,7 +5,7 @@
 import { isId } from "../core/ids.js";
 import type { State } from "../core/job.js";
 import { limits } from "../core/limits.js";
-import { type Queryable, sql } from "./db.js";
+import { hot, type Queryable, sql } from "./db.js";
 
 /** Why an unfinished job does not move just now; null where it is finished or active. */
 export type Reason =
@@ -115,15 +115,17 @@ const jobs = sql(
     where queue.workspace_id = $2
       and ($3::text is null or queue.kind = $3)
       and ($4::text is null or queue.name = $4)
-      and ($5::uuid is null or payload.job_id = $5)
-      and ($6::text is null or payload.key = $6)
-      and ($7::uuid is null or payload.event_id = $7)
+      and ($5::text is null or payload.key = $5)
+      and ($6::uuid is null or payload.event_id = $6)
     order by payload.job_id desc
-    limit $8`,
+    limit $7`,
 );
 
-/** These, one by one: however many rows the tables have, so many are read. */
-const jobsById = sql(
+/**
+ * These, one by one: however many rows the tables have, so many are read, and by the same plan. To plan it anew for each
+ * result that a caller waits for took ten times as long as running it.
+ */
+const jobsById = hot(
   "views.jobs-by-id",
   `select ${COLUMNS}
      from unnest($3::uuid[]) wanted (id)
@@ -135,6 +137,7 @@ const jobsById = sql(
     order by wanted.id desc`,
 );
 
+/** `id` is not combined with `key` or `eventId`. */
 export type JobFilter = {
   readonly kind?: "callback" | "function";
   readonly queue?: string;
@@ -144,17 +147,17 @@ export type JobFilter = {
 };
 
 /** Jobs that one thing names. Which ones a list shows is found by `job-lists.ts`. */
-export const listJobs = (db: Queryable, workspace: string, filter: JobFilter, limit: number): Promise<JobView[]> =>
-  db.query<JobView>(jobs, [
-    null,
-    workspace,
-    filter.kind ?? null,
-    filter.queue ?? null,
-    filter.id ?? null,
-    filter.key ?? null,
-    filter.eventId ?? null,
-    limit,
-  ]);
+export async function listJobs(
+  db: Queryable,
+  workspace: string,
+  { kind, queue, id, key, eventId }: JobFilter,
+  limit: number,
+): Promise<JobView[]> {
+  if (id === undefined)
+    return db.query<JobView>(jobs, [null, workspace, kind ?? null, queue ?? null, key ?? null, eventId ?? null, limit]);
+  const found = await readJobs(db, workspace, [id]);
+  return found.filter((job) => (kind ?? job.kind) === job.kind && (queue ?? job.queue) === job.queue);
+}
 
 /**
  * Those of these jobs that are the workspace's, the newest first.
