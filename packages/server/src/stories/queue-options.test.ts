@@ -217,8 +217,9 @@ test("breaker: an endpoint that fails is left alone, tried by one job, and gets 
   );
   expect((await server.rotor.jobs.list(queue, { state: "breaker" }).page()).data.length).toBeGreaterThanOrEqual(12);
 
-  /** The time for which it is open passes, and every back-off. */
+  /** The time for which it is open passes, and every back-off: also that of the job whose failure opened it. */
   const timePasses = async (): Promise<void> => {
+    await eventually("none is active", async () => (await jobsOf(queue)).every(({ state }) => state !== "active"));
     await server.db.script(
       `update rotor.queues set open_at = rotor.clock() where name = '${queue}';
        update rotor.jobs set due_at = rotor.clock() where state = 'waiting' and queue_id = (select id from rotor.queues where name = '${queue}')`,
