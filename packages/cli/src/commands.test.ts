@@ -223,6 +223,12 @@ test("a run is cancelled, with its children too, retried, and replayed", async (
   expect([cancelled.lines, cancelled.body]).toEqual([["POST /v1/runs/r1/cancel"], { children: true }]);
   expect(cancelled.out).toBe("Cancelled r1, and 2 below it.");
   expect((await callApi(["runs", "cancel", "r1"])).out).toBe("Cancelled r1.");
+  const waited = await callApi(["runs", "start", "f", "[1]", "--wait", "--timeout", "10s"], {
+    run_id: "r1",
+    run: { state: "completed", output: { sent: 3 } },
+  });
+  expect(JSON.parse(waited.out)).toEqual({ sent: 3 });
+  expect(waited.body).toMatchObject({ data: [1], wait: "10s" });
   expect((await callApi(["runs", "retry", "r1"])).lines).toEqual(["POST /v1/runs/r1/retry"]);
   const replayed = await callApi(["runs", "replay", "r1", "--from-step", "s", "--input", "[1]"], { run_id: "r2" });
   expect([replayed.lines, replayed.body]).toEqual([["POST /v1/runs/r1/replay"], { from_step: "s", input: [1] }]);

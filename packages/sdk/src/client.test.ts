@@ -262,6 +262,21 @@ describe("a call", () => {
   });
 });
 
+test("an invocation is one request, and asks on where the run takes longer than the server waits", async () => {
+  api.replies = [
+    { json: { run_id: "r", state: "active", run: { state: "active" } } },
+    { json: { state: "completed", output: { sent_to: 3 } } },
+  ];
+  expect(await rotor.runs.invoke("f", { a_b: 1 }, { id: "i", timeout: "2m" })).toEqual({
+    runId: "r",
+    result: { sent_to: 3 },
+  });
+  expect(api.lines()).toEqual(["POST /v1/functions/f/runs", "GET /v1/runs/r/result?wait=30s"]);
+  expect(api.seen[0]!.body).toEqual({ id: "i", data: { a_b: 1 }, wait: "30s" });
+  api.replies = [{ json: { run_id: "r", skipped: true } }];
+  await expect(rotor.runs.invoke("f")).rejects.toMatchObject({ name: "WorkflowSkippedError" });
+});
+
 describe("the result of a run", () => {
   test("is what it returned, after as many requests as it takes", async () => {
     api.replies = [{ json: { state: "waiting" } }, { json: { state: "completed", output: { sent_to: 3 } } }];

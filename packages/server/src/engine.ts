@@ -353,11 +353,12 @@ export function createEngine(options: EngineOptions): RunningEngine {
       );
     },
     wake,
-    async finished(jobId, ms, signal) {
+    async finished(jobId, ms, { isGone, isNew = false }) {
       const until = performance.now() + ms;
       const tellers = finishing.get(jobId) ?? new Set();
       finishing.set(jobId, tellers);
       let told = (): void => undefined;
+      let looks = !isNew;
       try {
         for (;;) {
           const left = until - performance.now();
@@ -365,7 +366,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
             told = resolve;
             tellers.add(told);
           });
-          if (!(await unfinished.write(jobId)) || left <= 0 || signal?.aborted) return;
+          if (left <= 0 || isGone()) return;
+          if (looks && !(await unfinished.write(jobId))) return;
+          looks = true;
           let timer: NodeJS.Timeout | undefined;
           const pause = new Promise<"over">((resolve) => {
             timer = setTimeout(() => resolve("over"), Math.min(left, FINISH_POLL_MS));

@@ -10,7 +10,12 @@ import { stateOption } from "../states.js";
 import { addBulk, startedLine } from "./runs-bulk.js";
 
 type ListFlags = PageOptions & Pick<RunFilter, "function" | "state" | "event" | "tag">;
-type StartFlags = JsonOption & { readonly id?: string; readonly delay?: Duration | number };
+type StartFlags = JsonOption & {
+  readonly id?: string;
+  readonly delay?: Duration | number;
+  readonly wait?: true;
+  readonly timeout?: Duration;
+};
 type ResultFlags = JsonOption & { readonly timeout?: Duration };
 
 type Line = Pick<StepView, "key" | "kind" | "attempt" | "endedAt" | "dueAt" | "error" | "output"> & {
@@ -89,12 +94,21 @@ export function addRuns(program: Command, context: Context): void {
   leaf(runs, "start <function> [data]", "start a run; DATA is its event's data, as JSON")
     .option("--id <id>", "of two starts with one id, the second does nothing")
     .option("--delay <duration>", "before the first delivery", delay)
+    .option("--wait", "until it has ended, and print what it returned")
+    .option("--timeout <duration>", "how long to wait (default: 5m)", duration)
     .action(async (id: string, data: string | undefined, flags: StartFlags) => {
       const options = {
         ...(flags.id !== undefined && { id: flags.id }),
         ...(flags.delay !== undefined && { delay: flags.delay }),
       };
       const input = await readJson(context, "DATA", data);
+      if (flags.wait) {
+        const { timeout } = flags;
+        const { result } = await clientOf(context).runs.invoke(id, input, { ...options, timeout });
+        // A result is JSON by itself: for people too.
+        context.out(json(result));
+        return;
+      }
       show(context, flags, await clientOf(context).runs.start<unknown>(id, input, options), startedLine);
     });
   addBulk(runs, context);

@@ -3,10 +3,16 @@
 import type { CancelledRun, JobReason, JobState, Run, RunsCancelled, RunsReplayed } from "../api.js";
 import { nextIdInStep } from "../context.js";
 import { type Duration, formatDuration, parseDuration } from "../duration.js";
-import { fromWireError, WorkflowCancelledError, WorkflowFailedError, WorkflowTimeoutError } from "../errors.js";
+import {
+  fromWireError,
+  WorkflowCancelledError,
+  WorkflowFailedError,
+  WorkflowSkippedError,
+  WorkflowTimeoutError,
+} from "../errors.js";
 import type { RotorFunction } from "../function.js";
 import { uuidv7 } from "../ids.js";
-import type { Untyped } from "../json.js";
+import type { Jsonify, Untyped } from "../json.js";
 import { pause } from "../pause.js";
 import { allOf, answersOf, type BulkAnswer, type BulkOptions, instant } from "./bulk.js";
 import { type Call, type CallOptions, segment } from "./call.js";
@@ -17,6 +23,11 @@ export type StartOptions = CallOptions & {
   readonly id?: string;
   /** Before the first delivery; a number is seconds. */
   readonly delay?: Duration | number;
+};
+
+export type InvokeOptions = StartOptions & {
+  /** How long to wait for its end, a delay included (default `"5m"`). */
+  readonly timeout?: Duration;
 };
 
 export type RunFilter = ListOptions & {
@@ -69,6 +80,11 @@ const EARLY_PAUSE_MS = 250;
 /** Beyond what the server waits: for the way there and back. */
 const MARGIN_MS = 10_000;
 
+/** Of a request that the server holds so long. */
+const held = (waitMs: number) => ({ timeoutMs: waitMs + MARGIN_MS, apart: true });
+
+type Ended = Pick<Run, "state" | "output" | "error">;
+
 const asked = (selection: RunSelection): RunSelection =>
   "filter" in selection
     ? {
@@ -85,6 +101,26 @@ const asked = (selection: RunSelection): RunSelection =>
 export const runsOf = (call: Call) => {
   const path = (runId: string) => `/v1/runs/${segment(runId)}`;
 
+  type Started = { readonly runId: string; readonly skipped?: true; readonly run?: Ended };
+
+  /** `waitMs`: the answer may come that late, and has the run then. */
+  async function begin(
+    fn: string | { readonly id: string },
+    data: unknown,
+    { id, delay, ...options }: StartOptions,
+    waitMs?: number,
+  ): Promise<Started> {
+    const route = `/v1/functions/${segment(typeof fn === "string" ? fn : fn.id)}/runs`;
+    const body = {
+      id: id ?? nextIdInStep() ?? uuidv7(),
+      data: data === undefined ? null : data,
+      delay,
+      wait: waitMs === undefined ? undefined : formatDuration(waitMs),
+    };
+    const long = waitMs === undefined ? undefined : held(waitMs);
+    return (await call("POST", route, { body, repeatable: true, ...long, ...options })) as Started;
+  }
+
   /**
    * Starts a run of a function, given itself or by its id, with `data` as its event's. `skipped`: the function's singleton
    * lets only one be unfinished, so none was started and `runId` is the one that there is.
@@ -92,14 +128,39 @@ export const runsOf = (call: Call) => {
   async function start<Data>(
     fn: string | RotorFunction<Data>,
     data?: Data | undefined,
-    { id, delay, ...options }: StartOptions = {},
+    options: StartOptions = {},
   ): Promise<{ runId: string; skipped?: true }> {
-    const functionId = typeof fn === "string" ? fn : fn.id;
-    const body = { id: id ?? nextIdInStep() ?? uuidv7(), data: data === undefined ? null : data, delay };
-    const route = `/v1/functions/${segment(functionId)}/runs`;
-    const answer = await call("POST", route, { ...options, body, repeatable: true });
-    const { runId, skipped } = answer as { runId: string; skipped?: true };
+    const { runId, skipped } = await begin(fn, data, options);
     return { runId, ...(skipped && { skipped }) };
+  }
+
+  /**
+   * Starts a run as `start` does and waits for its end, in one request where it ends within half a minute. Where the wait is
+   * over, the run goes on, and its error names it.
+   * @throws as `result` does; WorkflowSkippedError where the function's singleton lets no other run be unfinished.
+   */
+  async function invoke<Data, Result>(
+    fn: RotorFunction<Data, Result>,
+    data?: Data,
+    options?: InvokeOptions,
+  ): Promise<{ result: Jsonify<Result>; runId: string }>;
+  async function invoke<Result = Untyped>(
+    id: string,
+    data?: unknown,
+    options?: InvokeOptions,
+  ): Promise<{ result: Result; runId: string }>;
+  async function invoke(
+    fn: string | { readonly id: string },
+    data?: unknown,
+    { timeout = "5m", ...options }: InvokeOptions = {},
+  ): Promise<{ result: unknown; runId: string }> {
+    const timeoutMs = parseDuration(timeout, { name: "timeout" });
+    const startedAt = performance.now();
+    const { runId, skipped, run } = await begin(fn, data, options, Math.min(POLL_MS, timeoutMs));
+    if (skipped)
+      throw new WorkflowSkippedError(`It was not started: its singleton lets one run be unfinished, and ${runId} is.`);
+    const { signal } = options;
+    return { result: await resultOf(runId, { timeout, timeoutMs, startedAt, signal }, run), runId };
   }
 
   /**
@@ -112,13 +173,23 @@ export const runsOf = (call: Call) => {
     { timeout = "5m", ...options }: CallOptions & { readonly timeout?: Duration } = {},
   ): Promise<Result> {
     const timeoutMs = parseDuration(timeout, { name: "timeout" });
-    const startedAt = performance.now();
-    for (;;) {
+    const { signal } = options;
+    return (await resultOf(runId, { timeout, timeoutMs, startedAt: performance.now(), signal })) as Result;
+  }
+
+  /** `seen`: as the run was a moment ago, where that is known. */
+  async function resultOf(
+    runId: string,
+    wait: { timeout: Duration; timeoutMs: number; startedAt: number; signal: AbortSignal | undefined },
+    seen?: Ended,
+  ): Promise<unknown> {
+    const { timeout, timeoutMs, startedAt, signal } = wait;
+    for (let run = seen; ; run = undefined) {
       const leftMs = Math.max(0, Math.round(timeoutMs - (performance.now() - startedAt)));
       const waitMs = Math.min(POLL_MS, leftMs);
-      const input = { ...options, query: { wait: formatDuration(waitMs) }, timeoutMs: waitMs + MARGIN_MS, apart: true };
-      const run = (await call("GET", `${path(runId)}/result`, input)) as Pick<Run, "state" | "output" | "error">;
-      if (run.state === "completed") return run.output as Result;
+      const query = { wait: formatDuration(waitMs) };
+      run ??= (await call("GET", `${path(runId)}/result`, { signal, query, ...held(waitMs) })) as Ended;
+      if (run.state === "completed") return run.output;
       if (run.state === "cancelled") throw new WorkflowCancelledError(`Run ${runId} was cancelled`);
       if (run.state === "failed") {
         const cause = run.error ? fromWireError(run.error) : undefined;
@@ -126,12 +197,13 @@ export const runsOf = (call: Call) => {
       }
       if (leftMs === 0) throw new WorkflowTimeoutError(`Run ${runId} did not end within ${timeout}; it goes on`);
       // A server that is short of room may answer before the time that was asked for.
-      await pause(Math.min(EARLY_PAUSE_MS, leftMs), options.signal);
+      await pause(Math.min(EARLY_PAUSE_MS, leftMs), signal);
     }
   }
 
   return {
     start,
+    invoke,
     result,
     /** The run with its steps. */
     get: async (runId: string, options?: CallOptions) => call("GET", path(runId), options) as Promise<Run>,

@@ -316,6 +316,8 @@ export const limits = {
   lockTimeoutMs: 5 * second,
   /** Items that one writer takes into a transaction. */
   writeBatch: 500,
-  /** The same of events: each may start and resume a thousand runs. */
+  /** Jobs whose bodies and results, of a few megabytes each, are read into memory for their callers at once. */
+  readTogether: 25,
+  /** Events that one writer takes: each may start and resume a thousand runs. */
   eventBatch: 100,
 } as const;

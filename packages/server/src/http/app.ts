@@ -7,6 +7,7 @@ import { approvals } from "./approvals.js";
 import { apps } from "./apps.js";
 import { auditTrail } from "./audit.js";
 import { authenticator } from "./auth.js";
+import { awaited } from "./awaited.js";
 import { bulkRuns } from "./bulk-runs.js";
 import { checkpoints } from "./checkpoints.js";
 import { checks } from "./checks.js";
@@ -81,6 +82,7 @@ function build(engine: Engine, options: AppOptions): { app: OpenAPIHono; plain: 
   const api: Api = { app, engine, auth: authenticator(engine), plain };
   const ids = queueIds(engine.db);
   const listeners = listenersOf(engine.db);
+  const waits = awaited(engine);
 
   app.use(async (c, next) => {
     const { outgoing } = (c.env ?? {}) as { outgoing?: ServerResponse };
@@ -106,10 +108,10 @@ function build(engine: Engine, options: AppOptions): { app: OpenAPIHono; plain: 
   concurrencyKeys(api);
   deadLetters(api);
   schedules(api);
-  functions(api, listeners);
+  functions(api, listeners, waits);
   apps(api);
   checks(api);
-  runs(api);
+  runs(api, waits);
   bulkRuns(api);
   checkpoints(api, log);
   events(api, listeners);

@@ -46,8 +46,15 @@ export type Engine = {
   check(workspace: string, url: string, options: CheckOptions): Promise<CheckResult>;
   /** Something may be due now. */
   wake(): void;
-  /** Resolves when this job is finished, when the time is over, or when the signal aborts; the caller then reads. */
-  finished(jobId: string, ms: number, signal?: AbortSignal): Promise<void>;
+  /**
+   * Resolves when this job is finished, when the time is over, or when whoever asked has left; the caller then reads. `isNew`:
+   * it was stored just now, so it is waited for before it is looked at.
+   */
+  finished(
+    jobId: string,
+    ms: number,
+    asker: { readonly isGone: () => boolean; readonly isNew?: boolean },
+  ): Promise<void>;
   readonly feed: {
     subscribe(listener: (entry: FeedEntry) => void): () => void;
     publish(entry: Omit<FeedEntry, "at">): void;

@@ -8,11 +8,14 @@ import { functionFinder } from "../store/functions.js";
 import { deleteQueue, getQueue, listQueues, pauseQueue, type Queue, scheduleInto } from "../store/queues.js";
 import { listSchedules } from "../store/schedules.js";
 import { listJobs } from "../store/views.js";
+import type { Awaited } from "./awaited.js";
+import { waitFor } from "./awaited.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint } from "./endpoint.js";
 import type { SyncResult } from "./engine.js";
 import { traceOf } from "./envelope.js";
 import { conflict, invalid, notFound, Refusal } from "./errors.js";
+import { runJson, runView } from "./job-views.js";
 import type { Listeners } from "./listeners.js";
 import { type Page, pageOf } from "./paging.js";
 import { eventBody } from "./runs.js";
@@ -61,6 +64,7 @@ const started = z
     skipped: z.literal(true).optional().openapi({
       description: "The function's singleton lets one run be unfinished: none was started, and this is the one.",
     }),
+    run: runJson.optional().openapi({ description: "With `wait`: as it ended, or as it was when the wait was over." }),
   })
   .openapi("Started");
 
@@ -69,7 +73,7 @@ const params = z.object({ id: z.string() });
 const one = { 200: ["The function.", functionJson] } as const;
 
 /** Hangs the routes of functions. */
-export function functions(api: Api, listeners: Listeners): void {
+export function functions(api: Api, listeners: Listeners, awaited: Awaited): void {
   const { engine } = api;
   const { db } = engine;
   const finder = functionFinder(db);
@@ -255,7 +259,7 @@ export function functions(api: Api, listeners: Listeners): void {
       method: "post",
       plain: true,
       path: "/v1/functions/{id}/runs",
-      summary: "Start a run",
+      summary: "Start a run, and with `wait` await its end",
       tag,
       params,
       body: z
@@ -266,6 +270,10 @@ export function functions(api: Api, listeners: Listeners): void {
             .openapi({ description: "Of two starts of one function with one id the second does nothing." }),
           delay: delay.optional(),
           tags: tags.optional(),
+          wait: waitFor.optional().openapi({
+            description:
+              'Answers when the run has ended, or after this time, at most "60s" (default: once it is durable).',
+          }),
         })
         .openapi("NewRun"),
       answers: {
@@ -300,10 +308,11 @@ export function functions(api: Api, listeners: Listeners): void {
         const state = run?.state ?? "cancelled";
         return c.json({ run_id: result.by, function: id, state, duplicate: false, skipped: true as const }, 200);
       }
-      return c.json(
-        { run_id: result.id, function: id, state: result.state, duplicate: result.duplicate },
-        result.duplicate ? 200 : 201,
-      );
+      const { duplicate } = result;
+      const answer = { run_id: result.id, function: id, state: result.state, duplicate };
+      if (body.wait === undefined) return c.json(answer, duplicate ? 200 : 201);
+      const run = await awaited[duplicate ? "ofAny" : "ofNew"](c, workspace, result.id, body.wait);
+      return c.json({ ...answer, state: run.state, run: runView(run) }, duplicate ? 200 : 201);
     },
   );
 

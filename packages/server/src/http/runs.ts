@@ -1,12 +1,13 @@
 /** Runs of functions over HTTP: read, awaited, cancelled, retried, replayed. They are started in `functions.ts`. */
 import { z } from "@hono/zod-openapi";
-import { FINISHED } from "../core/job.js";
 import { cancelBelow } from "../store/cancel-tree.js";
 import { cancel, resumeHeld, retry } from "../store/control.js";
 import { readFailureRun } from "../store/on-failure.js";
 import { replay } from "../store/replay.js";
 import { skipSleep } from "../store/skip.js";
 import { findEvent, type JobView, listDeliveries, listSteps } from "../store/views.js";
+import type { Awaited } from "./awaited.js";
+import { waitFor } from "./awaited.js";
 import { rawMember } from "./body.js";
 import { type Api, endpoint } from "./endpoint.js";
 import { conflict, invalid, Refusal } from "./errors.js";
@@ -22,10 +23,7 @@ import {
 } from "./job-views.js";
 import { findJob } from "./jobs.js";
 import { pageOfJobs, SHORT_PAGE } from "./paging.js";
-import { brief, duration, filterText, instant, json, listOf, page, tag as tagText } from "./schemas.js";
-
-/** The server holds a request for a result this long at most; proxies cut longer ones. */
-const LONGEST_WAIT_MS = 60_000;
+import { brief, filterText, instant, json, listOf, page, tag as tagText } from "./schemas.js";
 
 const tag = "runs";
 const params = z.object({ id: z.string() });
@@ -36,7 +34,7 @@ const cancelledRun = runJson.extend({
 const one = { 200: ["The run.", runJson] } as const;
 
 /** Hangs the routes of runs. */
-export function runs(api: Api): void {
+export function runs(api: Api, awaited: Awaited): void {
   const { engine } = api;
   const { db } = engine;
   const find = (workspace: string, id: string): Promise<JobView> =>
@@ -132,16 +130,12 @@ export function runs(api: Api): void {
       tag,
       params,
       query: z.object({
-        wait: duration({ maxMs: LONGEST_WAIT_MS }).optional().openapi({ description: 'Default "30s", at most "60s".' }),
+        wait: waitFor.optional().openapi({ description: 'Default "30s", at most "60s".' }),
       }),
       answers: one,
     },
-    async ({ c, workspace, params: { id }, query: { wait = 30_000 } }) => {
-      const run = await find(workspace, id);
-      if (FINISHED.includes(run.state) || wait === 0) return c.json(runView(run));
-      await engine.finished(run.id, wait, c.req.raw.signal);
-      return c.json(runView(await find(workspace, run.id)));
-    },
+    async ({ c, workspace, params: { id }, query: { wait = 30_000 } }) =>
+      c.json(runView(await awaited.ofAny(c, workspace, id, wait))),
   );
 
   endpoint(
