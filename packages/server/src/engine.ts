@@ -109,9 +109,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const metrics = createMetrics();
 
   const lease = createLease({ db, label: options.nodeLabel, onLost: () => dispatcher.abandon(), onError });
-  const waker = createWaker({ db, nodes: () => lease.nodes(), onWake: () => dispatcher.loop.wake(), onError });
-  const wake = (): void => {
-    dispatcher.loop.wake();
+  const waker = createWaker({ db, nodes: () => lease.nodes(), onWake: () => dispatcher.wake(), onError });
+  const wake = (queueId?: number): void => {
+    dispatcher.wake(queueId);
     waker.tell();
   };
 
@@ -252,7 +252,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
     metrics,
     async enqueue(job) {
       const result = await enqueuer.write(job);
-      if ((!result.duplicate || result.replaced) && !result.idle) wake();
+      // One that is due later may be due before what the next look is for.
+      const isDue = (job.delayMs ?? 0) === 0 && job.runAt === undefined && !result.replaced;
+      if ((!result.duplicate || result.replaced) && !result.idle) wake(isDue ? job.queueId : undefined);
       if (result.blocked) keeper.wake();
       return result;
     },

@@ -2,14 +2,10 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
-import { batchWriter } from "../store/batch.js";
 import { cancel } from "../store/control.js";
 import type { Db, Statement } from "../store/db.js";
 import { violations } from "../store/invariants.js";
-import type { LoadedJob } from "../store/load.js";
-import { registerNode } from "../store/nodes.js";
 import { getQueue } from "../store/queues.js";
-import { type Settled, type Settlement, settle } from "../store/settle.js";
 import { type TestDatabase, testDatabase } from "../testing-kit/database.js";
 import {
   callbackQueue,
@@ -26,8 +22,7 @@ import {
 import { lostReplyDb } from "../testing-kit/mutants.js";
 import { eventually } from "../testing-kit/server.js";
 import type { Carried } from "./courier.js";
-import { createDispatcher, type Dispatcher } from "./dispatcher.js";
-import type { Lease } from "./lease.js";
+import { type Bench, dispatching } from "./testing-kit/dispatching.js";
 
 let database: TestDatabase;
 let db: Db;
@@ -54,61 +49,7 @@ beforeEach(async () => {
 
 afterAll(() => database.close());
 
-/** A delivery under way: the test says how it ends. */
-type UnderWay = {
-  readonly job: LoadedJob;
-  readonly end: (carried: Partial<Carried>) => void;
-  readonly aborted: boolean;
-};
-
-type Bench = {
-  readonly dispatcher: Dispatcher;
-  readonly posted: UnderWay[];
-  readonly settled: Settled[];
-  readonly errors: unknown[];
-  readonly node: { id: string; fresh: boolean };
-};
-
-const COMPLETED: Carried = { end: { kind: "done", output: '"ok"' }, status: 200, durationMs: 1 };
-
-async function bench(on: Db = db, settleOn: Db = on): Promise<Bench> {
-  const node = { id: newId(), fresh: true };
-  await registerNode(db, node.id, "test");
-  const lease: Lease = {
-    nodeId: () => node.id,
-    fresh: () => node.fresh,
-    steady: () => true,
-    nodes: () => 1,
-    now: Date.now,
-    start: async () => undefined,
-    stop: async () => undefined,
-  };
-  const posted: UnderWay[] = [];
-  const settled: Settled[] = [];
-  const errors: unknown[] = [];
-  const dispatcher = createDispatcher({
-    db: on,
-    lease,
-    settler: batchWriter<Settlement, Settled>((items) => settle(settleOn, items), { size: 100 }),
-    held: () => false,
-    random: () => 0,
-    onBlocked: () => undefined,
-    onSettled: (_, result) => settled.push(result),
-    onError: (error) => errors.push(error),
-    carry: (job, _, stop) =>
-      new Promise((resolve) => {
-        stop.hear(() => resolve({ end: { kind: "released" }, status: null, durationMs: 1 }));
-        posted.push({
-          job,
-          end: (carried) => resolve({ ...COMPLETED, ...carried }),
-          get aborted() {
-            return stop.asked;
-          },
-        });
-      }),
-  });
-  return { dispatcher, posted, settled, errors, node };
-}
+const bench = (on: Db = db, settleOn: Db = on): Promise<Bench> => dispatching(db, on, settleOn);
 
 async function oneJob(queueId = callbacks): Promise<string> {
   const job = queueId === callbacks ? newJob(queueId) : newRun(queueId);

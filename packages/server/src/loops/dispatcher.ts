@@ -17,6 +17,7 @@ import { failQueue, resetQueue, tripQueue } from "../store/queues.js";
 import { heldBy, release } from "../store/rescue.js";
 import type { Settled, Settlement } from "../store/settle.js";
 import { unreachedMs } from "../store/unreached.js";
+import { createAgenda } from "./agenda.js";
 import type { Carried } from "./courier.js";
 import type { Lease } from "./lease.js";
 import { createLoop, type Loop } from "./loop.js";
@@ -37,6 +38,8 @@ export type DispatcherOptions = {
 
 export type Dispatcher = {
   readonly loop: Loop;
+  /** Something may be due: of this queue, where that is known. */
+  wake(queueId?: number): void;
   /** The job in hand, if this node delivers it now. */
   inHand(jobId: string): LoadedJob | undefined;
   /** How many steps the run had when this delivery of it began here. */
@@ -87,6 +90,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const visits = { queues: new Map<number, number>(), workspaces: new Map<string, number>() };
   let ticks = 0;
   let lookedAt = 0;
+  const agenda = createAgenda();
+  /** Since the last look, something is left for want of room on this node: whatever ends makes some. */
+  let cut = false;
 
   /** Without the queues whose workspace holds its share of this node already: some room is left for the others. */
   const withinShares = (ready: readonly Due[]): Due[] => {
@@ -102,7 +108,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (!lease.fresh()) return 100;
     if (performance.now() - reconciledAt > limits.reconcileMs) await reconcile();
     const room = limits.inFlight - inHand.size;
-    if (room <= 0) return limits.pollMs;
+    if (room <= 0) {
+      cut = true;
+      return limits.pollMs;
+    }
     // Slots are freed one by one, and each claim is a commit: while there is work in hand, they are taken together, and
     // of a busy node's time claims get no more than a third.
     const gapMs = Math.min(Math.max(limits.claimGapMs, 2 * claimMs), limits.claimGapMaxMs);
@@ -110,25 +119,39 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (inHand.size > 0 && restMs > 0) return Math.ceil(restMs);
     const begunAt = performance.now();
     claimedAt = begunAt;
+    const nodeId = lease.nodeId();
+    const known = agenda.take(begunAt);
+    if (known !== undefined && withinShares(known).length === known.length) {
+      const share = Math.max(1, Math.min(limits.claim, Math.ceil(room / known.length)));
+      const begun = await beginPlain(known, share, room, nodeId).catch(lost);
+      claimMs = performance.now() - begunAt;
+      // As many as were asked for: there may be more.
+      if (begun.length >= share) agenda.unsure();
+      const had = new Set(begun.map((job) => job.queue.id));
+      for (const { queueId } of known) if (!had.has(queueId)) agenda.wrong(queueId);
+      return agenda.restMs(performance.now());
+    }
     const due = await lookForDue(db, lookedAt);
     const ready = due.filter((queue) => queue.dueInMs <= 0);
     // Of more queues than one look tells, it goes on with the others next time.
     lookedAt = ready.length < limits.queuesPerLook ? 0 : ready.at(-1)!.queueId;
     const nextMs = due.find((queue) => queue.dueInMs > 0)?.dueInMs ?? limits.pollMs;
     const pauseMs = Math.min(Math.ceil(nextMs), limits.pollMs);
-    const visited = inTurn(withinShares(ready), visits, room);
+    agenda.looked(due, performance.now() + pauseMs);
+    const free = withinShares(ready);
+    const visited = inTurn(free, visits, room);
+    cut = free.length < ready.length || visited.length < free.length;
     if (visited.length === 0) return pauseMs;
     ticks++;
     for (const { queueId, workspace } of visited) {
       visits.queues.set(queueId, ticks);
       visits.workspaces.set(workspace, ticks);
     }
-    const nodeId = lease.nodeId();
     try {
       const plain = visited.filter((queue) => queue.plain);
       const others = visited.filter((queue) => !queue.plain);
       const share = Math.max(1, Math.min(limits.claim, Math.ceil(room / visited.length)));
-      let count = plain.length === 0 ? 0 : await beginPlain(plain, share, room, nodeId);
+      let count = plain.length === 0 ? 0 : (await beginPlain(plain, share, room, nodeId)).length;
       let blocked = 0;
       if (others.length > 0 && count < room) {
         const claimed = await claim(
@@ -142,18 +165,30 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         count += claimed.taken.length;
         await begin(claimed.taken, nodeId);
       }
-      if (count === 0) return blocked > 0 ? 0 : pauseMs;
-      claimMs = performance.now() - begunAt;
+      if (count === 0 && blocked === 0) return pauseMs;
+      if (count > 0) claimMs = performance.now() - begunAt;
+      // There may be more.
+      agenda.unsure();
       return 0;
     } catch (error) {
-      // The claim may have committed: what it took is found and given back.
-      reconciledAt = Number.NEGATIVE_INFINITY;
-      throw error;
+      return lost(error);
     }
   };
 
-  /** Claims and sets off at once. Answers how many. */
-  const beginPlain = async (plain: readonly Due[], share: number, room: number, nodeId: string): Promise<number> => {
+  /** The claim may have committed: what it took is found and given back. */
+  const lost = (error: unknown): never => {
+    reconciledAt = Number.NEGATIVE_INFINITY;
+    agenda.unsure();
+    throw error;
+  };
+
+  /** Claims and sets off at once. Answers what. */
+  const beginPlain = async (
+    plain: readonly Due[],
+    share: number,
+    room: number,
+    nodeId: string,
+  ): Promise<readonly LoadedJob[]> => {
     const ids = plain.map((queue) => queue.queueId);
     const functions = plain.some((queue) => queue.kind === "function");
     const begun = await claimPlain(db, nodeId, ids, share, room, { functions, bytes: roomForHistories() });
@@ -161,7 +196,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const runs = jobs.filter((job) => job.queue.kind === "function").map((job) => job.jobId);
     const histories = begun.histories ?? (await loadHistories(db, runs, roomForHistories()));
     for (const job of jobs) void handle(job, histories.get(job.jobId) ?? NO_HISTORY, nodeId);
-    return jobs.length;
+    return jobs;
   };
 
   /** Reads what was claimed and sets it off. */
@@ -186,6 +221,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const stop = new Stop(() => !lease.fresh() || lease.nodeId() !== nodeId);
     let job = first;
     let history = firstHistory;
+    /** It left nothing behind that this node could go on with. */
+    let quiet = false;
     try {
       for (;;) {
         // A node that was paused wakes here: its jobs may be others' by now.
@@ -195,8 +232,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         }
         inHand.set(job.jobId, { job, history, stop });
         const carried = await options.carry(job, history, stop);
+        const { told } = agenda;
         const settled = await settle(job, carried, nodeId);
         if (settled === undefined) return;
+        // What came meanwhile may have found no room, as this was not settled yet.
+        quiet = settled.kind === "settled" && !settled.due && !cut && agenda.told === told;
         options.onSettled(job, settled, carried);
         if (settled.kind !== "settled" || settled.next === null) return;
         // Progress, and something to do at once: the next delivery without a claim.
@@ -215,7 +255,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     } finally {
       if (inHand.get(job.jobId)?.stop === stop) inHand.delete(job.jobId);
       if (inHand.size === 0) emptied?.();
-      loop.wake();
+      if (!quiet) wake();
     }
   };
 
@@ -304,8 +344,15 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   const loop = createLoop({ tick, onError: options.onError, retryMs: 200 });
 
+  const wake = (queueId?: number): void => {
+    if (queueId === undefined) agenda.unsure();
+    else agenda.due(queueId);
+    loop.wake();
+  };
+
   return {
     loop,
+    wake,
     inHand: (jobId) => inHand.get(jobId)?.job,
     stepsInHand(jobId, delivery) {
       const held = inHand.get(jobId);
@@ -317,7 +364,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       const { queue } = held.job;
       // Once: what is said after this finds no trips.
       inHand.set(jobId, { ...held, job: { ...held.job, queue: { ...queue, trips: 0 } } });
-      resetQueue(db, queue.id, queue.appId).then(() => loop.wake(), options.onError);
+      resetQueue(db, queue.id, queue.appId).then(() => wake(), options.onError);
     },
     abandon() {
       for (const { stop } of inHand.values()) stop.ask();

@@ -25,7 +25,13 @@ const write = hot(
      update rotor.jobs job
         set state = 'completed', rescues = 0, woken = false, node_id = null, due_at = null, held_at = null
       where id = any (array(select id from held))
-     returning id
+     returning id, queue_id
+   ),
+   next as materialized (
+     select queue.id as queue_id, first.due_at <= rotor.clock() as due
+       from (select distinct queue_id as id from moved) queue
+      cross join lateral (
+        select due_at from rotor.jobs where queue_id = queue.id and state = 'waiting' and blocked_on is null order by due_at limit 1) first
    ),
    logged as (
      insert into rotor.deliveries (job_id, delivery, attempt, outcome, status, ended_at, duration_ms, output, error, detail)
@@ -40,10 +46,12 @@ const write = hot(
      update rotor.steps set state = 'dropped', due_at = null, wait_key = null
       where job_id = any (array(select id from held where id = any($9::uuid[]))) and state = 'waiting'
    )
-   select id from moved`,
+   select moved.id, coalesce(next.due, false) as due from moved left join next on next.queue_id = moved.queue_id`,
 );
 
-const DONE: Settled = { kind: "settled", state: "completed", outcome: "completed", next: null, resumed: [] };
+const DONE = { kind: "settled", state: "completed", outcome: "completed", next: null, resumed: [] } as const;
+const LAST: Settled = { ...DONE, due: false };
+const ONE_OF_MORE: Settled = { ...DONE, due: true };
 
 /** Writes those that it can; each job is among `items` once. Answers for what it has written. */
 export async function quickSettle(db: Db, items: readonly Settlement[]): Promise<Map<Settlement, Settled>> {
@@ -63,7 +71,7 @@ export async function quickSettle(db: Db, items: readonly Settlement[]): Promise
     apt.map((item) => item.detail ?? null),
     apt.filter((item) => item.kind !== "callback").map((item) => item.jobId),
   ];
-  const rows = await db.query<{ id: string }>(write, values);
-  const done = new Set(rows.map((row) => row.id));
-  return new Map(apt.filter((item) => done.has(item.jobId)).map((item) => [item, DONE]));
+  const rows = await db.query<{ id: string; due: boolean }>(write, values);
+  const done = new Map(rows.map((row) => [row.id, row.due ? ONE_OF_MORE : LAST]));
+  return new Map(apt.filter((item) => done.has(item.jobId)).map((item) => [item, done.get(item.jobId)!]));
 }

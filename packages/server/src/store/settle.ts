@@ -43,6 +43,8 @@ export type Settled =
       readonly outcome: string;
       readonly next: number | null;
       readonly resumed: readonly string[];
+      /** Something may be due now that was not, or had no room. */
+      readonly due: boolean;
     }
   /** Another delivery, or a cancel, came first: nothing was changed. */
   | { readonly kind: "stale" };
@@ -192,12 +194,13 @@ async function settleAll(db: Db, items: readonly Settlement[]): Promise<(Settled
           outcome: done.outcome.outcome,
           next: done.continues ? moved.get(item.jobId)! : null,
           resumed,
+          due: true,
         };
       }
       const earlier = repeated.get(item.jobId);
       if (earlier === undefined || !sameOutcome(earlier.outcome, item.outcome.outcome)) return { kind: "stale" };
       // The continued delivery, if there is one, is not in memory: reconciliation gives it back.
-      return { kind: "settled", state: earlier.state, outcome: earlier.outcome, next: null, resumed: [] };
+      return { kind: "settled", state: earlier.state, outcome: earlier.outcome, next: null, resumed: [], due: true };
     });
   }, "hot");
 }
