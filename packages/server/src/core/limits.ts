@@ -163,8 +163,8 @@ export const limits = {
   inFlightPerWorkspace: 800,
   /** Jobs of one queue taken by one claim, so that a deep queue does not hold up the others. */
   claim: 200,
-  /** Between two claims of a busy node: long enough to batch, too short to be felt. */
-  claimGapMs: 3,
+  /** Between two claims of a busy node, at least: long enough to batch, too short to be felt. */
+  claimGapMs: 1,
   /** The same where claims take long: a slow database is not made slower by looking at it more often. */
   claimGapMaxMs: 20,
   /** Queues visited by one look. */

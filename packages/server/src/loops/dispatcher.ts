@@ -113,8 +113,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       return limits.pollMs;
     }
     // Slots are freed one by one, and each claim is a commit: while there is work in hand, they are taken together, and
-    // of a busy node's time claims get no more than a third.
-    const gapMs = Math.min(Math.max(limits.claimGapMs, 2 * claimMs), limits.claimGapMaxMs);
+    // claims rest for half as long as they take.
+    const gapMs = Math.min(Math.max(limits.claimGapMs, claimMs / 2), limits.claimGapMaxMs);
     const restMs = gapMs - (performance.now() - claimedAt);
     if (inHand.size > 0 && restMs > 0) return Math.ceil(restMs);
     const begunAt = performance.now();
