@@ -1,5 +1,5 @@
 // `npm run bench`: what the engine does and costs, over HTTP, whole path, on the embedded Postgres or DATABASE_URL, beside
-// the limits of this machine measured in the same run. Server and app are processes of their own. Several rounds of S1 to
+// the limits of this machine, each measured just before and just after the work that it bounds. Server and app are processes of their own. Several rounds of S1 to
 // S9 and S14, then S15, S17 and S13 once; prints a table; `--json FILE` keeps the figures. Exit code 1 where a gated bar is
 // missed, or a job was lost or doubled; the last line names what missed. `--quick` runs small sizes. Compare ratios within
 // one run only. S10 and S11 are `bench:waiting`, S12 `bench:held`, S16 `soak`; `bench:growth` is beside ever more rows.
@@ -60,34 +60,40 @@ const delta = (before, after) => ({
   cpuMs: Object.fromEntries(Object.entries(after.cpuMs).map(([name, ms]) => [name, ms - before.cpuMs[name]])),
 });
 
-async function round() {
-  const commitMs = await limits.commitMs();
-  const postMs = await limits.postMs();
-  const postRate = await limits.postRate();
-  const signedPostRate = await limits.signedPostRate();
-  const insertRate = await limits.insertRate();
-  const laneRate = await limits.laneRate();
-  figures.add("limit: one durable commit", commitMs, "ms");
-  figures.add("limit: one POST over loopback", postMs, "ms");
-  figures.add("limit: POSTs into one Node server, 50 in flight", postRate, "/s");
-  figures.add("limit: the same, signed and verified", signedPostRate, "/s");
-  figures.add("limit: rows inserted a thousand at a time", insertRate, "/s");
-  figures.add("limit: a bare checkpoint lane, 50 runs", laneRate, "steps/s");
+/** Does the work between two measures of what bounds it: machines drift. Answers what it gave, and the limit's mean. */
+async function beside(limit, work) {
+  const before = await limit();
+  const value = await work();
+  return [value, (before + (await limit())) / 2];
+}
 
-  let before = await stage.costs();
-  const steps = await sequences(stage, size.runs);
-  let cost = delta(before, await stage.costs());
+/** A work with what it cost: commits, WAL, CPU. */
+async function costing(work) {
+  const before = await stage.costs();
+  const value = await work();
+  return { value, cost: delta(before, await stage.costs()) };
+}
+
+async function round() {
+  const [{ value: steps, cost: stepCost }, laneRate] = await beside(limits.laneRate, () =>
+    costing(() => sequences(stage, size.runs)),
+  );
+  figures.add("limit: a bare checkpoint lane, 50 runs", laneRate, "steps/s");
   figures.add("S1 10 steps in sequence, 50 runs in flight", steps, "steps/s");
   figures.add("S1 against the bare lane", steps / laneRate, "×", { least: 0.5 });
-  figures.add("S1 commits a step, all of it", cost.commits / (size.runs * 10), "");
-  for (const [name, ms] of Object.entries(cost.cpuMs))
+  figures.add("S1 commits a step, all of it", stepCost.commits / (size.runs * 10), "");
+  for (const [name, ms] of Object.entries(stepCost.cpuMs))
     figures.add(`S1 CPU a step, ${name}`, ms / (size.runs * 10), "ms");
   figures.add(
     "S1 four app processes, 1 KB results",
     await sequences(stage, size.runs, { app: "sequence-of-four", bytes: 1_000 }),
     "steps/s",
   );
-  const alone = await lone(stage, size.lone);
+  const [[alone, commitMs], postMs] = await beside(limits.postMs, () =>
+    beside(limits.commitMs, () => lone(stage, size.lone)),
+  );
+  figures.add("limit: one durable commit", commitMs, "ms");
+  figures.add("limit: one POST over loopback", postMs, "ms");
   figures.add("S2 one run of 10 steps alone", alone, "ms");
   figures.add("S2 against ten commits and ten POSTs", alone / (10 * (commitMs + postMs)), "×");
   figures.add("S3 last 100 of 1,000 steps against the first 100", await gap(stage, size.chain), "×", { most: 1.2 });
@@ -101,18 +107,21 @@ async function round() {
     "ms",
   );
 
-  const bulkRate = await bulk(stage, "drain", size.jobs);
+  const [bulkRate, insertRate] = await beside(limits.insertRate, () => bulk(stage, "drain", size.jobs));
+  figures.add("limit: rows inserted a thousand at a time", insertRate, "/s");
   figures.add("S8 enqueue in batches of 1,000", bulkRate, "jobs/s");
   figures.add("S8 against the bulk insert", bulkRate / insertRate, "×");
-  before = await stage.costs();
-  const drained = await drain(stage, "drain", size.jobs);
-  cost = delta(before, await stage.costs());
+  const [{ value: drained, cost }, signedPostRate] = await beside(limits.signedPostRate, () =>
+    costing(() => drain(stage, "drain", size.jobs)),
+  );
+  figures.add("limit: signed POSTs into one Node server, 50 in flight", signedPostRate, "/s");
   figures.add("S6 drain with a signed POST a job", drained, "jobs/s");
   figures.add("S6 against bare signed POSTs", drained / signedPostRate, "×", { least: 0.3 });
   figures.add("S14 commits a drained job", cost.commits / size.jobs, "", { most: 0.1 });
   figures.add("S14 WAL a drained job", cost.wal / size.jobs / 1_024, "KB");
   for (const [name, ms] of Object.entries(cost.cpuMs)) figures.add(`S6 CPU a job, ${name}`, ms / size.jobs, "ms");
-  const singles = await single(stage, "idle", size.single);
+  const [singles, postRate] = await beside(limits.postRate, () => single(stage, "idle", size.single));
+  figures.add("limit: POSTs into one Node server, 50 in flight", postRate, "/s");
   figures.add("S7 enqueue one by one, 50 in flight", singles, "jobs/s");
   figures.add("S7 against bare POSTs", singles / postRate, "×", { least: 0.4 });
   figures.add("S7 the same by the SDK's client", await singleBySdk(stage, "idle", size.single), "jobs/s");
@@ -139,6 +148,7 @@ try {
   await bulk(stage, "drain", 1_000);
   await drain(stage, "drain", 1_000);
   await single(stage, "idle", 1_000);
+  for (const limit of [limits.laneRate, limits.postMs, limits.insertRate, limits.signedPostRate]) await limit();
   const base = (await stage.ask("calls")).calls;
   for (let n = 0; n < rounds; n++) {
     await round();

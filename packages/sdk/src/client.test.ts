@@ -277,6 +277,31 @@ test("an invocation is one request, and asks on where the run takes longer than 
   await expect(rotor.runs.invoke("f")).rejects.toMatchObject({ name: "WorkflowSkippedError" });
 });
 
+describe("while the server is away for a while", () => {
+  test("a wait for a result goes on", async () => {
+    api.replies = ["cut", "cut", { status: 503 }, { status: 503 }, { json: { state: "completed", output: 1 } }];
+    expect(await rotor.runs.result("r")).toBe(1);
+    expect(api.seen).toHaveLength(5);
+  });
+
+  test("an invocation starts no second run", async () => {
+    api.replies = [...Array(4).fill("cut"), { json: { run_id: "r", run: { state: "completed", output: 1 } } }];
+    expect(await rotor.runs.invoke("f")).toEqual({ runId: "r", result: 1 });
+    expect(new Set(api.seen.map(({ body }) => (body as { id: string }).id)).size).toBe(1);
+  });
+
+  test("until the time is over, and the error says that it may have been carried out", async () => {
+    api.replies = ["cut"];
+    const error = await rotor.runs.invoke("f", {}, { timeout: "1s" }).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ name: "RotorConnectionError", reason: "lost" });
+  });
+
+  test("one that never was there is not waited for", async () => {
+    const nowhere = new Rotor({ baseUrl: "http://127.0.0.1:9" });
+    await expect(nowhere.runs.invoke("f")).rejects.toMatchObject({ reason: "unreachable" });
+  });
+});
+
 describe("the result of a run", () => {
   test("is what it returned, after as many requests as it takes", async () => {
     api.replies = [{ json: { state: "waiting" } }, { json: { state: "completed", output: { sent_to: 3 } } }];

@@ -128,6 +128,8 @@ export function createCall(options: RotorOptions): Call {
       repeatable,
       apart: input.apart,
     };
+    /** Of the first try that may have been carried out: the last one's error says nothing of it. */
+    let lost: RotorConnectionError | undefined;
     for (let tries = 1; ; tries++) {
       try {
         const response = await sender(url, request);
@@ -137,8 +139,9 @@ export function createCall(options: RotorOptions): Call {
           return answerOf(response, `${method} ${path}`);
         }
       } catch (error) {
-        const isLost = error instanceof RotorConnectionError && (repeatable || error.reason === "unreachable");
-        if (!isLost || tries === MAX_TRIES) throw error;
+        if (!(error instanceof RotorConnectionError)) throw error;
+        if (error.reason !== "unreachable") lost ??= error;
+        if ((lost !== undefined && !repeatable) || tries === MAX_TRIES) throw lost ?? error;
       }
       await pause(pauseMs(tries), input.signal);
     }

@@ -5,6 +5,8 @@ import { nextIdInStep } from "../context.js";
 import { type Duration, formatDuration, parseDuration } from "../duration.js";
 import {
   fromWireError,
+  RotorApiError,
+  RotorConnectionError,
   WorkflowCancelledError,
   WorkflowFailedError,
   WorkflowSkippedError,
@@ -83,6 +85,48 @@ const MARGIN_MS = 10_000;
 /** Of a request that the server holds so long. */
 const held = (waitMs: number) => ({ timeoutMs: waitMs + MARGIN_MS, apart: true });
 
+/** Between two tries while the server is away. */
+const AWAY_PAUSE_MS = 1_000;
+
+/** Answers of something before the server, or of one that goes down. */
+const AWAY = new Set([502, 503, 504]);
+
+/** How long somebody waits for a run's end. */
+class Patience {
+  readonly #startedAt = performance.now();
+  readonly #ms: number;
+
+  constructor(
+    readonly timeout: Duration,
+    readonly signal: AbortSignal | undefined,
+  ) {
+    this.#ms = parseDuration(timeout, { name: "timeout" });
+  }
+
+  get leftMs(): number {
+    return Math.max(0, Math.round(this.#ms - (performance.now() - this.#startedAt)));
+  }
+
+  /**
+   * Asks for as long as one request may be held. Once the server was there, it is asked again when it is away for a while:
+   * it may be starting anew, and the run goes on without it.
+   */
+  async ask<T>(request: (waitMs: number) => Promise<T>): Promise<T> {
+    for (let wasThere = false; ; ) {
+      const { leftMs } = this;
+      try {
+        return await request(Math.min(POLL_MS, leftMs));
+      } catch (error) {
+        const isAway =
+          error instanceof RotorConnectionError || (error instanceof RotorApiError && AWAY.has(error.status));
+        wasThere ||= isAway && !(error instanceof RotorConnectionError && error.reason === "unreachable");
+        if (!wasThere || !isAway || leftMs === 0) throw error;
+        await pause(Math.min(AWAY_PAUSE_MS, leftMs), this.signal);
+      }
+    }
+  }
+}
+
 type Ended = Pick<Run, "state" | "output" | "error">;
 
 const asked = (selection: RunSelection): RunSelection =>
@@ -103,22 +147,21 @@ export const runsOf = (call: Call) => {
 
   type Started = { readonly runId: string; readonly skipped?: true; readonly run?: Ended };
 
-  /** `waitMs`: the answer may come that late, and has the run then. */
+  /** `waits`: the answer comes when the run has ended, or when these are over, and has the run then. */
   async function begin(
     fn: string | { readonly id: string },
     data: unknown,
     { id, delay, ...options }: StartOptions,
-    waitMs?: number,
+    waits?: Patience,
   ): Promise<Started> {
     const route = `/v1/functions/${segment(typeof fn === "string" ? fn : fn.id)}/runs`;
-    const body = {
-      id: id ?? nextIdInStep() ?? uuidv7(),
-      data: data === undefined ? null : data,
-      delay,
-      wait: waitMs === undefined ? undefined : formatDuration(waitMs),
-    };
-    const long = waitMs === undefined ? undefined : held(waitMs);
-    return (await call("POST", route, { body, repeatable: true, ...long, ...options })) as Started;
+    const body = { id: id ?? nextIdInStep() ?? uuidv7(), data: data === undefined ? null : data, delay };
+    const input = { body, repeatable: true, ...options };
+    if (waits === undefined) return (await call("POST", route, input)) as Started;
+    return waits.ask(async (waitMs) => {
+      const waiting = { ...input, ...held(waitMs), body: { ...body, wait: formatDuration(waitMs) } };
+      return (await call("POST", route, waiting)) as Started;
+    });
   }
 
   /**
@@ -154,13 +197,11 @@ export const runsOf = (call: Call) => {
     data?: unknown,
     { timeout = "5m", ...options }: InvokeOptions = {},
   ): Promise<{ result: unknown; runId: string }> {
-    const timeoutMs = parseDuration(timeout, { name: "timeout" });
-    const startedAt = performance.now();
-    const { runId, skipped, run } = await begin(fn, data, options, Math.min(POLL_MS, timeoutMs));
+    const patience = new Patience(timeout, options.signal);
+    const { runId, skipped, run } = await begin(fn, data, options, patience);
     if (skipped)
       throw new WorkflowSkippedError(`It was not started: its singleton lets one run be unfinished, and ${runId} is.`);
-    const { signal } = options;
-    return { result: await resultOf(runId, { timeout, timeoutMs, startedAt, signal }, run), runId };
+    return { result: await resultOf(runId, patience, run), runId };
   }
 
   /**
@@ -170,25 +211,21 @@ export const runsOf = (call: Call) => {
    */
   async function result<Result = Untyped>(
     runId: string,
-    { timeout = "5m", ...options }: CallOptions & { readonly timeout?: Duration } = {},
+    { timeout = "5m", signal }: CallOptions & { readonly timeout?: Duration } = {},
   ): Promise<Result> {
-    const timeoutMs = parseDuration(timeout, { name: "timeout" });
-    const { signal } = options;
-    return (await resultOf(runId, { timeout, timeoutMs, startedAt: performance.now(), signal })) as Result;
+    return (await resultOf(runId, new Patience(timeout, signal))) as Result;
   }
 
   /** `seen`: as the run was a moment ago, where that is known. */
-  async function resultOf(
-    runId: string,
-    wait: { timeout: Duration; timeoutMs: number; startedAt: number; signal: AbortSignal | undefined },
-    seen?: Ended,
-  ): Promise<unknown> {
-    const { timeout, timeoutMs, startedAt, signal } = wait;
+  async function resultOf(runId: string, patience: Patience, seen?: Ended): Promise<unknown> {
+    const { timeout, signal } = patience;
+    const look = async (waitMs: number) => {
+      const input = { signal, query: { wait: formatDuration(waitMs) }, ...held(waitMs) };
+      return (await call("GET", `${path(runId)}/result`, input)) as Ended;
+    };
     for (let run = seen; ; run = undefined) {
-      const leftMs = Math.max(0, Math.round(timeoutMs - (performance.now() - startedAt)));
-      const waitMs = Math.min(POLL_MS, leftMs);
-      const query = { wait: formatDuration(waitMs) };
-      run ??= (await call("GET", `${path(runId)}/result`, { signal, query, ...held(waitMs) })) as Ended;
+      const { leftMs } = patience;
+      run ??= await patience.ask(look);
       if (run.state === "completed") return run.output;
       if (run.state === "cancelled") throw new WorkflowCancelledError(`Run ${runId} was cancelled`);
       if (run.state === "failed") {
