@@ -1,4 +1,5 @@
 /** When a queue's endpoint is left alone for a while. Off unless a queue asks for it. */
+import type { End } from "./job.js";
 
 export type Breaker = {
   /** Failures of the endpoint in a row (not reached, too slow, 5xx, 429) that open it. */
@@ -9,3 +10,11 @@ export type Breaker = {
 };
 
 export const DEFAULT_BREAKER: Breaker = { failures: 5, minMs: 5_000, maxMs: 60_000 };
+
+/** Of an attempt that never left: a secret is missing, a header cannot be sent. It says nothing of the endpoint. */
+const UNSENT = new Set(["UnknownSecretError", "DeliveryError"]);
+
+/** A failure that says something of the endpoint and not of the job: it was not reached, took too long, or is unwell. */
+export const isEndpoints = (end: End, status: number | null): boolean =>
+  end.kind === "unreached" ||
+  (end.kind === "failed" && (status === null ? !UNSENT.has(end.error.name) : status >= 500 || status === 429));

@@ -2,7 +2,8 @@
  * Claims due jobs, has them carried, settles how that ended. One tick: one look, one claim. What is in hand is in memory
  * too, and compared to the database every few seconds, since the reply to a claim may be lost.
  */
-import { decide, type End } from "../core/job.js";
+import { isEndpoints } from "../core/breaker.js";
+import { decide } from "../core/job.js";
 import { limits } from "../core/limits.js";
 import { inTurn } from "../core/turns.js";
 import { Stop } from "../delivery/stop.js";
@@ -10,6 +11,7 @@ import type { AGAIN, BatchWriter } from "../store/batch.js";
 import { claim, type Due, lookForDue } from "../store/claim.js";
 import { claimPlain } from "../store/claim-plain.js";
 import type { Db } from "../store/db.js";
+import { NO_FLOORS, readFloors } from "../store/floors.js";
 import { type History, loadHistories, NO_HISTORY } from "../store/history.js";
 import { type LoadedJob, loadJobs } from "../store/load.js";
 import { isBadData } from "../store/outage.js";
@@ -57,19 +59,14 @@ type InHand = { readonly job: LoadedJob; readonly history: History; readonly sto
 /** The end of a delivery that did not begin. */
 const RELEASED: Carried = { end: { kind: "released" }, status: null, durationMs: 0 };
 
-/** Of an attempt that never left: a secret is missing, a header cannot be sent. It says nothing of the endpoint. */
-const UNSENT = new Set(["UnknownSecretError", "DeliveryError"]);
-
-/** A failure that says something of the endpoint and not of the job: it was not reached, took too long, or is unwell. */
-const isEndpoints = (end: End, status: number | null): boolean =>
-  end.kind === "unreached" ||
-  (end.kind === "failed" && (status === null ? !UNSENT.has(end.error.name) : status >= 500 || status === 429));
-
 /** An answer that nobody foresaw, which cannot be written down. */
 const unstorable = (error: unknown): Carried["end"] => {
   const message = `The answer cannot be stored: ${error instanceof Error ? error.message : String(error)}`;
   return { kind: "failed", final: false, error: { name: "InvalidAnswerError", message } };
 };
+
+/** With so many in hand or fewer, an end is worth asking whether anything follows it; with more, something does. */
+const ALONE = 4;
 
 /** How often a settlement is tried again while the database does not answer. */
 const SETTLE_RETRY_MS = 250;
@@ -91,6 +88,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   let ticks = 0;
   let lookedAt = 0;
   const agenda = createAgenda();
+  /** While looking is slow, where it begins; taken anew when these milliseconds of the clock have come. */
+  let floors = NO_FLOORS;
+  let floorsUntil = 0;
   /** Since the last look, something is left for want of room on this node: whatever ends makes some. */
   let cut = false;
 
@@ -131,7 +131,15 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       for (const { queueId } of known) if (!had.has(queueId)) agenda.wrong(queueId);
       return agenda.restMs(performance.now());
     }
-    const due = await lookForDue(db, lookedAt);
+    if (begunAt >= floorsUntil) floors = NO_FLOORS;
+    const due = await lookForDue(db, lookedAt, floors);
+    if (floors === NO_FLOORS && performance.now() - begunAt > limits.slowLookMs) {
+      const ids = due.filter((queue) => queue.plain).map((queue) => queue.queueId);
+      floors = await readFloors(db, ids);
+      const endedAt = performance.now();
+      // Of a busy machine's time, looking without floors gets no more than a tenth.
+      floorsUntil = endedAt + Math.min(10 * (endedAt - begunAt), limits.floorsMaxMs);
+    }
     const ready = due.filter((queue) => queue.dueInMs <= 0);
     // Of more queues than one look tells, it goes on with the others next time.
     lookedAt = ready.length < limits.queuesPerLook ? 0 : ready.at(-1)!.queueId;
@@ -191,7 +199,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   ): Promise<readonly LoadedJob[]> => {
     const ids = plain.map((queue) => queue.queueId);
     const functions = plain.some((queue) => queue.kind === "function");
-    const begun = await claimPlain(db, nodeId, ids, share, room, { functions, bytes: roomForHistories() });
+    const begun = await claimPlain(db, nodeId, ids, share, room, { functions, bytes: roomForHistories() }, floors);
     const { jobs } = begun;
     const runs = jobs.filter((job) => job.queue.kind === "function").map((job) => job.jobId);
     const histories = begun.histories ?? (await loadHistories(db, runs, roomForHistories()));
@@ -289,6 +297,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       durationMs: carried.durationMs,
       detail: carried.detail ?? null,
       lingers: job.queue.strict && carried.unanswered === true,
+      asks: inHand.size <= ALONE && floors === NO_FLOORS,
       random: random(),
     };
     for (;;) {

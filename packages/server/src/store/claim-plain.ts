@@ -4,11 +4,12 @@
  */
 import { limits } from "../core/limits.js";
 import { atOnce, type Db, hot, sql } from "./db.js";
+import { type Floors, floorsOf, NO_FLOORS } from "./floors.js";
 import { type History, loadResumed } from "./history.js";
 import { BATCHED, type LoadedJob, QUEUE } from "./load.js";
 import { endDueOfClaimed } from "./resume.js";
 import { ONCE } from "./start-plan.js";
-import { LOCKED, leave, PLAIN, ROOM, TAKE } from "./take.js";
+import { LOCKED, leave, PLAIN, ROOM_FROM, TAKE } from "./take.js";
 
 /** Locks queues that no other node claims from at this moment, by a statement of its own: the next one counts. */
 const lock = sql(
@@ -21,13 +22,14 @@ const lock = sql(
 const take = sql(
   "claim-plain.take",
   `with clock as materialized (select rotor.clock() as now),
-   room as (${ROOM} and queue.id = any(${LOCKED})),
+   room as (${ROOM_FROM} and queue.id = any(${LOCKED})),
    due as (
      select job.id
        from room
       cross join lateral (
         select id from rotor.jobs
-         where queue_id = room.id and state = 'waiting' and blocked_on is null and held_at is null and due_at <= (select now from clock)
+         where queue_id = room.id and state = 'waiting' and blocked_on is null and held_at is null
+                and due_at >= room.due_from and due_at <= (select now from clock)
          order by due_at
          limit room.room
            for no key update skip locked) job
@@ -89,11 +91,12 @@ export async function claimPlain(
   share: number,
   room: number,
   runs: { readonly functions: boolean; readonly bytes: number },
+  floors: Floors = NO_FLOORS,
 ): Promise<Begun> {
   const ids = [...queueIds];
   const [, rows, known, , histories] = await atOnce(db, (t) => [
     t.query(lock, [ids]),
-    t.query<Row>(take, [ids, ids.map(() => share), nodeId, limits.runTimeoutMs, room, ONCE]),
+    t.query<Row>(take, [ids, ids.map(() => share), nodeId, limits.runTimeoutMs, room, ONCE, ...floorsOf(floors, ids)]),
     t.query<QueueRow>(queues, [ids]),
     ...(runs.functions
       ? ([endDueOfClaimed(t), loadResumed(t, runs.bytes)] as const)

@@ -8,6 +8,7 @@ import { type RateCounts, type RateRoom, roomAt, spend } from "../core/rate.js";
 import type { Ready } from "../core/turns.js";
 import { claimKeyed } from "./claim-keyed.js";
 import { type Db, hot, type Queryable, sql } from "./db.js";
+import { type Floors, floorsOf, NO_FLOORS } from "./floors.js";
 import { endDueWaits } from "./resume.js";
 import { type Claim, PLAIN, ROOM, TAKE, TAKEN, type Taken } from "./take.js";
 
@@ -23,7 +24,7 @@ export type Due = Ready & {
 
 /**
  * For each queue that may be visited, when its first job is due. A queue without room is not visited, whatever is due in
- * it: counting stops at its limit. What is due now comes first, from another queue on each time, so that of more queues
+ * it: counting stops at its limit. From a floor on, where counting is slow, the claim alone counts. What is due now comes first, from another queue on each time, so that of more queues
  * than one look tells each has its turn.
  */
 const look = hot(
@@ -32,18 +33,23 @@ const look = hot(
    select queue.id as "queueId", queue.workspace_id as workspace, queue.kind, ${PLAIN} as plain,
           (extract(epoch from greatest(first.due_at, queue.open_at, queue.rate_open_at) - clock.now) * 1000)::float8 as "dueInMs"
      from clock, rotor.queues queue
+     left join unnest($3::int[], $4::timestamptz[]) as floor (id, due) on floor.id = queue.id
     cross join lateral (
-      select due_at from rotor.jobs where queue_id = queue.id and state = 'waiting' and blocked_on is null order by due_at limit 1) first
+      select due_at from rotor.jobs
+       where queue_id = queue.id and state = 'waiting' and blocked_on is null and due_at >= coalesce(floor.due, '-infinity')
+       order by due_at limit 1) first
     where queue.paused_at is null and queue.url is not null
-      and (queue.concurrency is null or queue.concurrency > (
+      and (queue.concurrency is null or floor.id is not null or queue.concurrency > (
         select count(*) from (select 1 from rotor.jobs where queue_id = queue.id and state = 'active' limit queue.concurrency) active))
     order by greatest(first.due_at, queue.open_at, queue.rate_open_at, clock.now), queue.id <= $2::int, queue.id
     limit $1`,
 );
 
 /** Looks at all queues; `after` is the queue from which on those with due work are told first. */
-export const lookForDue = (db: Queryable, after = 0): Promise<Due[]> =>
-  db.query<Due>(look, [limits.queuesPerLook, after]);
+export const lookForDue = (db: Queryable, after = 0, floors: Floors = NO_FLOORS): Promise<Due[]> => {
+  const ids = [...floors.keys()];
+  return db.query<Due>(look, [limits.queuesPerLook, after, ids, floorsOf(floors, ids)[0]]);
+};
 
 /** A queue that this transaction has locked. */
 export type LockedQueue = RateCounts & {

@@ -29,7 +29,7 @@ const write = hot(
    ),
    next as materialized (
      select queue.id as queue_id, first.due_at <= rotor.clock() as due
-       from (select distinct queue_id as id from moved) queue
+       from (select distinct queue_id as id from moved where $10) queue
       cross join lateral (
         select due_at from rotor.jobs where queue_id = queue.id and state = 'waiting' and blocked_on is null order by due_at limit 1) first
    ),
@@ -46,7 +46,7 @@ const write = hot(
      update rotor.steps set state = 'dropped', due_at = null, wait_key = null
       where job_id = any (array(select id from held where id = any($9::uuid[]))) and state = 'waiting'
    )
-   select moved.id, coalesce(next.due, false) as due from moved left join next on next.queue_id = moved.queue_id`,
+   select moved.id, not $10 or coalesce(next.due, false) as due from moved left join next on next.queue_id = moved.queue_id`,
 );
 
 const DONE = { kind: "settled", state: "completed", outcome: "completed", next: null, resumed: [] } as const;
@@ -70,6 +70,7 @@ export async function quickSettle(db: Db, items: readonly Settlement[]): Promise
     apt.map((item) => (item.outcome.error === null ? null : JSON.stringify(item.outcome.error))),
     apt.map((item) => item.detail ?? null),
     apt.filter((item) => item.kind !== "callback").map((item) => item.jobId),
+    apt.some((item) => item.asks === true),
   ];
   const rows = await db.query<{ id: string; due: boolean }>(write, values);
   const done = new Map(rows.map((row) => [row.id, row.due ? ONE_OF_MORE : LAST]));

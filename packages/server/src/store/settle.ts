@@ -31,6 +31,8 @@ export type Settlement = Pick<Claimed, "jobId" | "delivery" | "attempt"> & {
   readonly detail?: string | null;
   /** Posted, and its endpoint may be at work still: a strict queue keeps the slot. */
   readonly lingers?: boolean;
+  /** Whether something else of its queue is due then: where it is not asked, something may be. */
+  readonly asks?: boolean;
   /** For an answer that is no answer: see `decideWait`. In [0, 1). */
   readonly random: number;
 };

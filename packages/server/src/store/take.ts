@@ -1,16 +1,23 @@
 /** What the two statements that take jobs have in common: how much room there is, and what becomes of a job that is taken. */
 
+const roomOf = (items: string, from: string): string => `select queue.id, queue.kind, queue.timeout_ms,
+            greatest(0, least(item.room, coalesce(queue.concurrency - active.count - slots.count, item.room)))::int as room${from === "" ? "" : ", item.due_from"}
+       from clock, ${items}
+       join rotor.queues queue on queue.id = item.id
+      cross join lateral (select count(*) from rotor.jobs where queue_id = queue.id and state = 'active'${from}) active
+      cross join lateral (select count(*) from rotor.slots where queue.strict_concurrency and queue_id = queue.id and until > clock.now) slots
+      where greatest(queue.open_at, queue.rate_open_at) <= clock.now and queue.paused_at is null and queue.url is not null`;
+
 /**
  * Room under a queue's concurrency: active rows, and slots whose job has left, are counted under its lock. Nothing is
  * stored that could leak.
  */
-export const ROOM = `select queue.id, queue.kind, queue.timeout_ms,
-            greatest(0, least(item.room, coalesce(queue.concurrency - active.count - slots.count, item.room)))::int as room
-       from clock, unnest($1::int[], $2::int[]) as item (id, room)
-       join rotor.queues queue on queue.id = item.id
-      cross join lateral (select count(*) from rotor.jobs where queue_id = queue.id and state = 'active') active
-      cross join lateral (select count(*) from rotor.slots where queue.strict_concurrency and queue_id = queue.id and until > clock.now) slots
-      where greatest(queue.open_at, queue.rate_open_at) <= clock.now and queue.paused_at is null and queue.url is not null`;
+export const ROOM = roomOf("unnest($1::int[], $2::int[]) as item (id, room)", "");
+/** The same from the floors $7 and $8 of these queues on; see `floors.ts`. */
+export const ROOM_FROM = roomOf(
+  "unnest($1::int[], $2::int[], $7::timestamptz[], $8::timestamptz[]) as item (id, room, due_from, active_from)",
+  " and due_at >= item.active_from",
+);
 
 /** Neither a key nor a rate limits the queue, and its breaker is closed. */
 export const PLAIN = "(not queue.keyed and queue.rate_limit is null and queue.trips = 0)";

@@ -1,0 +1,37 @@
+/**
+ * Where looking may begin. While somebody's transaction stays open, Postgres keeps every dead version of a row, and what
+ * looks for the first due job, or counts the active ones, passes all those that have long left its index. A floor is a due
+ * time below which a queue has nothing of the kind.
+ *
+ * Nothing that is active is ever due before the floor of the active: what is made active is due after the time at which it
+ * was, and no statement takes longer than its time limit. What waits may come below its floor (a head start, a turn that was
+ * waited for, a commit that took long), so this one is taken anew every few seconds, and only of queues without keys.
+ */
+import { limits } from "../core/limits.js";
+import { type Queryable, sql } from "./db.js";
+import { PLAIN } from "./take.js";
+
+export type Floor = { readonly queueId: number; readonly due: Date; readonly active: Date };
+export type Floors = ReadonlyMap<number, Floor>;
+
+const read = sql(
+  "floors.read",
+  `with clock as materialized (select rotor.clock() as now)
+   select queue.id as "queueId",
+          least(clock.now - interval '2 seconds',
+                (select due_at from rotor.jobs where queue_id = queue.id and state = 'waiting' and blocked_on is null order by due_at limit 1)) as due,
+          least(clock.now - interval '${limits.statementTimeoutMs} milliseconds',
+                (select due_at from rotor.jobs where queue_id = queue.id and state = 'active' order by due_at limit 1)) as active
+     from clock, rotor.queues queue where queue.id = any($1::int[]) and ${PLAIN}`,
+);
+
+export const readFloors = async (db: Queryable, queueIds: readonly number[]): Promise<Floors> =>
+  new Map((await db.query<Floor>(read, [[...queueIds]])).map((floor) => [floor.queueId, floor]));
+
+/** Of these queues, in their order: the floors of what waits, and of what is active. */
+export const floorsOf = (floors: Floors, queueIds: readonly number[]): [string[], string[]] => [
+  queueIds.map((id) => floors.get(id)?.due.toISOString() ?? "-infinity"),
+  queueIds.map((id) => floors.get(id)?.active.toISOString() ?? "-infinity"),
+];
+
+export const NO_FLOORS: Floors = new Map();
