@@ -11,7 +11,6 @@ import type { AGAIN, BatchWriter } from "../store/batch.js";
 import { claim, type Due, lookForDue } from "../store/claim.js";
 import { claimPlain } from "../store/claim-plain.js";
 import type { Db } from "../store/db.js";
-import { NO_FLOORS, readFloors } from "../store/floors.js";
 import { type History, loadHistories, NO_HISTORY } from "../store/history.js";
 import { type LoadedJob, loadJobs } from "../store/load.js";
 import { isBadData } from "../store/outage.js";
@@ -21,6 +20,7 @@ import type { Settled, Settlement } from "../store/settle.js";
 import { unreachedMs } from "../store/unreached.js";
 import { createAgenda } from "./agenda.js";
 import type { Carried } from "./courier.js";
+import { createFooting } from "./footing.js";
 import type { Lease } from "./lease.js";
 import { createLoop, type Loop } from "./loop.js";
 
@@ -36,6 +36,8 @@ export type DispatcherOptions = {
   readonly onSettled: (job: LoadedJob, settled: Settled, carried: Carried) => void;
   readonly onError: (error: unknown) => void;
   readonly random?: () => number;
+  /** Default `limits.slowLookMs`. */
+  readonly slowLookMs?: number;
 };
 
 export type Dispatcher = {
@@ -88,9 +90,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   let ticks = 0;
   let lookedAt = 0;
   const agenda = createAgenda();
-  /** While looking is slow, where it begins; taken anew when these milliseconds of the clock have come. */
-  let floors = NO_FLOORS;
-  let floorsUntil = 0;
+  const footing = createFooting(db, options.slowLookMs);
   /** Since the last look, something is left for want of room on this node: whatever ends makes some. */
   let cut = false;
 
@@ -131,15 +131,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       for (const { queueId } of known) if (!had.has(queueId)) agenda.wrong(queueId);
       return agenda.restMs(performance.now());
     }
-    if (begunAt >= floorsUntil) floors = NO_FLOORS;
-    const due = await lookForDue(db, lookedAt, floors);
-    if (floors === NO_FLOORS && performance.now() - begunAt > limits.slowLookMs) {
-      const ids = due.filter((queue) => queue.plain).map((queue) => queue.queueId);
-      floors = await readFloors(db, ids);
-      const endedAt = performance.now();
-      // Of a busy machine's time, looking without floors gets no more than a tenth.
-      floorsUntil = endedAt + Math.min(10 * (endedAt - begunAt), limits.floorsMaxMs);
-    }
+    const due = await lookForDue(db, lookedAt, footing.at(begunAt));
+    await footing.looked(due, begunAt);
     const ready = due.filter((queue) => queue.dueInMs <= 0);
     // Of more queues than one look tells, it goes on with the others next time.
     lookedAt = ready.length < limits.queuesPerLook ? 0 : ready.at(-1)!.queueId;
@@ -199,7 +192,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   ): Promise<readonly LoadedJob[]> => {
     const ids = plain.map((queue) => queue.queueId);
     const functions = plain.some((queue) => queue.kind === "function");
-    const begun = await claimPlain(db, nodeId, ids, share, room, { functions, bytes: roomForHistories() }, floors);
+    const asked = { functions, bytes: roomForHistories() };
+    const begun = await claimPlain(db, nodeId, ids, share, room, asked, footing.at(performance.now()));
     const { jobs } = begun;
     const runs = jobs.filter((job) => job.queue.kind === "function").map((job) => job.jobId);
     const histories = begun.histories ?? (await loadHistories(db, runs, roomForHistories()));
@@ -297,7 +291,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       durationMs: carried.durationMs,
       detail: carried.detail ?? null,
       lingers: job.queue.strict && carried.unanswered === true,
-      asks: inHand.size <= ALONE && floors === NO_FLOORS,
+      asks: inHand.size <= ALONE && footing.firm,
       random: random(),
     };
     for (;;) {

@@ -26,8 +26,8 @@ export type Bench = {
 
 const COMPLETED: Carried = { end: { kind: "done", output: '"ok"' }, status: 200, durationMs: 1 };
 
-/** `on`: the database as the dispatcher has it, `settleOn`: as ends of deliveries are written to it. */
-export async function dispatching(db: Db, on: Db = db, settleOn: Db = on): Promise<Bench> {
+/** `on`: the database as the dispatcher has it, `settleOn`: as ends of deliveries are written to it; `slowLookMs` as its option. */
+export async function dispatching(db: Db, on: Db = db, settleOn: Db = on, slowLookMs?: number): Promise<Bench> {
   const node = { id: newId(), fresh: true };
   await registerNode(db, node.id, "test");
   const lease: Lease = {
@@ -48,6 +48,7 @@ export async function dispatching(db: Db, on: Db = db, settleOn: Db = on): Promi
     settler: batchWriter<Settlement, Settled>((items) => settle(settleOn, items), { size: 100 }),
     held: () => false,
     random: () => 0,
+    ...(slowLookMs !== undefined && { slowLookMs }),
     onBlocked: () => undefined,
     onSettled: (_, result) => settled.push(result),
     onError: (error) => errors.push(error),

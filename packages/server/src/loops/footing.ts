@@ -1,0 +1,40 @@
+/** From where a node looks: from the beginning, or, while that is slow, from floors that it reads now and then. */
+import { limits } from "../core/limits.js";
+import type { Due } from "../store/claim.js";
+import type { Queryable } from "../store/db.js";
+import { type Floors, NO_FLOORS, readFloors } from "../store/floors.js";
+
+export type Footing = {
+  /** The floors to look and claim from; none where they have been in use for long enough. */
+  at(nowMs: number): Floors;
+  /** Whether looks begin at the beginning just now. */
+  readonly firm: boolean;
+  /** A look from `at` told this. */
+  looked(due: readonly Due[], begunAtMs: number): Promise<void>;
+};
+
+/** @param slowMs a look that took longer is followed by one from floors. */
+export function createFooting(db: Queryable, slowMs: number = limits.slowLookMs): Footing {
+  let floors = NO_FLOORS;
+  let untilMs = 0;
+  return {
+    at(nowMs) {
+      if (nowMs >= untilMs) floors = NO_FLOORS;
+      return floors;
+    },
+    get firm() {
+      return floors === NO_FLOORS;
+    },
+    async looked(due, begunAtMs) {
+      if (floors !== NO_FLOORS || performance.now() - begunAtMs <= slowMs) return;
+      const plain = due.filter((queue) => queue.plain);
+      floors = await readFloors(
+        db,
+        plain.map((queue) => queue.queueId),
+      );
+      const endedAtMs = performance.now();
+      // Of a busy machine's time, looking without floors gets no more than a tenth.
+      untilMs = endedAtMs + Math.min(10 * (endedAtMs - begunAtMs), limits.floorsMaxMs);
+    },
+  };
+}
