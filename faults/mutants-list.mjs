@@ -29,6 +29,8 @@ export const SCENES = {
       quiesce: "30",
     },
   },
+  /** Rows that users insert themselves, and nothing else. */
+  rows: { name: "storm", values: { calm: true, seconds: "8", rate: "10", batched: "0", kinds: "inbox", quiesce: "12" } },
   /** Queues whose jobs share keys, and claims that stay open for so long that they meet. */
   keys: {
     name: "storm",
@@ -308,7 +310,7 @@ export const MUTANTS = [
   ),
   mutant(
     "one row of the inbox in five is removed and not moved",
-    "calm",
+    "rows",
     ["lost"],
     [
       "store/inbox",

@@ -36,6 +36,8 @@ test("the guide's workflow is watched: each step appears within a second, the aw
   await stage.serveFunctions("guide", [outreachSequence as RotorFunction]);
   const runId = await start("contact.added", { contactId: "c-7" });
   const { page, faults, close } = await stage.open(`/runs/${runId}`);
+  // A browser that has just been started takes its time to show a first page; what is watched is what comes after.
+  await page.getByRole("list", { name: "Steps" }).waitFor();
   for (const key of ["fetch-profile", "warm-up", "send-email", "wait-open"]) {
     const stored = await eventually(`${key} stored`, async () =>
       (await stage.server.rotor.runs.get(runId)).steps?.some((step) => step.key === key),

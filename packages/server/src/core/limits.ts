@@ -167,8 +167,10 @@ export const limits = {
   claimGapMs: 1,
   /** The same where claims take long: a slow database is not made slower by looking at it more often. */
   claimGapMaxMs: 20,
-  /** A look that took longer passes dead versions of rows, which somebody's open transaction keeps: see `store/floors.ts`. */
+  /** A look that took longer may have passed dead versions of rows, which somebody's open transaction keeps: see `store/floors.ts`. */
   slowLookMs: 10,
+  /** It has if so many are left: on a small machine 10,000 of them take some four milliseconds. With fewer, the machine is just busy. */
+  slowLookDeadRows: 20_000,
   /** For so long at most, looks begin at what that one found: a job with a head start may have to wait for it. */
   floorsMaxMs: 5_000,
   /** Queues visited by one look. */

@@ -20,7 +20,7 @@ import type { Settled, Settlement } from "../store/settle.js";
 import { unreachedMs } from "../store/unreached.js";
 import { createAgenda } from "./agenda.js";
 import type { Carried } from "./courier.js";
-import { createFooting } from "./footing.js";
+import { createFooting, type Slow } from "./footing.js";
 import type { Lease } from "./lease.js";
 import { createLoop, type Loop } from "./loop.js";
 
@@ -36,8 +36,8 @@ export type DispatcherOptions = {
   readonly onSettled: (job: LoadedJob, settled: Settled, carried: Carried) => void;
   readonly onError: (error: unknown) => void;
   readonly random?: () => number;
-  /** Default `limits.slowLookMs`. */
-  readonly slowLookMs?: number;
+  /** When looks begin at floors. Default: by the limits. */
+  readonly slow?: Slow;
 };
 
 export type Dispatcher = {
@@ -90,7 +90,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   let ticks = 0;
   let lookedAt = 0;
   const agenda = createAgenda();
-  const footing = createFooting(db, options.slowLookMs);
+  const footing = createFooting(db, options.slow);
   /** Since the last look, something is left for want of room on this node: whatever ends makes some. */
   let cut = false;
 

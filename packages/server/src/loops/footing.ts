@@ -2,7 +2,7 @@
 import { limits } from "../core/limits.js";
 import type { Due } from "../store/claim.js";
 import type { Queryable } from "../store/db.js";
-import { type Floors, NO_FLOORS, readFloors } from "../store/floors.js";
+import { type Floors, hasDeadRows, NO_FLOORS, readFloors } from "../store/floors.js";
 
 export type Footing = {
   /** The floors to look and claim from; none where they have been in use for long enough. */
@@ -13,8 +13,13 @@ export type Footing = {
   looked(due: readonly Due[], begunAtMs: number): Promise<void>;
 };
 
-/** @param slowMs a look that took longer is followed by one from floors. */
-export function createFooting(db: Queryable, slowMs: number = limits.slowLookMs): Footing {
+/** A look that took longer, where so many rows are dead, is followed by looks from floors. */
+export type Slow = { readonly lookMs: number; readonly deadRows: number };
+
+export function createFooting(
+  db: Queryable,
+  slow: Slow = { lookMs: limits.slowLookMs, deadRows: limits.slowLookDeadRows },
+): Footing {
   let floors = NO_FLOORS;
   let untilMs = 0;
   return {
@@ -26,7 +31,8 @@ export function createFooting(db: Queryable, slowMs: number = limits.slowLookMs)
       return floors === NO_FLOORS;
     },
     async looked(due, begunAtMs) {
-      if (floors !== NO_FLOORS || performance.now() - begunAtMs <= slowMs) return;
+      if (floors !== NO_FLOORS || performance.now() - begunAtMs <= slow.lookMs) return;
+      if (!(await hasDeadRows(db, slow.deadRows))) return;
       const plain = due.filter((queue) => queue.plain);
       floors = await readFloors(
         db,

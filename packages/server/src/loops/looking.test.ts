@@ -84,7 +84,7 @@ test("a job that came while the one before it was being settled does not wait fo
 });
 
 test("where looking is slow it begins at floors, and what came below them is delivered all the same", async () => {
-  const { dispatcher, posted, errors } = await dispatching(db, db, db, 0);
+  const { dispatcher, posted, errors } = await dispatching(db, db, db, { lookMs: 0, deadRows: 0 });
   dispatcher.loop.start();
   for (let n = 0; n < 10; n++) {
     const id = await enqueue(n % 2 === 0 ? wide : narrow);

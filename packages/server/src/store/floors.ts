@@ -25,6 +25,13 @@ const read = sql(
      from clock, rotor.queues queue where queue.id = any($1::int[]) and ${PLAIN}`,
 );
 
+/** An estimate, as Postgres keeps it of each table for its own vacuum. */
+const dead = sql("floors.dead", "select pg_stat_get_dead_tuples('rotor.jobs'::regclass)::float8 as rows");
+
+/** Whether so many dead versions of jobs are left that a look is slow because of them, and not of a busy machine. */
+export const hasDeadRows = async (db: Queryable, rows: number): Promise<boolean> =>
+  (await db.query<{ rows: number }>(dead))[0]!.rows >= rows;
+
 export const readFloors = async (db: Queryable, queueIds: readonly number[]): Promise<Floors> =>
   new Map((await db.query<Floor>(read, [[...queueIds]])).map((floor) => [floor.queueId, floor]));
 

@@ -7,6 +7,7 @@ import { registerNode } from "../../store/nodes.js";
 import { type Settled, type Settlement, settle } from "../../store/settle.js";
 import type { Carried } from "../courier.js";
 import { createDispatcher, type Dispatcher } from "../dispatcher.js";
+import type { Slow } from "../footing.js";
 import type { Lease } from "../lease.js";
 
 /** A delivery under way: the test says how it ends. */
@@ -26,8 +27,8 @@ export type Bench = {
 
 const COMPLETED: Carried = { end: { kind: "done", output: '"ok"' }, status: 200, durationMs: 1 };
 
-/** `on`: the database as the dispatcher has it, `settleOn`: as ends of deliveries are written to it; `slowLookMs` as its option. */
-export async function dispatching(db: Db, on: Db = db, settleOn: Db = on, slowLookMs?: number): Promise<Bench> {
+/** `on`: the database as the dispatcher has it, `settleOn`: as ends of deliveries are written to it; `slow` as its option. */
+export async function dispatching(db: Db, on: Db = db, settleOn: Db = on, slow?: Slow): Promise<Bench> {
   const node = { id: newId(), fresh: true };
   await registerNode(db, node.id, "test");
   const lease: Lease = {
@@ -48,7 +49,7 @@ export async function dispatching(db: Db, on: Db = db, settleOn: Db = on, slowLo
     settler: batchWriter<Settlement, Settled>((items) => settle(settleOn, items), { size: 100 }),
     held: () => false,
     random: () => 0,
-    ...(slowLookMs !== undefined && { slowLookMs }),
+    ...(slow !== undefined && { slow }),
     onBlocked: () => undefined,
     onSettled: (_, result) => settled.push(result),
     onError: (error) => errors.push(error),
