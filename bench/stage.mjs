@@ -123,14 +123,17 @@ export async function openStage(name, { built = false, env = {} } = {}) {
     own++;
     return stage.client.query(text, values);
   };
-  /** Waits until nothing of this queue, or function, is unfinished. It looks by the indexes, as cheaply as it can. */
+  /**
+   * Waits until nothing of this queue, or function, is due or active; none of them has a key. Each condition is that of an
+   * index: without it Postgres reads the whole table of jobs, and what is measured is that.
+   */
   stage.untilDone = async (queue, of = schema) => {
     const [{ id }] = (await look(`select id from ${of}.queues where name = $1`, [queue])).rows;
     for (;;) {
       const { rows } = await look({
         name: `until done in ${of}`,
         text: `select exists (select from ${of}.jobs where queue_id = $1 and state = 'active')
-                   or exists (select from ${of}.jobs where queue_id = $1 and state = 'waiting') as open`,
+                   or exists (select from ${of}.jobs where queue_id = $1 and state = 'waiting' and blocked_on is null) as open`,
         values: [id],
       });
       if (!rows[0].open) return;
