@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import pg from "pg";
 import { bulk } from "./jobs.mjs";
-import { openStage, pause, timed } from "./stage.mjs";
+import { openStage, pause, quantile, timed } from "./stage.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -33,6 +33,9 @@ const probe = async () => {
   await rotor.queues.pause("drain");
   return PROBE / seconds;
 };
+
+/** The median of three. */
+const probes = async () => quantile([await probe(), await probe(), await probe()], 0.5);
 
 /** Enqueues for so many seconds; answers how many jobs were not done when it ended. */
 async function steady(seconds) {
@@ -63,7 +66,7 @@ try {
   await rotor.queues.pause("drain");
   await rotor.queues.create("steady", { callbackUrl: `${stage.appUrl}/job`, concurrency: 200 });
   await probe();
-  figures.clean = await probe();
+  figures.clean = await probes();
   await holder.connect();
   await holder.query("begin isolation level repeatable read");
   await holder.query(`select count(*) from ${schema}.workspaces`);
@@ -71,7 +74,7 @@ try {
     figures.open = await steady(60);
     console.log(`minute ${minute}: ${figures.open} jobs are not done`);
   }
-  figures.held = await probe();
+  figures.held = await probes();
   await holder.query("commit");
 } finally {
   await holder.end();

@@ -30,7 +30,10 @@ export const SCENES = {
     },
   },
   /** Rows that users insert themselves, and nothing else. */
-  rows: { name: "storm", values: { calm: true, seconds: "8", rate: "10", batched: "0", kinds: "inbox", quiesce: "12" } },
+  rows: {
+    name: "storm",
+    values: { calm: true, seconds: "8", rate: "10", batched: "0", kinds: "inbox", quiesce: "12" },
+  },
   /** Queues whose jobs share keys, and claims that stay open for so long that they meet. */
   keys: {
     name: "storm",

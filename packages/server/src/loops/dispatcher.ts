@@ -132,7 +132,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       return agenda.restMs(performance.now());
     }
     const due = await lookForDue(db, lookedAt, footing.at(begunAt));
-    await footing.looked(due, begunAt);
+    await footing.looked(begunAt);
     const ready = due.filter((queue) => queue.dueInMs <= 0);
     // Of more queues than one look tells, it goes on with the others next time.
     lookedAt = ready.length < limits.queuesPerLook ? 0 : ready.at(-1)!.queueId;

@@ -1,6 +1,5 @@
 /** From where a node looks: from the beginning, or, while that is slow, from floors that it reads now and then. */
 import { limits } from "../core/limits.js";
-import type { Due } from "../store/claim.js";
 import type { Queryable } from "../store/db.js";
 import { type Floors, hasDeadRows, NO_FLOORS, readFloors } from "../store/floors.js";
 
@@ -9,8 +8,8 @@ export type Footing = {
   at(nowMs: number): Floors;
   /** Whether looks begin at the beginning just now. */
   readonly firm: boolean;
-  /** A look from `at` told this. */
-  looked(due: readonly Due[], begunAtMs: number): Promise<void>;
+  /** A look from `at` has just ended. */
+  looked(begunAtMs: number): Promise<void>;
 };
 
 /** A look that took longer, where so many rows are dead, is followed by looks from floors. */
@@ -30,14 +29,10 @@ export function createFooting(
     get firm() {
       return floors === NO_FLOORS;
     },
-    async looked(due, begunAtMs) {
+    async looked(begunAtMs) {
       if (floors !== NO_FLOORS || performance.now() - begunAtMs <= slow.lookMs) return;
       if (!(await hasDeadRows(db, slow.deadRows))) return;
-      const plain = due.filter((queue) => queue.plain);
-      floors = await readFloors(
-        db,
-        plain.map((queue) => queue.queueId),
-      );
+      floors = await readFloors(db);
       const endedAtMs = performance.now();
       // Of a busy machine's time, looking without floors gets no more than a tenth.
       untilMs = endedAtMs + Math.min(10 * (endedAtMs - begunAtMs), limits.floorsMaxMs);

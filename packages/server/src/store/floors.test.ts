@@ -33,18 +33,18 @@ const isDue = async (floors: Floors): Promise<boolean> =>
   (await lookForDue(database.db, 0, floors)).some((queue) => queue.queueId === queueId && queue.dueInMs <= 0);
 
 test("the floor of what waits is its first due time, and that of an empty queue a little before now", async () => {
-  const empty = (await readFloors(database.db, [queueId])).get(queueId)!;
+  const empty = (await readFloors(database.db)).get(queueId)!;
   expect(Date.now() - empty.due.getTime()).toBeGreaterThanOrEqual(1_900);
   const [first] = await enqueue(2);
   await dueAgo(first!, 60_000);
-  const floors = await readFloors(database.db, [queueId]);
+  const floors = await readFloors(database.db);
   expect(Date.now() - floors.get(queueId)!.due.getTime()).toBeGreaterThanOrEqual(59_000);
   expect(await isDue(floors)).toBe(true);
   expect(await take(floors)).toHaveLength(2);
 });
 
 test("what came below the floor is not seen by it, and is had without it", async () => {
-  const floors = await readFloors(database.db, [queueId]);
+  const floors = await readFloors(database.db);
   const [early] = await enqueue(1);
   await dueAgo(early!, 10_000);
   expect([await isDue(floors), await take(floors)]).toEqual([false, []]);
@@ -56,7 +56,7 @@ test("all that is active is counted, whatever its time limit is, and what is ove
   const [overdue] = await enqueue(1);
   expect(await take(NO_FLOORS)).toEqual([overdue]);
   await dueAgo(overdue!, 2 * limits.statementTimeoutMs);
-  const floors = await readFloors(database.db, [queueId]);
+  const floors = await readFloors(database.db);
   await enqueueAll(database.db, [newJob(queueId, { timeoutMs: 1_000 })]);
   expect(await take(floors)).toHaveLength(1);
   await enqueue(5);
@@ -66,6 +66,6 @@ test("all that is active is counted, whatever its time limit is, and what is ove
 
 test("a queue whose jobs take turns by a key has none: a turn that was waited for comes below", async () => {
   await database.db.script(`update rotor.queues set keyed = true where id = ${queueId}`);
-  expect((await readFloors(database.db, [queueId])).size).toBe(0);
+  expect((await readFloors(database.db)).size).toBe(0);
   await database.db.script(`update rotor.queues set keyed = false where id = ${queueId}`);
 });

@@ -22,7 +22,7 @@ const read = sql(
                 (select due_at from rotor.jobs where queue_id = queue.id and state = 'waiting' and blocked_on is null order by due_at limit 1)) as due,
           least(clock.now - interval '${limits.statementTimeoutMs} milliseconds',
                 (select due_at from rotor.jobs where queue_id = queue.id and state = 'active' order by due_at limit 1)) as active
-     from clock, rotor.queues queue where queue.id = any($1::int[]) and ${PLAIN}`,
+     from clock, rotor.queues queue where queue.url is not null and ${PLAIN} limit $1`,
 );
 
 /** An estimate, as Postgres keeps it of each table for its own vacuum. */
@@ -32,8 +32,9 @@ const dead = sql("floors.dead", "select pg_stat_get_dead_tuples('rotor.jobs'::re
 export const hasDeadRows = async (db: Queryable, rows: number): Promise<boolean> =>
   (await db.query<{ rows: number }>(dead))[0]!.rows >= rows;
 
-export const readFloors = async (db: Queryable, queueIds: readonly number[]): Promise<Floors> =>
-  new Map((await db.query<Floor>(read, [[...queueIds]])).map((floor) => [floor.queueId, floor]));
+/** Of so many queues at most: one that has nothing due may be the one with the dead rows. */
+export const readFloors = async (db: Queryable): Promise<Floors> =>
+  new Map((await db.query<Floor>(read, [limits.queuesPerLook])).map((floor) => [floor.queueId, floor]));
 
 /** Of these queues, in their order: the floors of what waits, and of what is active. */
 export const floorsOf = (floors: Floors, queueIds: readonly number[]): [string[], string[]] => [
