@@ -14,6 +14,8 @@ const ROWS = 50_000;
 const RUNS = 50;
 const STEPS = 200;
 
+const COMMIT = { name: "bare.commit", text: "insert into bare_rows values ($1, $2)" };
+
 /** Opens what the limits need; `close` ends it. */
 export async function openLimits(stage) {
   const { client, databaseUrl, signingKey } = stage;
@@ -40,15 +42,7 @@ export async function openLimits(stage) {
     async commitMs() {
       const times = [];
       for (let n = 0; n < COMMITS; n++)
-        times.push(
-          (await timed(() =>
-            client.query({
-              name: "bare.commit",
-              text: "insert into bare_rows values ($1, $2)",
-              values: [randomUUID(), body],
-            }),
-          )) * 1_000,
-        );
+        times.push((await timed(() => client.query({ ...COMMIT, values: [randomUUID(), body] }))) * 1_000);
       return quantile(times, 0.5);
     },
     /** Milliseconds of one POST over loopback, one at a time. */
@@ -67,6 +61,27 @@ export async function openLimits(stage) {
           post("/signed", body, { "x-rotor-signature": signRotor(body, [signingKey], Math.floor(Date.now() / 1_000)) }),
         ),
       )),
+    /** Two durable commits and two POSTs, one after the other, begun at 200 a second: what S9 cannot do without; milliseconds. */
+    async paced(count) {
+      const took = [];
+      const begun = performance.now();
+      const one = async () => {
+        const from = performance.now();
+        await post("/", body);
+        await client.query({ ...COMMIT, values: [randomUUID(), body] });
+        await client.query({ ...COMMIT, values: [randomUUID(), body] });
+        await post("/", body);
+        took.push(performance.now() - from);
+      };
+      const all = [];
+      for (let n = 0; n < count; n++) {
+        const waitMs = n * 5 - (performance.now() - begun);
+        if (waitMs > 0) await pause(waitMs);
+        all.push(one());
+      }
+      await Promise.all(all);
+      return { median: quantile(took, 0.5), p99: quantile(took, 0.99) };
+    },
     /** Rows a second, inserted a thousand at a time. */
     async insertRate() {
       const seconds = await timed(async () => {
