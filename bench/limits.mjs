@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { signRotor } from "@rotorsh/sdk/signature";
 import { Agent, request } from "undici";
 import { root } from "../scripts/install.mjs";
-import { crowd, quantile, timed } from "./stage.mjs";
+import { crowd, pause, quantile, timed } from "./stage.mjs";
 
 const COMMITS = 300;
 const POSTS = 8_000;

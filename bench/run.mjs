@@ -125,6 +125,9 @@ async function round() {
   figures.add("S7 enqueue one by one, 50 in flight", singles, "jobs/s");
   figures.add("S7 against bare POSTs", singles / postRate, "×", { least: 0.4 });
   figures.add("S7 the same by the SDK's client", await singleBySdk(stage, "idle", size.single), "jobs/s");
+  const paced = await limits.paced(size.timed);
+  figures.add("limit: two commits and two POSTs at 200/s, median", paced.median, "ms");
+  figures.add("limit: two commits and two POSTs at 200/s, p99", paced.p99, "ms");
   const took = await latency(stage, "timed", size.timed);
   figures.add("S9 enqueue to endpoint at 200/s, median", took.median, "ms");
   figures.add("S9 enqueue to endpoint at 200/s, p99", took.p99, "ms");

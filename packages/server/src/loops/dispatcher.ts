@@ -11,6 +11,7 @@ import type { AGAIN, BatchWriter } from "../store/batch.js";
 import { claim, type Due, lookForDue } from "../store/claim.js";
 import { claimPlain } from "../store/claim-plain.js";
 import type { Db } from "../store/db.js";
+import { NO_FLOORS } from "../store/floors.js";
 import { type History, loadHistories, NO_HISTORY } from "../store/history.js";
 import { type LoadedJob, loadJobs } from "../store/load.js";
 import { isBadData } from "../store/outage.js";
@@ -119,6 +120,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (inHand.size > 0 && restMs > 0) return Math.ceil(restMs);
     const begunAt = performance.now();
     claimedAt = begunAt;
+    await footing.renew();
     const nodeId = lease.nodeId();
     const known = agenda.take(begunAt);
     if (known !== undefined && withinShares(known).length === known.length) {
@@ -131,7 +133,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       for (const { queueId } of known) if (!had.has(queueId)) agenda.wrong(queueId);
       return agenda.restMs(performance.now());
     }
-    const due = await lookForDue(db, lookedAt, footing.at(begunAt));
+    const due = await lookForDue(db, lookedAt, footing.floors);
     await footing.looked(begunAt);
     const ready = due.filter((queue) => queue.dueInMs <= 0);
     // Of more queues than one look tells, it goes on with the others next time.
@@ -193,7 +195,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const ids = plain.map((queue) => queue.queueId);
     const functions = plain.some((queue) => queue.kind === "function");
     const asked = { functions, bytes: roomForHistories() };
-    const begun = await claimPlain(db, nodeId, ids, share, room, asked, footing.at(performance.now()));
+    const begun = await claimPlain(db, nodeId, ids, share, room, asked, footing.floors);
     const { jobs } = begun;
     const runs = jobs.filter((job) => job.queue.kind === "function").map((job) => job.jobId);
     const histories = begun.histories ?? (await loadHistories(db, runs, roomForHistories()));
@@ -291,7 +293,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       durationMs: carried.durationMs,
       detail: carried.detail ?? null,
       lingers: job.queue.strict && carried.unanswered === true,
-      asks: inHand.size <= ALONE && footing.firm,
+      asks: inHand.size <= ALONE && footing.floors === NO_FLOORS,
       random: random(),
     };
     for (;;) {

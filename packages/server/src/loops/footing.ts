@@ -4,11 +4,11 @@ import type { Queryable } from "../store/db.js";
 import { type Floors, hasDeadRows, NO_FLOORS, readFloors } from "../store/floors.js";
 
 export type Footing = {
-  /** The floors to look and claim from; none where they have been in use for long enough. */
-  at(nowMs: number): Floors;
-  /** Whether looks begin at the beginning just now. */
-  readonly firm: boolean;
-  /** A look from `at` has just ended. */
+  /** To look and to claim from; none where looking is not slow. */
+  readonly floors: Floors;
+  /** Reads floors anew where they have been in use for long enough: to be asked before each look and claim. */
+  renew(): Promise<void>;
+  /** A look has just ended. */
   looked(begunAtMs: number): Promise<void>;
 };
 
@@ -21,21 +21,25 @@ export function createFooting(
 ): Footing {
   let floors = NO_FLOORS;
   let untilMs = 0;
+  /** What waits may have come below its floor since it was read: so it is in use for ten times as long as that took, and not for long. */
+  const read = async (begunAtMs: number): Promise<number> => {
+    floors = await readFloors(db, floors);
+    const endedAtMs = performance.now();
+    untilMs = endedAtMs + Math.min(10 * (endedAtMs - begunAtMs), limits.floorsMaxMs);
+    return endedAtMs - begunAtMs;
+  };
   return {
-    at(nowMs) {
-      if (nowMs >= untilMs) floors = NO_FLOORS;
+    get floors() {
       return floors;
     },
-    get firm() {
-      return floors === NO_FLOORS;
+    async renew() {
+      const nowMs = performance.now();
+      if (floors === NO_FLOORS || nowMs < untilMs) return;
+      if ((await read(nowMs)) <= slow.lookMs) floors = NO_FLOORS;
     },
     async looked(begunAtMs) {
       if (floors !== NO_FLOORS || performance.now() - begunAtMs <= slow.lookMs) return;
-      if (!(await hasDeadRows(db, slow.deadRows))) return;
-      floors = await readFloors(db);
-      const endedAtMs = performance.now();
-      // Of a busy machine's time, looking without floors gets no more than a tenth.
-      untilMs = endedAtMs + Math.min(10 * (endedAtMs - begunAtMs), limits.floorsMaxMs);
+      if (await hasDeadRows(db, slow.deadRows)) await read(begunAtMs);
     },
   };
 }

@@ -59,6 +59,8 @@ test("all that is active is counted, whatever its time limit is, and what is ove
   const floors = await readFloors(database.db);
   await enqueueAll(database.db, [newJob(queueId, { timeoutMs: 1_000 })]);
   expect(await take(floors)).toHaveLength(1);
+  const later = (await readFloors(database.db, floors)).get(queueId)!;
+  expect(later.active).toEqual(floors.get(queueId)!.active);
   await enqueue(5);
   expect(await take(floors)).toHaveLength(1);
   expect(await take(floors)).toEqual([]);

@@ -13,6 +13,7 @@ import { PLAIN } from "./take.js";
 
 export type Floor = { readonly queueId: number; readonly due: Date; readonly active: Date };
 export type Floors = ReadonlyMap<number, Floor>;
+export const NO_FLOORS: Floors = new Map();
 
 const read = sql(
   "floors.read",
@@ -21,8 +22,10 @@ const read = sql(
           least(clock.now - interval '2 seconds',
                 (select due_at from rotor.jobs where queue_id = queue.id and state = 'waiting' and blocked_on is null order by due_at limit 1)) as due,
           least(clock.now - interval '${limits.statementTimeoutMs} milliseconds',
-                (select due_at from rotor.jobs where queue_id = queue.id and state = 'active' order by due_at limit 1)) as active
-     from clock, rotor.queues queue where queue.url is not null and ${PLAIN} limit $1`,
+                (select due_at from rotor.jobs
+                  where queue_id = queue.id and state = 'active' and due_at >= coalesce(before.active, '-infinity') order by due_at limit 1)) as active
+     from clock, rotor.queues queue left join unnest($2::int[], $3::timestamptz[]) as before (id, active) on before.id = queue.id
+    where queue.url is not null and ${PLAIN} limit $1`,
 );
 
 /** An estimate, as Postgres keeps it of each table for its own vacuum. */
@@ -32,14 +35,18 @@ const dead = sql("floors.dead", "select pg_stat_get_dead_tuples('rotor.jobs'::re
 export const hasDeadRows = async (db: Queryable, rows: number): Promise<boolean> =>
   (await db.query<{ rows: number }>(dead))[0]!.rows >= rows;
 
-/** Of so many queues at most: one that has nothing due may be the one with the dead rows. */
-export const readFloors = async (db: Queryable): Promise<Floors> =>
-  new Map((await db.query<Floor>(read, [limits.queuesPerLook])).map((floor) => [floor.queueId, floor]));
+/**
+ * Of so many queues at most: one that has nothing due may be the one with the dead rows. That of the active is had from the one
+ * `before`, below which none came; that of what waits from the beginning.
+ */
+export async function readFloors(db: Queryable, before: Floors = NO_FLOORS): Promise<Floors> {
+  const ids = [...before.keys()];
+  const floors = await db.query<Floor>(read, [limits.queuesPerLook, ids, floorsOf(before, ids)[1]]);
+  return new Map(floors.map((floor) => [floor.queueId, floor]));
+}
 
 /** Of these queues, in their order: the floors of what waits, and of what is active. */
 export const floorsOf = (floors: Floors, queueIds: readonly number[]): [string[], string[]] => [
   queueIds.map((id) => floors.get(id)?.due.toISOString() ?? "-infinity"),
   queueIds.map((id) => floors.get(id)?.active.toISOString() ?? "-infinity"),
 ];
-
-export const NO_FLOORS: Floors = new Map();
