@@ -44,7 +44,7 @@ function counting(inner: Db): { readonly on: Db; readonly looks: () => number } 
 
 test("jobs that come one by one are claimed where they are, without a look before or after each", async () => {
   const { on, looks } = counting(db);
-  const { dispatcher, posted, errors } = await dispatching(db, on, on, Number.POSITIVE_INFINITY);
+  const { dispatcher, posted, errors } = await dispatching(db, on, on);
   const begunAt = performance.now();
   dispatcher.loop.start();
   for (let n = 0; n < 30; n++) {
