@@ -4,6 +4,7 @@ import { fork } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { signRotor } from "@rotorsh/sdk/signature";
+import pg from "pg";
 import { Agent, request } from "undici";
 import { root } from "../scripts/install.mjs";
 import { crowd, pause, quantile, timed } from "./stage.mjs";
@@ -30,6 +31,7 @@ export async function openLimits(stage) {
   const { port } = await new Promise((resolve) => bare.once("message", resolve));
   const url = `http://127.0.0.1:${port}`;
   const dispatcher = new Agent({ connections: 50 });
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 4 });
   const post = async (path, body, headers = {}) => {
     const answer = await request(url + path, { method: "POST", body, headers, dispatcher });
     await answer.body.dump();
@@ -68,8 +70,8 @@ export async function openLimits(stage) {
       const one = async () => {
         const from = performance.now();
         await post("/", body);
-        await client.query({ ...COMMIT, values: [randomUUID(), body] });
-        await client.query({ ...COMMIT, values: [randomUUID(), body] });
+        await pool.query({ ...COMMIT, values: [randomUUID(), body] });
+        await pool.query({ ...COMMIT, values: [randomUUID(), body] });
         await post("/", body);
         took.push(performance.now() - from);
       };
@@ -108,6 +110,7 @@ export async function openLimits(stage) {
     async close() {
       bare.disconnect();
       await dispatcher.close();
+      await pool.end();
       await client.query("drop table bare_rows, bare_runs, bare_steps");
     },
   };
