@@ -71,6 +71,8 @@ export type RunningEngine = {
 
 const ofQueue = ({ queue: { workspace, name, kind } }: LoadedJob): OfQueue => ({ workspace, queue: name, kind });
 
+const isDueNow = (job: NewJob): boolean => (job.delayMs ?? 0) === 0 && job.runAt === undefined;
+
 /** A finish on another node is seen by looking; one on this node is told. */
 const FINISH_POLL_MS = 500;
 
@@ -80,10 +82,16 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const { keyring } = options;
   const secrets = (workspace: string, queueId?: number) => keyring.signing(workspace, queueId);
 
-  const enqueuer = batchWriter<NewJob, Enqueued>((jobs) => enqueueEach(db, jobs), {
-    size: limits.writeBatch,
-    isEverybodys: isDisconnect,
-  });
+  /** Those that are due at once, by their queues: what this node may claim by the same commit. */
+  const dueNow = (jobs: readonly NewJob[]): Map<number, number> => {
+    const counts = new Map<number, number>();
+    for (const job of jobs) if (isDueNow(job)) counts.set(job.queueId, (counts.get(job.queueId) ?? 0) + 1);
+    return counts;
+  };
+  const enqueuer = batchWriter<NewJob, Enqueued>(
+    async (jobs) => (await dispatcher.along(dueNow(jobs), (claim) => enqueueEach(db, jobs, claim))).enqueued,
+    { size: limits.writeBatch, isEverybodys: isDisconnect },
+  );
   const publisher = batchWriter<NewEvent, Published>((events) => publish(db, events), {
     size: limits.eventBatch,
     isEverybodys: isDisconnect,
@@ -253,7 +261,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     async enqueue(job) {
       const result = await enqueuer.write(job);
       // One that is due later may be due before what the next look is for.
-      const isDue = (job.delayMs ?? 0) === 0 && job.runAt === undefined && !result.replaced;
+      const isDue = isDueNow(job) && !result.replaced;
       if ((!result.duplicate || result.replaced) && !result.idle) wake(isDue ? job.queueId : undefined);
       if (result.blocked) keeper.wake();
       return result;

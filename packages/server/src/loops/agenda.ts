@@ -16,6 +16,8 @@ export type Agenda = {
   looked(due: readonly Due[], untilMs: number): void;
   /** Nothing was had of this queue, where something was due: it is full, paused, or limited by now. Looks, and waits for a look to tell of it. */
   wrong(queueId: number): void;
+  /** The queue as the last look told of it, if `claimPlain` may claim from it. */
+  known(queueId: number): Due | undefined;
   /** Milliseconds until the next look. */
   restMs(nowMs: number): number;
   /** How often it was told something: what began before the last time may have been overtaken. */
@@ -67,6 +69,7 @@ export function createAgenda(): Agenda {
       plain.delete(queueId);
       unsure();
     },
+    known: (queueId) => plain.get(queueId),
     restMs: (nowMs) => (looks ? 0 : Math.max(0, Math.ceil(untilMs - nowMs))),
     get told() {
       return told;

@@ -43,6 +43,15 @@ export type Carried = {
   readonly unanswered?: boolean;
 };
 
+/** The end of a delivery that did not begin. */
+export const RELEASED: Carried = { end: { kind: "released" }, status: null, durationMs: 0 };
+
+/** An answer that nobody foresaw, which cannot be written down. */
+export const unstorable = (error: unknown): Carried["end"] => {
+  const message = `The answer cannot be stored: ${error instanceof Error ? error.message : String(error)}`;
+  return { kind: "failed", final: false, error: { name: "InvalidAnswerError", message } };
+};
+
 export async function carry(options: CourierOptions, job: LoadedJob, history: History, stop: Stop): Promise<Carried> {
   const { workspace, id } = job.queue;
   // Not within what follows: a database that is away is no failure of the job.

@@ -2,25 +2,25 @@
  * Claims due jobs, has them carried, settles how that ended. One tick: one look, one claim. What is in hand is in memory
  * too, and compared to the database every few seconds, since the reply to a claim may be lost.
  */
-import { isEndpoints } from "../core/breaker.js";
 import { decide } from "../core/job.js";
 import { limits } from "../core/limits.js";
 import { inTurn } from "../core/turns.js";
 import { Stop } from "../delivery/stop.js";
 import type { AGAIN, BatchWriter } from "../store/batch.js";
 import { claim, type Due, lookForDue } from "../store/claim.js";
-import { claimPlain } from "../store/claim-plain.js";
+import { type Begun, claimPlain } from "../store/claim-plain.js";
 import type { Db } from "../store/db.js";
 import { NO_FLOORS } from "../store/floors.js";
 import { type History, loadHistories, NO_HISTORY } from "../store/history.js";
 import { type LoadedJob, loadJobs } from "../store/load.js";
 import { isBadData } from "../store/outage.js";
-import { failQueue, resetQueue, tripQueue } from "../store/queues.js";
+import { resetQueue } from "../store/queues.js";
 import { heldBy, release } from "../store/rescue.js";
 import type { Settled, Settlement } from "../store/settle.js";
-import { unreachedMs } from "../store/unreached.js";
 import { createAgenda } from "./agenda.js";
-import type { Carried } from "./courier.js";
+import { type Along, createAlong } from "./along.js";
+import { keepBreaker } from "./breaker.js";
+import { type Carried, RELEASED, unstorable } from "./courier.js";
 import { createFooting, type Slow } from "./footing.js";
 import type { Lease } from "./lease.js";
 import { createLoop, type Loop } from "./loop.js";
@@ -45,6 +45,8 @@ export type Dispatcher = {
   readonly loop: Loop;
   /** Something may be due: of this queue, where that is known. */
   wake(queueId?: number): void;
+  /** For what makes jobs due in queues whose jobs this node could claim at once. */
+  readonly along: Along["write"];
   /** The job in hand, if this node delivers it now. */
   inHand(jobId: string): LoadedJob | undefined;
   /** How many steps the run had when this delivery of it began here. */
@@ -58,15 +60,6 @@ export type Dispatcher = {
 };
 
 type InHand = { readonly job: LoadedJob; readonly history: History; readonly stop: Stop };
-
-/** The end of a delivery that did not begin. */
-const RELEASED: Carried = { end: { kind: "released" }, status: null, durationMs: 0 };
-
-/** An answer that nobody foresaw, which cannot be written down. */
-const unstorable = (error: unknown): Carried["end"] => {
-  const message = `The answer cannot be stored: ${error instanceof Error ? error.message : String(error)}`;
-  return { kind: "failed", final: false, error: { name: "InvalidAnswerError", message } };
-};
 
 /** With so many in hand or fewer, an end is worth asking whether anything follows it; with more, something does. */
 const ALONE = 4;
@@ -94,6 +87,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const footing = createFooting(db, options.slow);
   /** Since the last look, something is left for want of room on this node: whatever ends makes some. */
   let cut = false;
+  /** Jobs that a tick is claiming. */
+  let claiming = 0;
 
   /** Without the queues whose workspace holds its share of this node already: some room is left for the others. */
   const withinShares = (ready: readonly Due[]): Due[] => {
@@ -108,7 +103,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (draining || options.held()) return limits.pollMs;
     if (!lease.fresh()) return 100;
     if (performance.now() - reconciledAt > limits.reconcileMs) await reconcile();
-    const room = limits.inFlight - inHand.size;
+    const room = limits.inFlight - inHand.size - along.asked;
     if (room <= 0) {
       cut = true;
       return limits.pollMs;
@@ -192,16 +187,45 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     room: number,
     nodeId: string,
   ): Promise<readonly LoadedJob[]> => {
-    const ids = plain.map((queue) => queue.queueId);
-    const functions = plain.some((queue) => queue.kind === "function");
-    const asked = { functions, bytes: roomForHistories() };
-    const begun = await claimPlain(db, nodeId, ids, share, room, asked, footing.floors);
-    const { jobs } = begun;
-    const runs = jobs.filter((job) => job.queue.kind === "function").map((job) => job.jobId);
-    const histories = begun.histories ?? (await loadHistories(db, runs, roomForHistories()));
-    for (const job of jobs) void handle(job, histories.get(job.jobId) ?? NO_HISTORY, nodeId);
-    return jobs;
+    claiming = Math.min(room, share * plain.length);
+    try {
+      const begun = await claimPlain(db, {
+        nodeId,
+        queueIds: plain.map((queue) => queue.queueId),
+        shares: plain.map(() => share),
+        room,
+        functions: plain.some((queue) => queue.kind === "function"),
+        bytes: roomForHistories(),
+        floors: footing.floors,
+      });
+      await setOff(begun, nodeId);
+      return begun.jobs;
+    } finally {
+      claiming = 0;
+    }
   };
+
+  const setOff = async ({ jobs, histories }: Begun, nodeId: string): Promise<void> => {
+    const runs = jobs.filter((job) => job.queue.kind === "function").map((job) => job.jobId);
+    const read = histories ?? (await loadHistories(db, runs, roomForHistories()));
+    for (const job of jobs) void handle(job, read.get(job.jobId) ?? NO_HISTORY, nodeId);
+  };
+
+  const along = createAlong({
+    known: agenda.known,
+    // Half of the node: with more in hand, whose turn it is says a look. Others than these are left to claims from floors.
+    free: () =>
+      draining || options.held() || !lease.fresh() || footing.floors !== NO_FLOORS
+        ? 0
+        : Math.min(limits.inFlight / 2, limits.inFlight - claiming) - inHand.size,
+    nodeId: lease.nodeId,
+    bytes: () => roomForHistories(),
+    begin: setOff,
+    lost: () => {
+      reconciledAt = Number.NEGATIVE_INFINITY;
+      wake();
+    },
+  });
 
   /** Reads what was claimed and sets it off. */
   const begin = async (
@@ -271,7 +295,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     replaced = false,
   ): Promise<Settled | undefined> => {
     const policy = { maxAttempts: job.maxAttempts, backoff: job.queue.backoff };
-    const end = await reached(job, carried);
+    const end = await keepBreaker(db, job, carried, options.onError);
     const outcome = decide(
       { kind: job.queue.kind, attempt: job.attempt, asyncTimeoutMs: job.queue.asyncTimeoutMs },
       end,
@@ -312,40 +336,16 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     }
   };
 
-  /** Keeps the breaker of the job's queue; a run that has waited for its app for too long fails after all. */
-  const reached = async (job: LoadedJob, carried: Carried): Promise<Carried["end"]> => {
-    const { end } = carried;
-    try {
-      if (job.queue.kind === "callback") {
-        if (job.queue.breaker === null || end.kind === "released") return end;
-        if (isEndpoints(end, carried.status)) await failQueue(db, job.queue.id, job.queue.trips > 0);
-        else if (job.queue.failures > 0 || job.queue.trips > 0) await resetQueue(db, job.queue.id, null);
-        return end;
-      }
-      if (end.kind !== "unreached") {
-        if (job.queue.trips > 0 && end.kind !== "released") await resetQueue(db, job.queue.id, job.queue.appId);
-        return end;
-      }
-      const sinceMs = await tripQueue(db, job.queue.id, job.queue.appId, job.queue.trips);
-      if (sinceMs <= limits.unreachableMs) return end;
-      const waitedMs = Math.max(job.queuedMs ?? 0, await unreachedMs(db, job.jobId));
-      return waitedMs > limits.unreachableMs ? { kind: "failed", final: true, error: end.error } : end;
-    } catch (error) {
-      // The next delivery keeps the breaker; how this one ended must not be lost over it.
-      options.onError(error);
-      return end;
-    }
-  };
-
-  /** What the database says that we hold, and we know nothing of, is given back. No claim is under way in a tick. */
-  const reconcile = async (): Promise<void> => {
-    const held = await heldBy(db, lease.nodeId());
-    await release(
-      db,
-      held.filter((row) => !inHand.has(row.jobId)),
-    );
-    reconciledAt = performance.now();
-  };
+  /** What the database says that we hold, and we know nothing of, is given back. No other claim is under way in a tick. */
+  const reconcile = (): Promise<void> =>
+    along.without(async () => {
+      const held = await heldBy(db, lease.nodeId());
+      await release(
+        db,
+        held.filter((row) => !inHand.has(row.jobId)),
+      );
+      reconciledAt = performance.now();
+    });
 
   const loop = createLoop({ tick, onError: options.onError, retryMs: 200 });
 
@@ -358,6 +358,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   return {
     loop,
     wake,
+    along: along.write,
     inHand: (jobId) => inHand.get(jobId)?.job,
     stepsInHand(jobId, delivery) {
       const held = inHand.get(jobId);
@@ -376,7 +377,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     },
     async drain(ms) {
       draining = true;
-      await loop.stop();
+      await along.without(() => loop.stop());
       if (inHand.size === 0) return;
       const empty = new Promise<void>((resolve) => {
         emptied = resolve;

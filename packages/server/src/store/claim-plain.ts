@@ -3,7 +3,7 @@
  * each statement needs of the one before it is left in settings of the transaction (`take.ts`). The rest is `claim.ts`'s.
  */
 import { limits } from "../core/limits.js";
-import { atOnce, type Db, hot, sql } from "./db.js";
+import { atOnce, type Db, hot, type Queryable, sql } from "./db.js";
 import { type Floors, floorsOf, NO_FLOORS } from "./floors.js";
 import { type History, loadResumed } from "./history.js";
 import { BATCHED, type LoadedJob, QUEUE } from "./load.js";
@@ -80,27 +80,37 @@ export type Begun = {
   readonly histories: ReadonlyMap<string, History> | undefined;
 };
 
-/**
- * Claims up to `room` jobs of these queues, of each at most its share, ready to be delivered. `functions`: runs may be among
- * them, whose results may weigh `bytes` together.
- */
-export async function claimPlain(
-  db: Db,
-  nodeId: string,
-  queueIds: readonly number[],
-  share: number,
-  room: number,
-  runs: { readonly functions: boolean; readonly bytes: number },
-  floors: Floors = NO_FLOORS,
-): Promise<Begun> {
-  const ids = [...queueIds];
-  const [, rows, known, , histories] = await atOnce(db, (t) => [
+/** A claim to be sent. */
+export type PlainClaim = {
+  readonly nodeId: string;
+  readonly queueIds: readonly number[];
+  /** Of each queue at most so many. */
+  readonly shares: readonly number[];
+  /** In all at most so many. */
+  readonly room: number;
+  /** Runs may be among them: then their results are read as well, as far as they fit. */
+  readonly functions: boolean;
+  /** What results may weigh together. */
+  readonly bytes: number;
+  readonly floors?: Floors;
+};
+
+/** Claims due jobs, ready to be delivered. */
+export const claimPlain = async (db: Db, asked: PlainClaim): Promise<Begun> =>
+  (await atOnce(db, (t) => [claimAlong(t, asked)]))[0];
+
+/** The same in a transaction that does something else before it: what it made due is claimed by its own commit. */
+export async function claimAlong(t: Queryable, asked: PlainClaim): Promise<Begun> {
+  const { nodeId, shares, room, functions, bytes, floors = NO_FLOORS } = asked;
+  const ids = [...asked.queueIds];
+  const values = [ids, [...shares], nodeId, limits.runTimeoutMs, room, ONCE, ...floorsOf(floors, ids)];
+  const [, rows, known, , histories] = await Promise.all([
     t.query(lock, [ids]),
-    t.query<Row>(take, [ids, ids.map(() => share), nodeId, limits.runTimeoutMs, room, ONCE, ...floorsOf(floors, ids)]),
+    t.query<Row>(take, values),
     t.query<QueueRow>(queues, [ids]),
-    ...(runs.functions
-      ? ([endDueOfClaimed(t), loadResumed(t, runs.bytes)] as const)
-      : ([Promise.resolve(), Promise.resolve(new Map<string, History>())] as const)),
+    ...(functions
+      ? ([endDueOfClaimed(t), loadResumed(t, bytes)] as const)
+      : ([undefined, new Map<string, History>()] as const)),
   ]);
   // One object for all jobs of a queue.
   const byId = new Map(known.map(({ queueId: id, ...queue }) => [id, { ...queue, id }]));

@@ -3,6 +3,7 @@
  */
 import pg from "pg";
 import { limits } from "../core/limits.js";
+import { sendTogether } from "./together.js";
 
 /** A static text with a name of its own, so that Postgres parses it once a connection. Write `rotor.` for the schema. */
 export type Statement = { readonly name: string; readonly text: string; readonly hot?: true };
@@ -43,7 +44,8 @@ export type Queryable = {
 
 /**
  * An open transaction on a connection of its own. Statements issued without awaiting leave in one packet; those that are
- * not awaited at the end of `work` leave together with COMMIT, and their errors are the transaction's.
+ * not awaited at the end of `work` leave together with COMMIT, and their errors are the transaction's. Where nothing is awaited,
+ * all of it is one message (`together.ts`).
  */
 export type Transaction = Queryable;
 
@@ -149,8 +151,13 @@ export function openDb(options: DbOptions): Db {
     each.on("connect", (client) => client.on("error", () => undefined));
   }
 
+  const configOf = (statement: Statement, values: readonly Value[]): pg.QueryConfig => ({
+    name: statement.name,
+    text: resolve(statement.text),
+    values: [...values],
+  });
   const run = async <Row>(client: pg.Pool | pg.ClientBase, statement: Statement, values: readonly Value[]) =>
-    (await client.query({ name: statement.name, text: resolve(statement.text), values: [...values] })).rows as Row[];
+    (await client.query(configOf(statement, values))).rows as Row[];
 
   const once = async <T>(work: (t: Transaction) => Promise<T>, path?: "hot"): Promise<T> => {
     const client = await (path === "hot" ? hotPool : pool).connect();
@@ -162,18 +169,42 @@ export function openDb(options: DbOptions): Db {
       sent.push(result);
       return result;
     };
-    let broken: Error | undefined;
-    try {
+    /** What has been asked for, and not sent: if that is all there is, it goes as one. */
+    let held: Held[] | undefined = [];
+    const begin = (): void => {
+      if (held === undefined) return;
+      const all = held;
+      held = undefined;
       together();
       note(client.query("begin"));
+      for (const { config, resolve: answer, reject } of all)
+        client.query(config).then(({ rows }) => answer(rows), reject);
+    };
+    let broken: Error | undefined;
+    try {
+      whenIdle(begin);
       const result = await work({
         query: <Row>(statement: Statement, values: readonly Value[] = []) => {
-          together();
-          return note(run<Row>(client, statement, values));
+          if (held === undefined) {
+            together();
+            return note(run<Row>(client, statement, values));
+          }
+          const mine = held;
+          return note(
+            new Promise<Row[]>((answer, reject) => {
+              mine.push({ config: configOf(statement, values), resolve: answer as Held["resolve"], reject });
+            }),
+          );
         },
         origin: pool,
         warn,
       });
+      if (held !== undefined) {
+        const all: Held[] = held;
+        held = undefined;
+        if (all.length > 0) await sendHeld(client, all);
+        return result;
+      }
       together();
       const committed = await client.query("commit");
       if (committed.command !== "COMMIT") {
@@ -182,6 +213,7 @@ export function openDb(options: DbOptions): Db {
       }
       return result;
     } catch (error) {
+      held = undefined;
       try {
         await client.query("rollback");
       } catch (lost) {
@@ -264,6 +296,30 @@ async function firstError(error: unknown, sent: readonly Promise<unknown>[]): Pr
   );
   return errors.find(({ code }) => code !== IN_FAILED_TRANSACTION) ?? error;
 }
+
+/** A statement that was asked for, before it is sent. */
+type Held = {
+  readonly config: pg.QueryConfig;
+  readonly resolve: (rows: unknown[]) => void;
+  readonly reject: (error: unknown) => void;
+};
+
+/** A transaction all of which is known before any of it is sent. */
+async function sendHeld(client: pg.PoolClient, all: readonly Held[]): Promise<void> {
+  try {
+    const rows = await sendTogether(
+      client,
+      all.map(({ config }) => config),
+    );
+    for (const [index, { resolve }] of all.entries()) resolve(rows[index]!);
+  } catch (error) {
+    for (const { reject } of all) reject(error);
+    throw error;
+  }
+}
+
+/** Once all that can go on by itself has: whoever waits now waits for something else. */
+const whenIdle = (act: () => void): void => void Promise.resolve().then(() => process.nextTick(act));
 
 /** What of `pg` its types do not name. */
 type Corkable = { readonly connection: { readonly stream: { cork(): void; uncork(): void } } };

@@ -7,7 +7,8 @@ import { limits } from "../core/limits.js";
 import { turnKeys } from "../core/turns.js";
 import { bindKeys, type Keyed } from "./bind-keys.js";
 import { replaceWaiting } from "./change.js";
-import { type Db, hot, type Queryable, sql } from "./db.js";
+import { type Begun, claimAlong, type PlainClaim } from "./claim-plain.js";
+import { atOnce, type Db, hot, type Queryable, sql } from "./db.js";
 import { tellApprovals } from "./tell.js";
 
 /** A job to be. `id` is ours; `key` is the client's, unique in its queue. */
@@ -57,7 +58,7 @@ export type Enqueued = {
   readonly replaced: boolean;
   /** It has to wait for a rate limit that opens by time. */
   readonly blocked: boolean;
-  /** Its queue was paused or without an address: nobody need look for what is due. */
+  /** Nobody need look for it: its queue was paused or without an address, or it was claimed by the same commit. */
   readonly idle: boolean;
 };
 
@@ -141,20 +142,30 @@ const insertAll = (t: Queryable, jobs: readonly NewJob[], plain = false) =>
 
 /**
  * Enqueues jobs that have nothing to do with each other: each is there or not by itself. Those that need no more than their
- * rows are one statement, a transaction by itself; what is left, which came before under its key or is limited by one, goes
- * the way of all (`enqueue`). Answers in order.
+ * rows are one statement, a transaction by itself, or with the claim that comes along; what is left, which came before under
+ * its key or is limited by one, goes the way of all (`enqueue`). Answers in order.
  */
-export async function enqueueEach(db: Db, jobs: readonly NewJob[]): Promise<Enqueued[]> {
+export async function enqueueEach(db: Db, jobs: readonly NewJob[], claim?: PlainClaim): Promise<EnqueuedEach> {
   const apt = jobs.filter((job) => !job.replaces && turnKeys(job).keys.length === 0);
-  const inserted = apt.length === 0 ? [] : await insertAll(db, apt, true);
+  const [inserted, begun] = apt.length === 0 ? [[]] : await insertEach(db, apt, claim);
   const made = new Map(inserted.map((row) => [row.id, row]));
+  const claimed = new Set(begun?.jobs.map((job) => job.jobId));
   const others = jobs.filter((job) => !made.has(job.id));
   const rest = others.length === 0 ? [] : await db.transact((t) => enqueue(t, others), "hot");
-  return jobs.map((job) => {
+  const enqueued = jobs.map((job) => {
     const row = made.get(job.id);
-    return row === undefined ? rest.shift()! : fresh(job.id, row.state, false, row.idle);
+    return row === undefined ? rest.shift()! : fresh(job.id, row.state, false, row.idle || claimed.has(job.id));
   });
+  return { enqueued, begun };
 }
+
+/** `begun` is what the claim took: jobs of these, or of those that were due before them. */
+export type EnqueuedEach = { readonly enqueued: readonly Enqueued[]; readonly begun: Begun | undefined };
+
+const insertEach = async (db: Db, jobs: readonly NewJob[], claim?: PlainClaim) =>
+  claim === undefined
+    ? ([await insertAll(db, jobs, true)] as const)
+    : atOnce(db, (t) => [insertAll(t, jobs, true), claimAlong(t, claim)]);
 
 const fresh = (id: string, state: State, blocked: boolean, idle = false): Enqueued => ({
   id,

@@ -23,10 +23,10 @@ const enqueue = async (count: number): Promise<string[]> => {
   await enqueueAll(database.db, jobs);
   return jobs.map((job) => job.id);
 };
-const take = async (floors: Floors): Promise<string[]> =>
-  (await claimPlain(database.db, newId(), [queueId], 100, 1_000, { functions: false, bytes: 0 }, floors)).jobs.map(
-    (job) => job.jobId,
-  );
+const take = async (floors: Floors): Promise<string[]> => {
+  const asked = { nodeId: newId(), queueIds: [queueId], shares: [100], room: 1_000, functions: false, bytes: 0 };
+  return (await claimPlain(database.db, { ...asked, floors })).jobs.map((job) => job.jobId);
+};
 const dueAgo = (id: string, ms: number) =>
   database.db.script(`update rotor.jobs set due_at = rotor.clock() - interval '${ms} milliseconds' where id = '${id}'`);
 const isDue = async (floors: Floors): Promise<boolean> =>

@@ -42,7 +42,8 @@ compete(
 
 /** Claims in one round trip. */
 const claimAtOnce = async (db: Db): Promise<number> =>
-  (await claimPlain(db, newId(), [ten], 100, 1_000, { functions: false, bytes: 0 })).jobs.length;
+  (await claimPlain(db, { nodeId: newId(), queueIds: [ten], shares: [100], room: 1_000, functions: false, bytes: 0 }))
+    .jobs.length;
 
 compete(
   "two claimers in one round trip, and a limit of 10",
