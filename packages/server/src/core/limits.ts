@@ -173,6 +173,8 @@ export const limits = {
   slowLookDeadRows: 20_000,
   /** For so long at most, looks begin at what that one found: a job with a head start may have to wait for it. */
   floorsMaxMs: 5_000,
+  /** So often they are read from the beginning: what was given an old due time by a change waits no longer than that. */
+  floorsWholeMs: 60_000,
   /** Queues visited by one look. */
   queuesPerLook: 1_000,
   /** A URL to deliver to, as written and as sent. Common proxies refuse more. */

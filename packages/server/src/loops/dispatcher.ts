@@ -198,6 +198,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         bytes: roomForHistories(),
         floors: footing.floors,
       });
+      footing.raise(begun.activeFrom);
       await setOff(begun, nodeId);
       return begun.jobs;
     } finally {

@@ -13,14 +13,18 @@ beforeAll(async () => {
 afterAll(() => database.close());
 
 /** Of a look that took a second. */
-const afterSlowLook = async (deadRows: number) => {
-  const footing = createFooting(database.db, { lookMs: 100, deadRows });
+const afterSlowLook = async (deadRows: number, lookMs = 0) => {
+  const footing = createFooting(database.db, { lookMs, deadRows });
   await footing.looked(performance.now() - 1_000);
   return footing.floors;
 };
 
 test("a look that was slow on a machine with few dead rows is followed by one from the beginning", async () => {
   expect(await afterSlowLook(1_000_000)).toBe(NO_FLOORS);
+});
+
+test("nor where all can be read as quickly as a look should take", async () => {
+  expect(await afterSlowLook(0, 500)).toBe(NO_FLOORS);
 });
 
 test("where rows are dead it is followed by looks from floors, of queues without anything due, too", async () => {

@@ -10,6 +10,8 @@ export type Footing = {
   renew(): Promise<void>;
   /** A look has just ended. */
   looked(begunAtMs: number): Promise<void>;
+  /** Claims from these queues may count what is active from here on. */
+  raise(active: ReadonlyMap<number, string>): void;
 };
 
 /** A look that took longer, where so many rows are dead, is followed by looks from floors. */
@@ -21,12 +23,19 @@ export function createFooting(
 ): Footing {
   let floors = NO_FLOORS;
   let untilMs = 0;
+  /** When what waits was last read from its beginning. */
+  let wholeAtMs = 0;
   /** What waits may have come below its floor since it was read: so it is in use for ten times as long as that took, and not for long. */
-  const read = async (begunAtMs: number): Promise<number> => {
-    floors = await readFloors(db, floors);
+  const read = async (whole: boolean): Promise<void> => {
+    const begunAtMs = performance.now();
+    floors = await readFloors(db, floors, whole);
     const endedAtMs = performance.now();
-    untilMs = endedAtMs + Math.min(10 * (endedAtMs - begunAtMs), limits.floorsMaxMs);
-    return endedAtMs - begunAtMs;
+    const tookMs = endedAtMs - begunAtMs;
+    untilMs = endedAtMs + Math.min(10 * tookMs, limits.floorsMaxMs);
+    if (!whole) return;
+    wholeAtMs = endedAtMs;
+    // To look from the beginning takes no longer than this did.
+    if (tookMs <= slow.lookMs) floors = NO_FLOORS;
   };
   return {
     get floors() {
@@ -35,11 +44,20 @@ export function createFooting(
     async renew() {
       const nowMs = performance.now();
       if (floors === NO_FLOORS || nowMs < untilMs) return;
-      if ((await read(nowMs)) <= slow.lookMs) floors = NO_FLOORS;
+      await read(nowMs - wholeAtMs >= limits.floorsWholeMs);
     },
     async looked(begunAtMs) {
       if (floors !== NO_FLOORS || performance.now() - begunAtMs <= slow.lookMs) return;
-      if (await hasDeadRows(db, slow.deadRows)) await read(begunAtMs);
+      if (await hasDeadRows(db, slow.deadRows)) await read(true);
+    },
+    raise(active) {
+      if (floors === NO_FLOORS || active.size === 0) return;
+      const raised = new Map(floors);
+      for (const [queueId, from] of active) {
+        const floor = floors.get(queueId);
+        if (floor !== undefined) raised.set(queueId, { ...floor, active: from });
+      }
+      floors = raised;
     },
   };
 }

@@ -54,11 +54,19 @@ const take = sql(
      from taken job join rotor.payloads payload on payload.job_id = job.id, clock`,
 );
 
-/** Once for all jobs of a queue. */
+/**
+ * Once for all jobs of a queue. Where it was claimed from floors: since when its first active job is so. Every other claim of it is
+ * over, and each later one comes after this one by the clock, which may be set back a little.
+ */
 const queues = hot(
   "claim-plain.queues",
-  `select ${QUEUE}, queue.headers, queue.max_attempts as "maxAttempts", queue.timeout_ms as "timeoutMs"
-     from rotor.queues queue left join rotor.apps app on app.id = queue.app_id where queue.id = any($1::int[])`,
+  `select ${QUEUE}, queue.headers, queue.max_attempts as "maxAttempts", queue.timeout_ms as "timeoutMs",
+          case when $3 and floor.active > '-infinity' then (
+            select greatest(floor.active, active_at - interval '2 seconds')::text from rotor.jobs
+             where queue_id = queue.id and state = 'active' and active_at >= floor.active order by active_at limit 1) end as "activeFrom"
+     from unnest($1::int[], $2::timestamptz[]) as floor (id, active)
+     join rotor.queues queue on queue.id = floor.id and queue.id = any(${LOCKED})
+     left join rotor.apps app on app.id = queue.app_id`,
 );
 
 type Row = Omit<LoadedJob, "queue" | "maxAttempts" | "timeoutMs" | "headers"> & {
@@ -72,12 +80,15 @@ type QueueRow = Omit<LoadedJob["queue"], "id"> & {
   readonly queueId: number;
   readonly maxAttempts: number;
   readonly timeoutMs: number;
+  readonly activeFrom: string | null;
 };
 
 /** `histories` is undefined where they are to be read by themselves: they are large. */
 export type Begun = {
   readonly jobs: readonly LoadedJob[];
   readonly histories: ReadonlyMap<string, History> | undefined;
+  /** By queue, from where the next claim may count what is active: where this one began at a floor. */
+  readonly activeFrom: ReadonlyMap<number, string>;
 };
 
 /** A claim to be sent. */
@@ -103,17 +114,17 @@ export const claimPlain = async (db: Db, asked: PlainClaim): Promise<Begun> =>
 export async function claimAlong(t: Queryable, asked: PlainClaim): Promise<Begun> {
   const { nodeId, shares, room, functions, bytes, floors = NO_FLOORS } = asked;
   const ids = [...asked.queueIds];
-  const values = [ids, [...shares], nodeId, limits.runTimeoutMs, room, ONCE, ...floorsOf(floors, ids)];
+  const [due, active] = floorsOf(floors, ids);
   const [, rows, known, , histories] = await Promise.all([
     t.query(lock, [ids]),
-    t.query<Row>(take, values),
-    t.query<QueueRow>(queues, [ids]),
+    t.query<Row>(take, [ids, [...shares], nodeId, limits.runTimeoutMs, room, ONCE, due, active]),
+    t.query<QueueRow>(queues, [ids, active, floors !== NO_FLOORS]),
     ...(functions
       ? ([endDueOfClaimed(t), loadResumed(t, bytes)] as const)
       : ([undefined, new Map<string, History>()] as const)),
   ]);
   // One object for all jobs of a queue.
-  const byId = new Map(known.map(({ queueId: id, ...queue }) => [id, { ...queue, id }]));
+  const byId = new Map(known.map(({ queueId: id, activeFrom: _, ...queue }) => [id, { ...queue, id }]));
   return {
     jobs: rows.map((row) => {
       const queue = byId.get(row.queueId)!;
@@ -137,5 +148,8 @@ export async function claimAlong(t: Queryable, asked: PlainClaim): Promise<Begun
       };
     }),
     histories,
+    activeFrom: new Map(
+      known.flatMap((queue) => (queue.activeFrom === null ? [] : [[queue.queueId, queue.activeFrom]])),
+    ),
   };
 }

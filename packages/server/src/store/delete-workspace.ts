@@ -14,7 +14,7 @@ const unfinished = sql(
     cross join lateral (
       (select id from rotor.jobs where queue_id = queue.id and state = 'waiting' and blocked_on is null order by due_at limit $2)
       union all
-      (select id from rotor.jobs where queue_id = queue.id and state = 'active' order by due_at limit $2)
+      (select id from rotor.jobs where queue_id = queue.id and state = 'active' order by active_at limit $2)
       union all
       (select id from rotor.jobs where queue_id = queue.id and state = 'pending_approval' order by due_at limit $2)) job
     where queue.workspace_id = $1

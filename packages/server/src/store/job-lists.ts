@@ -98,20 +98,20 @@ const few = (name: string, there: string): Statement =>
      from (select 1) one left join found on true order by found.id desc`,
   );
 
-const inQueues = (state: string): string =>
+const inQueues = (state: string, order: "due_at" | "active_at"): string =>
   `select job.id, job.queue_id from rotor.queues queue
-     cross join lateral (select id, queue_id from rotor.jobs where queue_id = queue.id and ${state} order by due_at limit $12) job
+     cross join lateral (select id, queue_id from rotor.jobs where queue_id = queue.id and ${state} order by ${order} limit $12) job
      where ${OF_QUEUE} limit $12`;
 
 /** Of states of which there are few jobs, as a rule. */
 const FEW: Readonly<Partial<Record<State, Statement>>> = {
   waiting: few(
     "waiting",
-    `free as materialized (${inQueues("state = 'waiting' and blocked_on is null")}),
+    `free as materialized (${inQueues("state = 'waiting' and blocked_on is null", "due_at")}),
    blocked as materialized (select id, queue_id from rotor.jobs where blocked_on is not null order by blocked_on limit $12),
    there as materialized (select * from free union all select * from blocked)`,
   ),
-  active: few("active", `there as materialized (${inQueues("state = 'active'")})`),
+  active: few("active", `there as materialized (${inQueues("state = 'active'", "active_at")})`),
   pending_approval: few(
     "pending",
     `there as materialized (select id, queue_id from rotor.jobs where state = 'pending_approval' order by due_at limit $12)`,

@@ -121,7 +121,7 @@ const remove = sql(
   `delete from rotor.queues
     where workspace_id = $1 and kind = $2 and name = $3 and system is null
       and (select id from rotor.jobs where queue_id = queues.id and state = 'waiting' and blocked_on is null order by due_at limit 1) is null
-      and (select id from rotor.jobs where queue_id = queues.id and state = 'active' order by due_at limit 1) is null
+      and (select id from rotor.jobs where queue_id = queues.id and state = 'active' order by active_at limit 1) is null
       and (select id from rotor.jobs where queue_id = queues.id and state = 'pending_approval' order by due_at limit 1) is null
       and (not keyed or (select id from rotor.jobs where queue_id = queues.id and blocked_on is not null order by blocked_on limit 1) is null)
       and not exists (select 1 from rotor.schedules where queue_id = queues.id and not owned)

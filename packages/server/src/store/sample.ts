@@ -37,7 +37,7 @@ const sample = sql(
      union
      (select id from rotor.jobs where queue_id = $1 and state = 'waiting' and blocked_on is null order by due_at desc limit $3)
      union
-     (select id from rotor.jobs where queue_id = $1 and state = 'active' order by due_at limit $3)
+     (select id from rotor.jobs where queue_id = $1 and state = 'active' order by active_at limit $3)
    ),
    standing as (
      select pool.id, coalesce((select regexp_replace(key, '#[0-9]+$', '') from rotor.steps

@@ -50,7 +50,7 @@ const counts = sql(
       select count(*)::int as count, (count(*) filter (where due_at <= clock.now))::int as due, min(due_at) filter (where due_at <= clock.now) as oldest
         from (select due_at from rotor.jobs where queue_id = queue.id and state = 'waiting' and blocked_on is null order by due_at limit $2) job) waiting
     cross join lateral (
-      select count(*)::int as count from (select 1 from rotor.jobs where queue_id = queue.id and state = 'active' order by due_at limit $2) job) active
+      select count(*)::int as count from (select 1 from rotor.jobs where queue_id = queue.id and state = 'active' order by active_at limit $2) job) active
     cross join lateral (
       select count(*)::int as count from (select 1 from rotor.jobs where queue_id = queue.id and state = 'failed' order by id limit $2) job) failed`,
 );

@@ -16,14 +16,14 @@ export const ROOM = roomOf("unnest($1::int[], $2::int[]) as item (id, room)", ""
 /** The same from the floors $7 and $8 of these queues on; see `floors.ts`. */
 export const ROOM_FROM = roomOf(
   "unnest($1::int[], $2::int[], $7::timestamptz[], $8::timestamptz[]) as item (id, room, due_from, active_from)",
-  " and due_at >= item.active_from",
+  " and active_at >= item.active_from",
 );
 
 /** Neither a key nor a rate limits the queue, and its breaker is closed. */
 export const PLAIN = "(not queue.keyed and queue.rate_limit is null and queue.trips = 0)";
 
 /** What becomes of a job that is taken. */
-export const TAKE = `set state = 'active', attempt = job.attempt + 1, delivery = job.delivery + 1, woken = false, node_id = $3,
+export const TAKE = `set state = 'active', attempt = job.attempt + 1, delivery = job.delivery + 1, woken = false, node_id = $3, active_at = clock.now,
           due_at = clock.now + case when queue.kind = 'function' then $4::int else coalesce(job.timeout_ms, queue.timeout_ms) end * interval '1 millisecond'`;
 
 /** The row as it was before is what a subselect of the same statement sees: since when it was due. */
