@@ -1,13 +1,13 @@
 /**
- * Claims due jobs, has them carried, settles how that ended. One tick: one look, one claim. What is in hand is in memory
- * too, and compared to the database every few seconds, since the reply to a claim may be lost.
+ * Claims due jobs, has them carried, settles how that ended. One tick: one look where it is needed, one claim. What is in hand is
+ * in memory too, and compared to the database every few seconds, since the reply to a claim may be lost.
  */
 import { decide } from "../core/job.js";
 import { limits } from "../core/limits.js";
 import { inTurn } from "../core/turns.js";
 import { Stop } from "../delivery/stop.js";
 import type { AGAIN, BatchWriter } from "../store/batch.js";
-import { claim, type Due, lookForDue } from "../store/claim.js";
+import { claim, type Due, lookForDue, type Taken } from "../store/claim.js";
 import { type Begun, claimPlain } from "../store/claim-plain.js";
 import type { Db } from "../store/db.js";
 import { NO_FLOORS } from "../store/floors.js";
@@ -229,10 +229,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   });
 
   /** Reads what was claimed and sets it off. */
-  const begin = async (
-    taken: readonly { jobId: string; delivery: number; kind: string }[],
-    nodeId: string,
-  ): Promise<void> => {
+  const begin = async (taken: readonly Taken[], nodeId: string): Promise<void> => {
     if (taken.length === 0) return;
     const runs = taken.filter((job) => job.kind === "function").map((job) => job.jobId);
     const [jobs, histories] = await Promise.all([loadJobs(db, taken), loadHistories(db, runs, roomForHistories())]);
