@@ -296,7 +296,7 @@ export const MUTANTS = [
     "what a node holds is not compared to what it knows",
     "replies",
     ["stuck"],
-    ["loops/dispatcher", "if (performance.now() - reconciledAt > limits.reconcileMs)", "if (false)"],
+    ["loops/dispatcher", "await holdings.compare();", ""],
   ),
   mutant(
     "a body without an end is read to its end",

@@ -143,23 +143,27 @@ test("where the reply to it was lost, the job is there once, is given back and d
   await endAll(bench);
 });
 
-test("what is claimed along is not taken for what nobody knows of, and no drain goes past it", async () => {
+test("what is claimed along is not taken for what nobody knows of, holds up no other claim, and no drain goes past it", async () => {
   const bench = await knowing();
   const stopped = pausedDb(db, "commit");
   const job = newJob(wide);
   // The reply of another one is lost meanwhile: what the database says this node holds is compared to what it knows.
   const coming = enqueue(bench, [job], stopped.db);
   await stopped.reached;
-  await expect(enqueue(bench, [newJob(wide)], lostReplyDb(db))).rejects.toThrow("terminated");
-  const tick = bench.dispatcher.loop.tick();
+  const lost = newJob(wide);
+  await expect(enqueue(bench, [lost], lostReplyDb(db))).rejects.toThrow("terminated");
+  const run = newRun(functions);
+  await enqueueEach(db, [run]);
+  await bench.dispatcher.loop.tick();
+  expect(bench.posted).toMatchObject([{ job: { jobId: run.id } }]);
   const drained = bench.dispatcher.drain(10_000);
   stopped.go();
   expect(idle(await coming)).toEqual([true]);
-  await tick;
   const mine = bench.posted.find((each) => each.job.jobId === job.id)!;
   expect(await readJob(db, job.id)).toMatchObject({ state: "active", delivery: 1 });
   expect(mine.aborted).toBe(false);
   for (const each of bench.posted) each.end({});
   await drained;
   expect(await readJob(db, job.id)).toMatchObject({ state: "completed", delivery: 1 });
+  expect(await readJob(db, lost.id)).toMatchObject({ state: "waiting", attempt: 0 });
 });

@@ -30,18 +30,15 @@ export type Along = {
   ): Promise<T>;
   /** Jobs that are being claimed. */
   readonly asked: number;
-  /** Does this while no claim of these is under way. */
-  without<T>(work: () => Promise<T>): Promise<T>;
+  /** Resolves when those have ended that are under way now. */
+  ended(): Promise<unknown>;
 };
 
 export function createAlong(options: AlongOptions): Along {
   const underWay = new Set<Promise<unknown>>();
   let asked = 0;
-  /** How many ask that none be under way. */
-  let without = 0;
 
   const claimFor = (counts: ReadonlyMap<number, number>): PlainClaim | undefined => {
-    if (without > 0) return undefined;
     const queues = [...counts].flatMap(([queueId, count]) => {
       const queue = options.known(queueId);
       return queue === undefined ? [] : [{ queueId, kind: queue.kind, share: Math.min(count, limits.claim) }];
@@ -90,14 +87,6 @@ export function createAlong(options: AlongOptions): Along {
     get asked() {
       return asked;
     },
-    async without(work) {
-      without++;
-      try {
-        await Promise.allSettled(underWay);
-        return await work();
-      } finally {
-        without--;
-      }
-    },
+    ended: () => Promise.allSettled(underWay),
   };
 }

@@ -15,13 +15,13 @@ import { type History, loadHistories, NO_HISTORY } from "../store/history.js";
 import { type LoadedJob, loadJobs } from "../store/load.js";
 import { isBadData } from "../store/outage.js";
 import { resetQueue } from "../store/queues.js";
-import { heldBy, release } from "../store/rescue.js";
 import type { Settled, Settlement } from "../store/settle.js";
 import { createAgenda } from "./agenda.js";
 import { type Along, createAlong } from "./along.js";
 import { keepBreaker } from "./breaker.js";
 import { type Carried, RELEASED, unstorable } from "./courier.js";
 import { createFooting, type Slow } from "./footing.js";
+import { createHoldings } from "./holdings.js";
 import type { Lease } from "./lease.js";
 import { createLoop, type Loop } from "./loop.js";
 
@@ -75,7 +75,6 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   /** Draining has taken long enough. */
   let overdue = false;
   let emptied: (() => void) | undefined;
-  let reconciledAt = performance.now();
   let claimedAt = Number.NEGATIVE_INFINITY;
   /** How long the last claim took, its look and its load among it. */
   let claimMs = 0;
@@ -102,7 +101,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const tick = async (): Promise<number> => {
     if (draining || options.held()) return limits.pollMs;
     if (!lease.fresh()) return 100;
-    if (performance.now() - reconciledAt > limits.reconcileMs) await reconcile();
+    await holdings.compare();
     const room = limits.inFlight - inHand.size - along.asked;
     if (room <= 0) {
       cut = true;
@@ -175,7 +174,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   /** The claim may have committed: what it took is found and given back. */
   const lost = (error: unknown): never => {
-    reconciledAt = Number.NEGATIVE_INFINITY;
+    holdings.unsure();
     agenda.unsure();
     throw error;
   };
@@ -223,9 +222,18 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     bytes: () => roomForHistories(),
     begin: setOff,
     lost: () => {
-      reconciledAt = Number.NEGATIVE_INFINITY;
+      holdings.unsure();
       wake();
     },
+  });
+
+  const holdings = createHoldings({
+    db,
+    nodeId: lease.nodeId,
+    isKnown: (jobId) => inHand.has(jobId),
+    others: along,
+    onGivenBack: () => wake(),
+    onError: options.onError,
   });
 
   /** Reads what was claimed and sets it off. */
@@ -253,7 +261,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       for (;;) {
         // A node that was paused wakes here: its jobs may be others' by now.
         if (!lease.fresh() || lease.nodeId() !== nodeId) {
-          reconciledAt = Number.NEGATIVE_INFINITY;
+          holdings.unsure();
           return;
         }
         inHand.set(job.jobId, { job, history, stop });
@@ -276,7 +284,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         history = (await loadHistories(db, [job.jobId], roomForHistories())).get(job.jobId) ?? NO_HISTORY;
       }
     } catch (error) {
-      // Still active by the database; reconciliation gives it back.
+      // Still active by the database; the holdings, once compared, give it back.
       options.onError(error);
     } finally {
       if (inHand.get(job.jobId)?.stop === stop) inHand.delete(job.jobId);
@@ -334,17 +342,6 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     }
   };
 
-  /** What the database says that we hold, and we know nothing of, is given back. No other claim is under way in a tick. */
-  const reconcile = (): Promise<void> =>
-    along.without(async () => {
-      const held = await heldBy(db, lease.nodeId());
-      await release(
-        db,
-        held.filter((row) => !inHand.has(row.jobId)),
-      );
-      reconciledAt = performance.now();
-    });
-
   const loop = createLoop({ tick, onError: options.onError, retryMs: 200 });
 
   const wake = (queueId?: number): void => {
@@ -375,7 +372,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     },
     async drain(ms) {
       draining = true;
-      await along.without(() => loop.stop());
+      await Promise.all([along.ended(), loop.stop()]);
+      await holdings.idle();
       if (inHand.size === 0) return;
       const empty = new Promise<void>((resolve) => {
         emptied = resolve;

@@ -201,7 +201,7 @@ async function settleAll(db: Db, items: readonly Settlement[]): Promise<(Settled
       }
       const earlier = repeated.get(item.jobId);
       if (earlier === undefined || !sameOutcome(earlier.outcome, item.outcome.outcome)) return { kind: "stale" };
-      // The continued delivery, if there is one, is not in memory: reconciliation gives it back.
+      // The continued delivery, if there is one, is not in memory: its node finds it among its holdings, and gives it back.
       return { kind: "settled", state: earlier.state, outcome: earlier.outcome, next: null, resumed: [], due: true };
     });
   }, "hot");
