@@ -50,10 +50,9 @@ page("starting", async ({ exports, next, run, result, calls }, { rotor, pass }) 
   await rotor.send([alarm, alarm, alarm]);
   await run("alert", "rate_limited");
   await pass("1m");
-  await eventually("the third alarm", async () => {
-    const { data } = await rotor.runs.list({ function: "alert", state: "completed" }).page();
-    return data.length === 3;
-  });
+  const alarms = async () => (await rotor.runs.list({ function: "alert" }).page()).data;
+  const areDone = async () => (await alarms()).filter(({ state }) => state === "completed").length === 3;
+  await eventually("the third alarm", areDone, 15_000, alarms);
 
   for (const text of ["draft", "final"]) await rotor.send({ name: "page.edited", data: { page: 1, text } });
   await run("index", "delayed");

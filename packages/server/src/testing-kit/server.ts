@@ -76,17 +76,21 @@ export async function testServer(environment: Record<string, string> = {}, outsi
   };
 }
 
-/** Waits until `look` answers something, asking again soon. Throws after `ms` with what it waited for. */
+/** Waits until `look` answers something, asking again soon. Throws after `ms` with what it waited for, and what `there` tells. */
 export async function eventually<T>(
   what: string,
   look: () => Promise<T | undefined | false> | T | undefined | false,
   ms = 15_000,
+  there?: () => Promise<unknown>,
 ): Promise<T> {
   const until = performance.now() + ms;
   for (;;) {
     const found = await look();
     if (found !== undefined && found !== false) return found;
-    if (performance.now() > until) throw new Error(`Waited ${ms} ms in vain for ${what}.`);
+    if (performance.now() > until) {
+      const instead = there === undefined ? "" : ` There was: ${JSON.stringify(await there())}`;
+      throw new Error(`Waited ${ms} ms in vain for ${what}.${instead}`);
+    }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
