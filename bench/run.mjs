@@ -151,6 +151,10 @@ try {
   await bulk(stage, "drain", 1_000);
   await drain(stage, "drain", 1_000);
   await single(stage, "idle", 1_000);
+  await lone(stage, 20);
+  await parallel(stage, 5);
+  await sleeps(stage, size.warm, { atOnce: false });
+  await latency(stage, "timed", size.warm);
   for (const limit of [limits.laneRate, limits.postMs, limits.insertRate, limits.signedPostRate]) await limit();
   const base = (await stage.ask("calls")).calls;
   for (let n = 0; n < rounds; n++) {

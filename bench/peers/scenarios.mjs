@@ -9,7 +9,7 @@ export const sizes = {
 };
 
 /** Code that is not compiled yet and statements that are not planned say nothing of the rest. */
-const warm = { runs: 300, lone: 5, fans: 5, jobs: 2_000, single: 500 };
+const warm = { runs: 300, fans: 5, sleeps: 300, jobs: 2_000, timed: 300, single: 500 };
 
 /** `add` is told each figure by its key in `figures`. `kinds`: what this contestant can do. */
 export async function measure(stage, kinds, size, add) {
@@ -17,6 +17,7 @@ export async function measure(stage, kinds, size, add) {
     await inFlight(stage, warm.runs);
     await sequences(stage, warm.runs);
     await parallel(stage, warm.fans);
+    await sleeps(stage, warm.sleeps, { atOnce: false });
     add("inFlight", await inFlight(stage, size.runs));
     add("backlog", await sequences(stage, size.runs));
     add("lone", await lone(stage, size.lone));
@@ -35,6 +36,7 @@ export async function measure(stage, kinds, size, add) {
     add("bulk", await bulk(stage, "drain", size.jobs));
     add("drain", await drain(stage, "drain", size.jobs));
     await stage.rotor.queues.resume("timed");
+    await latency(stage, "timed", warm.timed);
     const took = await latency(stage, "timed", size.timed);
     await stage.rotor.queues.pause("timed");
     add("startMedian", took.median);
