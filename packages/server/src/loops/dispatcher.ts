@@ -213,7 +213,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   const along = createAlong({
     known: agenda.known,
-    // Half of the node: with more in hand, whose turn it is says a look. Others than these are left to claims from floors.
+    // Half of the node: with more in hand, a look says whose turn it is. And from floors a tick claims, which knows them.
     free: () =>
       draining || options.held() || !lease.fresh() || footing.floors !== NO_FLOORS
         ? 0

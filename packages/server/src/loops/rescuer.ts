@@ -19,8 +19,9 @@ export type RescuerOptions = {
   readonly onError: (error: unknown) => void;
 };
 
-/** Of the time, the part that it may take at most where dead rows make it slow: see `store/floors.ts`. */
+/** Of the time, the part that it is to take where dead rows make it slow (see `store/floors.ts`); but nobody waits much longer for it. */
 const SHARE = 1 / 20;
+const LONGEST_REST_MS = 3 * limits.renewMs;
 
 export function createRescuer({ db, lease, held, onRescued, onError }: RescuerOptions): Loop {
   return createLoop({
@@ -34,7 +35,7 @@ export function createRescuer({ db, lease, held, onRescued, onError }: RescuerOp
       const ended = (await expireOverdue(db, Math.random)) + (await expirePatience(db)) + late;
       if (rescued !== undefined || ended > 0) onRescued((rescued ?? 0) + ended);
       if (rescued !== undefined || late > 0) return 0;
-      return Math.max(limits.renewMs, (performance.now() - begunAt) / SHARE);
+      return Math.min(Math.max(limits.renewMs, (performance.now() - begunAt) / SHARE), LONGEST_REST_MS);
     },
   });
 }

@@ -171,10 +171,12 @@ export function openDb(options: DbOptions): Db {
     };
     /** What has been asked for, and not sent: if that is all there is, it goes as one. */
     let held: Held[] | undefined = [];
+    let begun = false;
     const begin = (): void => {
       if (held === undefined) return;
       const all = held;
       held = undefined;
+      begun = true;
       together();
       note(client.query("begin"));
       for (const { config, resolve: answer, reject } of all)
@@ -215,7 +217,8 @@ export function openDb(options: DbOptions): Db {
     } catch (error) {
       held = undefined;
       try {
-        await client.query("rollback");
+        // What went as one is over; the connection may be, too.
+        await client.query(begun ? "rollback" : "");
       } catch (lost) {
         broken = lost as Error;
       }
