@@ -52,8 +52,12 @@ export function createHoldings(options: {
     unsure,
     async compare() {
       if (giving !== undefined || performance.now() - comparedAtMs <= limits.reconcileMs) return;
-      const held = await heldBy(db, options.nodeId());
+      // Before it is read: what is lost meanwhile may be missing in it.
       comparedAtMs = performance.now();
+      const held = await heldBy(db, options.nodeId()).catch((error: unknown) => {
+        unsure();
+        throw error;
+      });
       if (held.every((row) => options.isKnown(row.jobId))) return;
       // What another claim comes along with may stand in line for a lock: that is not waited for.
       const others = options.others.asked > 0;

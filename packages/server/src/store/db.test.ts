@@ -88,11 +88,21 @@ test("of statements that are sent at once, one that fails undoes all, and is the
   expect(await stored()).not.toContain("together 2");
 });
 
+test("of statements that are sent at once, one whose value cannot be put into words keeps all of them from being sent", async () => {
+  const { db } = database;
+  const endless: unknown[] = [{}];
+  (endless[0] as { self?: unknown }).self = endless[0];
+  const failed = atOnce(db, (t) => [t.query(note, ["together 5", "a"]), t.query(note, ["b", endless[0] as never])]);
+  await expect(failed).rejects.toThrow("circular");
+  expect(await stored()).not.toContain("together 5");
+  expect(await atOnce(db, (t) => [t.query(note, ["together 6", "a"]), t.query(names)])).toHaveLength(2);
+});
+
 test("where something is awaited after all, nothing is different but the number of messages", async () => {
   const { db } = database;
   const rows = await db.transact(async (t) => {
     void t.query(note, ["together 3", "a"]);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setImmediate(resolve));
     return t.query(names);
   });
   expect(rows).toContainEqual({ name: "together 3" });
@@ -109,7 +119,7 @@ test("a connection that is lost under statements that were sent at once fails th
   const failed = expect(atOnce(db, (t) => [t.query(backend), t.query(slow)])).rejects.toThrow();
   const busy = sql(
     "db-test.busy",
-    "select pid from pg_stat_activity where query like '%pg_sleep(60)%' and pid <> pg_backend_pid()",
+    "select pid from pg_stat_activity where state = 'active' and query like '%pg_sleep(60)%' and pid <> pg_backend_pid()",
   );
   let pid: number | undefined;
   while (pid === undefined) pid = (await db.query<{ pid: number }>(busy))[0]?.pid;
