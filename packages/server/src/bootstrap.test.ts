@@ -34,7 +34,7 @@ const start = (more: Partial<BootstrapOptions> = {}) =>
 test("a second start finds what the first one made", async () => {
   const first = await start();
   expect(await start()).toEqual(first);
-  expect(await activeSigningKeys(database.db, "default", null)).toHaveLength(1);
+  expect((await activeSigningKeys(database.db, [{ workspace: "default", queueId: null }]))[0]).toHaveLength(1);
 });
 
 test("another signing key, or another bootstrap key, stops with what to do", async () => {

@@ -171,9 +171,10 @@ export const limits = {
   slowLookMs: 10,
   /** It has if so many are left: on a small machine 10,000 of them take some four milliseconds. With fewer, the machine is just busy. */
   slowLookDeadRows: 20_000,
-  /** For so long at most, looks begin at what that one found: a job with a head start may have to wait for it. */
+  /** For so long at least, and at most, looks begin at what that one found: a job with a head start may have to wait for it. */
+  floorsMinMs: 100,
   floorsMaxMs: 5_000,
-  /** So often they are read from the beginning: what was given an old due time by a change waits no longer than that. */
+  /** So often at least they are read from the beginning: what was given an old due time by a change waits no longer than that. */
   floorsWholeMs: 60_000,
   /** Queues visited by one look. */
   queuesPerLook: 1_000,

@@ -4,7 +4,7 @@ import { newId } from "../core/ids.js";
 import { limits } from "../core/limits.js";
 import { checkUrl } from "../delivery/guard.js";
 import { type App, listApps, listTriggers } from "../store/apps.js";
-import { functionFinder } from "../store/functions.js";
+import { queueFinder } from "../store/queue-finder.js";
 import { deleteQueue, getQueue, listQueues, pauseQueue, type Queue, scheduleInto } from "../store/queues.js";
 import { listSchedules } from "../store/schedules.js";
 import { listJobs } from "../store/views.js";
@@ -75,7 +75,7 @@ const one = { 200: ["The function.", functionJson] } as const;
 export function functions(api: Api, listeners: Listeners, awaited: Awaited): void {
   const { engine } = api;
   const { db } = engine;
-  const finder = functionFinder(db);
+  const finder = queueFinder(db, "function");
 
   const find = async (workspace: string, id: string): Promise<Queue> => {
     const queue = await getQueue(db, workspace, "function", id);

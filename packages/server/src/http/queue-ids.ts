@@ -1,6 +1,6 @@
 /** The ids of callback queues by name, remembered for a moment: an enqueue then costs its own commit and nothing else. */
-import type { Queryable } from "../store/db.js";
-import { getQueue } from "../store/queues.js";
+import type { Db } from "../store/db.js";
+import { queueFinder } from "../store/queue-finder.js";
 import { notFound } from "./errors.js";
 
 const KEPT_MS = 5_000;
@@ -16,16 +16,18 @@ export type QueueIds = {
   forget(workspace: string, name: string): void;
 };
 
-export function queueIds(db: Queryable): QueueIds {
+export function queueIds(db: Db): QueueIds {
+  const finder = queueFinder(db, "callback");
   const kept = new Map<string, { readonly id: number; readonly until: number }>();
   const keyOf = (workspace: string, name: string): string => `${workspace}/${name}`;
 
   const read = async (workspace: string, name: string): Promise<number> => {
-    const queue = await getQueue(db, workspace, "callback", name);
-    if (queue === undefined) throw notFound("queue", name);
+    const found = await finder.write({ workspace, name });
+    if (found === undefined) throw notFound("queue", name);
+    const { queueId: id } = found.to;
     if (kept.size >= KEPT) kept.delete(kept.keys().next().value!);
-    kept.set(keyOf(workspace, name), { id: queue.id, until: performance.now() + KEPT_MS });
-    return queue.id;
+    kept.set(keyOf(workspace, name), { id, until: performance.now() + KEPT_MS });
+    return id;
   };
 
   return {

@@ -23,17 +23,20 @@ export function createFooting(
 ): Footing {
   let floors = NO_FLOORS;
   let untilMs = 0;
-  /** When what waits was last read from its beginning. */
+  /** When what waits is to be read from its beginning again. */
   let wholeAtMs = 0;
-  /** What waits may have come below its floor since it was read: so it is in use for ten times as long as that took, and not for long. */
+  /**
+   * What waits may have come below its floor since it was read: so it is in use for ten times as long as that took, and not for long. From its
+   * beginning it is read for a hundredth of the time: that ends the floors when the dead rows are gone.
+   */
   const read = async (whole: boolean): Promise<void> => {
     const begunAtMs = performance.now();
     floors = await readFloors(db, floors, whole);
     const endedAtMs = performance.now();
     const tookMs = endedAtMs - begunAtMs;
-    untilMs = endedAtMs + Math.min(10 * tookMs, limits.floorsMaxMs);
+    untilMs = endedAtMs + Math.min(Math.max(10 * tookMs, limits.floorsMinMs), limits.floorsMaxMs);
     if (!whole) return;
-    wholeAtMs = endedAtMs;
+    wholeAtMs = endedAtMs + Math.min(100 * tookMs, limits.floorsWholeMs);
     // To look from the beginning takes no longer than this did.
     if (tookMs <= slow.lookMs) floors = NO_FLOORS;
   };
@@ -44,7 +47,7 @@ export function createFooting(
     async renew() {
       const nowMs = performance.now();
       if (floors === NO_FLOORS || nowMs < untilMs) return;
-      await read(nowMs - wholeAtMs >= limits.floorsWholeMs);
+      await read(nowMs >= wholeAtMs);
     },
     async looked(begunAtMs) {
       if (floors !== NO_FLOORS || performance.now() - begunAtMs <= slow.lookMs) return;

@@ -65,8 +65,9 @@ const queues = hot(
             select greatest(floor.active, active_at - interval '2 seconds')::text from rotor.jobs
              where queue_id = queue.id and state = 'active' and active_at >= floor.active order by active_at limit 1) end as "activeFrom"
      from unnest($1::int[], $2::timestamptz[]) as floor (id, active)
-     join rotor.queues queue on queue.id = floor.id and queue.id = any(${LOCKED})
-     left join rotor.apps app on app.id = queue.app_id`,
+    cross join lateral (select * from rotor.queues where id = floor.id limit 1) queue
+     left join rotor.apps app on app.id = queue.app_id
+    where queue.id = any(${LOCKED})`,
 );
 
 type Row = Omit<LoadedJob, "queue" | "maxAttempts" | "timeoutMs" | "headers"> & {

@@ -22,16 +22,42 @@ export type Due = Ready & {
   readonly dueInMs: number;
 };
 
+/** What is told of a queue with something due, by the rows `first`. What is due now comes first, from another queue on each time, so that of more queues than one look tells each has its turn. */
+const TOLD = `select queue.id as "queueId", queue.workspace_id as workspace, queue.kind, ${PLAIN} as plain,
+          (extract(epoch from greatest(first.due_at, queue.open_at, queue.rate_open_at) - clock.now) * 1000)::float8 as "dueInMs"`;
+const IN_TURN =
+  "order by greatest(first.due_at, queue.open_at, queue.rate_open_at, clock.now), queue.id <= $2::int, queue.id limit $1";
+
 /**
- * For each queue that may be visited, when its first job is due. A queue without room is not visited, whatever is due in
- * it: counting stops at its limit. From a floor on, where counting is slow, the claim alone counts. What is due now comes first, from another queue on each time, so that of more queues
- * than one look tells each has its turn.
+ * For each queue that may be visited, when its first job is due. Goes through the index of what waits from one queue to the next
+ * (a "loose index scan"), so that it costs as much as there are queues with jobs, however many others there are. A queue
+ * without room is not visited, whatever is due in it: counting stops at its limit.
  */
 const look = hot(
   "claim.look",
+  `with recursive clock as materialized (select rotor.clock() as now),
+   first (queue_id, due_at) as (
+     (select queue_id, due_at from rotor.jobs where state = 'waiting' and blocked_on is null order by queue_id, due_at limit 1)
+     union all
+     select next.queue_id, next.due_at
+       from first
+      cross join lateral (
+        select queue_id, due_at from rotor.jobs
+         where state = 'waiting' and blocked_on is null and queue_id > first.queue_id order by queue_id, due_at limit 1) next
+   )
+   ${TOLD}
+     from clock, first join rotor.queues queue on queue.id = first.queue_id
+    where queue.paused_at is null and queue.url is not null
+      and (queue.concurrency is null or queue.concurrency > (
+        select count(*) from (select 1 from rotor.jobs where queue_id = queue.id and state = 'active' limit queue.concurrency) active))
+    ${IN_TURN}`,
+);
+
+/** The same where that is slow, from a floor on for each queue that has one; of those the claim alone counts. */
+const lookFrom = hot(
+  "claim.look-from",
   `with clock as materialized (select rotor.clock() as now)
-   select queue.id as "queueId", queue.workspace_id as workspace, queue.kind, ${PLAIN} as plain,
-          (extract(epoch from greatest(first.due_at, queue.open_at, queue.rate_open_at) - clock.now) * 1000)::float8 as "dueInMs"
+   ${TOLD}
      from clock, rotor.queues queue
      left join unnest($3::int[], $4::timestamptz[]) as floor (id, due) on floor.id = queue.id
     cross join lateral (
@@ -41,14 +67,14 @@ const look = hot(
     where queue.paused_at is null and queue.url is not null
       and (queue.concurrency is null or floor.id is not null or queue.concurrency > (
         select count(*) from (select 1 from rotor.jobs where queue_id = queue.id and state = 'active' limit queue.concurrency) active))
-    order by greatest(first.due_at, queue.open_at, queue.rate_open_at, clock.now), queue.id <= $2::int, queue.id
-    limit $1`,
+    ${IN_TURN}`,
 );
 
 /** Looks at all queues; `after` is the queue from which on those with due work are told first. */
 export const lookForDue = (db: Queryable, after = 0, floors: Floors = NO_FLOORS): Promise<Due[]> => {
+  if (floors === NO_FLOORS) return db.query<Due>(look, [limits.queuesPerLook, after]);
   const ids = [...floors.keys()];
-  return db.query<Due>(look, [limits.queuesPerLook, after, ids, floorsOf(floors, ids)[0]]);
+  return db.query<Due>(lookFrom, [limits.queuesPerLook, after, ids, floorsOf(floors, ids)[0]]);
 };
 
 /** A queue that this transaction has locked. */

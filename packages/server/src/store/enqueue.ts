@@ -77,7 +77,7 @@ const insert = hot(
        from unnest($1::uuid[], $2::int[], $3::text[], $4::bytea[], $5::text[], $6::float8[], $7::timestamptz[], $8::int[],
                    $9::int[], $10::int[], $11::text[], $12::text[], $13::uuid[], $14::uuid[], $15::uuid[], $16::bool[], $18::float8[]) with ordinality
               as item (id, queue_id, key, body, content_type, delay_ms, run_at, priority, max_attempts, timeout_ms, headers, tags, parent_id, event_id, replay_of, keeps_turn, deadline_ms, place)
-      where not $19::bool or exists (select from rotor.queues where id = item.queue_id and rate_key is null and not approval_required)
+      where not $19::bool or item.queue_id in (select id from rotor.queues where id = any($2::int[]) and rate_key is null and not approval_required)
    ),
    kept as (
      insert into rotor.payloads (job_id, queue_id, key, body, content_type, created_at, run_at, headers, tags, event_id, replay_of, deadline_ms)

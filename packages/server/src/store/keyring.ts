@@ -3,11 +3,14 @@
  * Both are remembered for a moment, secrets still sealed; what this node changes it knows at once, others after that moment.
  */
 import { newId } from "../core/ids.js";
+import { limits } from "../core/limits.js";
 import { open, type SealKeys, seal } from "../core/seal.js";
+import { batchWriter } from "./batch.js";
 import type { Db } from "./db.js";
 import { countNodes } from "./nodes.js";
+import { isDisconnect } from "./outage.js";
 import { type PutSecret, putSecret, type SealedSecret, sealedSecrets } from "./secrets.js";
-import { activeSigningKeys, insertSigningKey, replaceSigningKey, type SigningKey } from "./signing-keys.js";
+import { activeSigningKeys, insertSigningKey, type Owner, replaceSigningKey, type SigningKey } from "./signing-keys.js";
 import { createWorkspace } from "./workspaces.js";
 
 /** A rotation overlaps for far longer. */
@@ -55,6 +58,11 @@ export function createKeyring(db: Db, keys: SealKeys): Keyring {
   // Opened: each delivery needs them.
   const signing = remembered<string>();
   const secretRows = remembered<SealedSecret>();
+  /** Deliveries to many queues that begin together share a look. */
+  const active = batchWriter<Owner, readonly SigningKey[]>((owners) => activeSigningKeys(db, owners), {
+    size: limits.writeBatch,
+    isEverybodys: isDisconnect,
+  });
   const openSigning = (workspace: string, { sealed, queueId }: SigningKey): string =>
     open(keys, sealed, signingContext(workspace, queueId));
   const forget = (workspace: string): void => {
@@ -66,16 +74,15 @@ export function createKeyring(db: Db, keys: SealKeys): Keyring {
     forget,
     signing: (workspace, queueId) =>
       signing.read(workspace, queueId ?? 0, async () => {
-        const rows = await activeSigningKeys(db, workspace, queueId ?? null);
+        const rows = await active.write({ workspace, queueId: queueId ?? null });
         const own = rows.filter((row) => row.queueId !== null);
         const stays = own.some((row) => row.expiresAt === null);
         return (stays ? own : rows).map((row) => openSigning(workspace, row));
       }),
     async replaceSigning(workspace, queueId = undefined, secret, overlapMs) {
       const owner = { workspace, queueId: queueId ?? null };
-      const current = (await activeSigningKeys(db, workspace, owner.queueId)).find(
-        (row) => row.queueId === owner.queueId && row.expiresAt === null,
-      );
+      const [signs] = await activeSigningKeys(db, [owner]);
+      const current = signs!.find((row) => row.queueId === owner.queueId && row.expiresAt === null);
       if (secret === undefined && current === undefined) return false;
       if (secret !== undefined && current !== undefined && openSigning(workspace, current) === secret) return false;
       const next =

@@ -61,7 +61,7 @@ compete(
     "no lock on the queue": (db) => without(db, "claim-plain.lock", "for no key update skip locked"),
     "queues taken that were not locked": (db) =>
       mutantDb(db, "claim-plain.take", (text) =>
-        text.replace(/and queue\.id = any\(string_to_array[^\n]*::int\[\]\)/, ""),
+        text.replace(/and queue\.id = any\(\(select string_to_array[^\n]*::int\[\]\)/, ""),
       ),
   },
 );

@@ -1,6 +1,6 @@
 /** Signing keys at rest: of a workspace, or of one queue. Sealed texts only; they are opened in `keyring.ts`. */
 import { limits } from "../core/limits.js";
-import { type Db, type Queryable, sql } from "./db.js";
+import { type Db, hot, type Queryable, sql } from "./db.js";
 
 /** A key that signs now. Of several, the newest has no `expiresAt`: the others are on their way out. */
 export type SigningKey = {
@@ -13,11 +13,17 @@ export type SigningKey = {
 
 const columns = `id, sealed, queue_id as "queueId", expires_at as "expiresAt"`;
 
-const active = sql(
+const active = hot(
   "signing.active",
-  `select ${columns} from rotor.signing_keys
-    where workspace_id = $1 and (queue_id is null or queue_id = $2) and (expires_at is null or expires_at > rotor.clock())
-    order by created_at desc, id desc`,
+  `select item.place::int, signing.*
+     from unnest($1::text[], $2::int[]) with ordinality as item (workspace, queue, place)
+    cross join lateral (
+      select ${columns}, created_at from rotor.signing_keys where workspace_id = item.workspace and queue_id is null
+      union all
+      select ${columns}, created_at from rotor.signing_keys where queue_id = item.queue
+    ) signing
+    where signing."expiresAt" is null or signing."expiresAt" > rotor.clock()
+    order by item.place, signing.created_at desc, signing.id desc`,
 );
 
 /** Retired ones too: a key that a server was once started with is still known. */
@@ -43,9 +49,19 @@ const retire = sql(
    returning id, expires_at > rotor.clock() as signs`,
 );
 
-/** All that sign for a queue, or for a workspace where `queueId` is null: the queue's and the workspace's, the newest first. */
-export const activeSigningKeys = (db: Queryable, workspace: string, queueId: number | null): Promise<SigningKey[]> =>
-  db.query(active, [workspace, queueId]);
+/** Whose keys: a queue's with its workspace's, or the workspace's alone where `queueId` is null. */
+export type Owner = { readonly workspace: string; readonly queueId: number | null };
+
+/** All that sign for each of these, the newest first. */
+export async function activeSigningKeys(db: Queryable, owners: readonly Owner[]): Promise<SigningKey[][]> {
+  const found: SigningKey[][] = owners.map(() => []);
+  const rows = await db.query<SigningKey & { readonly place: number }>(active, [
+    owners.map(({ workspace }) => workspace),
+    owners.map(({ queueId }) => queueId),
+  ]);
+  for (const row of rows) found[row.place - 1]!.push(row);
+  return found;
+}
 
 /** All that the workspace itself ever had, the newest first. */
 export const pastSigningKeys = (db: Queryable, workspace: string): Promise<SigningKey[]> => db.query(ever, [workspace]);
@@ -70,7 +86,7 @@ export class TooManySigningKeys extends Error {}
  */
 export async function replaceSigningKey(
   db: Db,
-  owner: { readonly workspace: string; readonly queueId: number | null },
+  owner: Owner,
   next: { readonly id: string; readonly sealed: string } | undefined,
   overlapMs: number,
 ): Promise<void> {

@@ -1,9 +1,11 @@
 /** What the two statements that take jobs have in common: how much room there is, and what becomes of a job that is taken. */
 
+/** Queue by queue, by the limit: a join would compare each of them to each other. */
 const roomOf = (items: string, from: string): string => `select queue.id, queue.kind, queue.timeout_ms,
             greatest(0, least(item.room, coalesce(queue.concurrency - active.count - slots.count, item.room)))::int as room${from === "" ? "" : ", item.due_from"}
        from clock, ${items}
-       join rotor.queues queue on queue.id = item.id
+      cross join lateral (
+        select id, kind, timeout_ms, concurrency, strict_concurrency, open_at, rate_open_at, paused_at, url from rotor.queues where id = item.id limit 1) queue
       cross join lateral (select count(*) from rotor.jobs where queue_id = queue.id and state = 'active'${from}) active
       cross join lateral (select count(*) from rotor.slots where queue.strict_concurrency and queue_id = queue.id and until > clock.now) slots
       where greatest(queue.open_at, queue.rate_open_at) <= clock.now and queue.paused_at is null and queue.url is not null`;
@@ -48,7 +50,8 @@ export type Claim = { readonly taken: readonly Taken[]; readonly blocked: number
  */
 const listIn = (setting: string, type: string): string =>
   `string_to_array(nullif(current_setting('rotor.${setting}', true), ''), ',')::${type}[]`;
-export const LOCKED = listIn("locked_queues", "int");
+/** Read once a statement, not once a row. */
+export const LOCKED = `(select ${listIn("locked_queues", "int")})::int[]`;
 export const RESUMED = listIn("resumed_runs", "uuid");
 
 /** Leaves a list of ids; `ids` is an expression for an aggregate of text. */
