@@ -53,6 +53,44 @@ test("what was enqueued is delivered byte for byte, with its own settings before
   expect((await db.script("select tags from rotor.payloads")).rows[0].tags).toEqual(['a"b', "c,d", "{}"]);
 });
 
+test("settings that one job of a batch has are its own, wherever it stands among those that have none", async () => {
+  const { db } = database;
+  const settings = {
+    key: "k",
+    delayMs: 3_600_000,
+    maxAttempts: 2,
+    timeoutMs: 77,
+    headers: { "x-a": "job" },
+    tags: ["t"],
+    deadlineMs: 7_200_000,
+  };
+  for (const place of [0, 1, 2]) {
+    await clearJobs(db);
+    const jobs = [0, 1, 2].map((n) => newJob(queue, n === place ? settings : {}));
+    await enqueueAll(db, jobs);
+    const { rows } = await db.script(
+      `select job.id, key, max_attempts, timeout_ms, headers, tags, run_at - created_at > interval '59 minutes' as late, deadline_at is not null as ends
+         from rotor.jobs job join rotor.payloads payload on payload.job_id = job.id order by job.id`,
+    );
+    expect(rows).toEqual(
+      jobs.map(({ id }, n) =>
+        n === place
+          ? {
+              id,
+              key: "k",
+              max_attempts: 2,
+              timeout_ms: 77,
+              headers: { "x-a": "job" },
+              tags: ["t"],
+              late: true,
+              ends: true,
+            }
+          : { id, key: null, max_attempts: null, timeout_ms: null, headers: null, tags: [], late: false, ends: false },
+      ),
+    );
+  }
+});
+
 test("what comes in one batch is claimed in its order, and so are jobs of one key", async () => {
   const { db } = database;
   const { id } = await callbackQueue(db, "in-order", { concurrency: 1 });

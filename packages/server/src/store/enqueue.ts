@@ -8,7 +8,7 @@ import { turnKeys } from "../core/turns.js";
 import { bindKeys, type Keyed } from "./bind-keys.js";
 import { replaceWaiting } from "./change.js";
 import { type Begun, claimAlong, type PlainClaim } from "./claim-plain.js";
-import { atOnce, type Db, hot, type Queryable, sql } from "./db.js";
+import { atOnce, type Db, hot, type Queryable, sparse, sql } from "./db.js";
 import { tellApprovals } from "./tell.js";
 
 /** A job to be. `id` is ours; `key` is the client's, unique in its queue. */
@@ -82,7 +82,7 @@ const insert = hot(
    kept as (
      insert into rotor.payloads (job_id, queue_id, key, body, content_type, created_at, run_at, headers, tags, event_id, replay_of, deadline_ms)
      select item.id, item.queue_id, item.key, item.body, item.content_type, clock.now,
-            coalesce(item.run_at, clock.now + item.delay_ms * interval '1 millisecond'),
+            coalesce(item.run_at, clock.now + coalesce(item.delay_ms, 0) * interval '1 millisecond'),
             item.headers::jsonb, case when item.tags is null then '{}' else array(select jsonb_array_elements_text(item.tags::jsonb)) end, item.event_id, item.replay_of, item.deadline_ms
        from item, clock
       order by item.queue_id, item.key, item.id
@@ -94,9 +94,9 @@ const insert = hot(
      select item.id, item.queue_id, item.parent_id,
             case when queue.approval_required then 'pending_approval' else 'waiting' end,
             case when queue.approval_required then clock.now + queue.approval_timeout_ms * interval '1 millisecond'
-                 when kept.run_at <= clock.now then clock.now - item.priority * interval '1 second' - greatest(0, $17 - item.place) * interval '1 microsecond'
+                 when kept.run_at <= clock.now then clock.now - coalesce(item.priority, 0) * interval '1 second' - greatest(0, $17 - item.place) * interval '1 microsecond'
                  else kept.run_at end,
-            item.max_attempts, item.timeout_ms, item.keeps_turn, greatest(kept.run_at, clock.now) + item.deadline_ms * interval '1 millisecond'
+            item.max_attempts, item.timeout_ms, coalesce(item.keeps_turn, false), greatest(kept.run_at, clock.now) + item.deadline_ms * interval '1 millisecond'
        from kept join item on item.id = kept.job_id join rotor.queues queue on queue.id = item.queue_id, clock
      returning id, queue_id, state
    )
@@ -121,22 +121,22 @@ const insertAll = (t: Queryable, jobs: readonly NewJob[], plain = false) =>
   t.query<{ id: string; state: State; rateKey: string | null; idle: boolean }>(insert, [
     jobs.map((job) => job.id),
     jobs.map((job) => job.queueId),
-    jobs.map((job) => job.key),
+    sparse(jobs, (job) => job.key),
     jobs.map((job) => job.body),
     jobs.map((job) => job.contentType),
-    jobs.map((job) => job.delayMs ?? 0),
-    jobs.map((job) => job.runAt ?? null),
-    jobs.map((job) => job.priority ?? 0),
-    jobs.map((job) => job.maxAttempts ?? null),
-    jobs.map((job) => job.timeoutMs ?? null),
-    jobs.map((job) => (job.headers ? JSON.stringify(job.headers) : null)),
-    jobs.map((job) => (job.tags?.length ? JSON.stringify(job.tags) : null)),
-    jobs.map((job) => job.parentId ?? null),
-    jobs.map((job) => job.eventId ?? null),
-    jobs.map((job) => job.replayOf ?? null),
-    jobs.map((job) => turnKeys(job).strict),
+    sparse(jobs, (job) => job.delayMs || null),
+    sparse(jobs, (job) => job.runAt),
+    sparse(jobs, (job) => job.priority || null),
+    sparse(jobs, (job) => job.maxAttempts),
+    sparse(jobs, (job) => job.timeoutMs),
+    sparse(jobs, (job) => (job.headers ? JSON.stringify(job.headers) : null)),
+    sparse(jobs, (job) => (job.tags?.length ? JSON.stringify(job.tags) : null)),
+    sparse(jobs, (job) => job.parentId),
+    sparse(jobs, (job) => job.eventId),
+    sparse(jobs, (job) => job.replayOf),
+    sparse(jobs, (job) => turnKeys(job).strict || null),
     limits.batch,
-    jobs.map((job) => job.deadlineMs ?? null),
+    sparse(jobs, (job) => job.deadlineMs),
     plain,
   ]);
 

@@ -7,7 +7,7 @@
 import type { Report, RunReport } from "@rotorsh/sdk/protocol";
 import { limits } from "../core/limits.js";
 import { type Checkpoint, type Checkpointed, toldOfOwn } from "./checkpoint.js";
-import { type Db, hot } from "./db.js";
+import { type Db, hot, sparse } from "./db.js";
 import type { Recorded } from "./record.js";
 
 /**
@@ -69,8 +69,8 @@ export async function quickCheckpoint(
     results.map(({ report }) => report.outcome),
     results.map(({ report }) => report.attempt),
     results.map(({ report }) => Math.round(report.duration_ms)),
-    results.map(({ report }) => (report.outcome === "completed" ? JSON.stringify(report.output) : null)),
-    results.map(({ report }) => (report.outcome === "failed" ? JSON.stringify(report.error) : null)),
+    sparse(results, ({ report }) => (report.outcome === "completed" ? JSON.stringify(report.output) : null)),
+    sparse(results, ({ report }) => (report.outcome === "failed" ? JSON.stringify(report.error) : null)),
   ];
   const rows = await db.query<Row>(write, values);
   const byJob = new Map<string, Row[]>();

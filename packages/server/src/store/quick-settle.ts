@@ -3,7 +3,7 @@
  * itself, for any number of jobs. Whatever it does not take is left to `settle.ts`: a stale delivery, a row in other
  * hands, a job with a key, a parent, or an end that a webhook is told of.
  */
-import { type Db, hot } from "./db.js";
+import { type Db, hot, sparse } from "./db.js";
 import { LOG_ONCE } from "./finish.js";
 import type { Settled, Settlement } from "./settle.js";
 import { isAnybodyTold } from "./tell.js";
@@ -64,11 +64,11 @@ export async function quickSettle(db: Db, items: readonly Settlement[]): Promise
     apt.map((item) => item.jobId),
     apt.map((item) => item.delivery),
     apt.map((item) => item.attempt),
-    apt.map((item) => item.status),
+    sparse(apt, (item) => item.status),
     apt.map((item) => Math.round(item.durationMs)),
-    apt.map((item) => item.outcome.output),
-    apt.map((item) => (item.outcome.error === null ? null : JSON.stringify(item.outcome.error))),
-    apt.map((item) => item.detail ?? null),
+    sparse(apt, (item) => item.outcome.output),
+    sparse(apt, (item) => (item.outcome.error === null ? null : JSON.stringify(item.outcome.error))),
+    sparse(apt, (item) => item.detail),
     apt.filter((item) => item.kind !== "callback").map((item) => item.jobId),
     apt.some((item) => item.asks === true),
   ];
