@@ -288,8 +288,8 @@ export const MUTANTS = [
     ["ghost"],
     [
       "store/enqueue",
-      "jobs.map((job) => job.key)",
-      "jobs.map((job) => (job.key == null ? null : `${job.key}${Math.random()}`))",
+      "sparse(jobs, (job) => job.key)",
+      "sparse(jobs, (job) => (job.key == null ? null : `${job.key}${Math.random()}`))",
     ],
   ),
   mutant(
@@ -353,8 +353,8 @@ export const MUTANTS = [
     ["lost"],
     [
       "engine",
-      'const results = await db.transact((t) => enqueue(t, jobs), "hot");',
-      'const results = await db.transact((t) => enqueue(t, jobs.slice(0, -1)), "hot");\nresults.push(results[0]);',
+      "const results = await enqueueAll(db, jobs);",
+      "const results = [...(await enqueueAll(db, jobs.slice(0, -1)))];\nresults.push(results[0]);",
     ],
   ),
   mutant(

@@ -30,7 +30,7 @@ import { listApps } from "./store/apps.js";
 import { batchWriter } from "./store/batch.js";
 import { type Checkpoint, type Checkpointed, checkpoint } from "./store/checkpoint.js";
 import type { Db } from "./store/db.js";
-import { type Enqueued, enqueue, enqueueEach, type NewJob } from "./store/enqueue.js";
+import { type Enqueued, enqueueAll, enqueueEach, type NewJob } from "./store/enqueue.js";
 import type { Keyring } from "./store/keyring.js";
 import type { LoadedJob } from "./store/load.js";
 import { isDisconnect } from "./store/outage.js";
@@ -276,8 +276,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
       return started!;
     },
     async enqueueAll(jobs) {
-      const results = await db.transact((t) => enqueue(t, jobs), "hot");
-      wake();
+      const results = await enqueueAll(db, jobs);
+      if (results.some((result) => !result.idle)) wake();
       if (results.some((result) => result.blocked)) keeper.wake();
       return results;
     },

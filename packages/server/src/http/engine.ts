@@ -33,7 +33,7 @@ export type Engine = {
   /** One run, as its function's options say. */
   start(to: Startable, job: NewJob): Promise<Started>;
   /** All or nothing, in one transaction. */
-  enqueueAll(jobs: readonly NewJob[]): Promise<Enqueued[]>;
+  enqueueAll(jobs: readonly NewJob[]): Promise<readonly Enqueued[]>;
   publish(events: readonly NewEvent[]): Promise<Published[]>;
   checkpoint(item: Checkpoint): Promise<Checkpointed>;
   /** Ends a job whose endpoint answered 202 and reports back. `stale`: that delivery is over. */

@@ -73,7 +73,7 @@ export async function findJob(
 }
 
 /** Enqueues; a duplicate of a job that may have none undoes all of it. */
-async function enqueueWanted(engine: Engine, queueId: number, wanted: readonly Wanted[]): Promise<Enqueued[]> {
+async function enqueueWanted(engine: Engine, queueId: number, wanted: readonly Wanted[]): Promise<readonly Enqueued[]> {
   const jobs = wanted.map(({ job }): NewJob => ({ queueId, ...job }));
   const test = (results: readonly Enqueued[]): void => {
     for (const [index, result] of results.entries()) {

@@ -62,6 +62,9 @@ export type Enqueued = {
   readonly idle: boolean;
 };
 
+/** What most jobs are. */
+const JSON_TYPE = "application/json";
+
 /**
  * Inserts payload and job together, unless the key is taken in this queue. A racer's insert waits for the other's commit;
  * who then loses is answered by the statement after this one, whose snapshot sees the winner. In the order of the keys,
@@ -81,7 +84,7 @@ const insert = hot(
    ),
    kept as (
      insert into rotor.payloads (job_id, queue_id, key, body, content_type, created_at, run_at, headers, tags, event_id, replay_of, deadline_ms)
-     select item.id, item.queue_id, item.key, item.body, item.content_type, clock.now,
+     select item.id, item.queue_id, item.key, item.body, coalesce(item.content_type, '${JSON_TYPE}'), clock.now,
             coalesce(item.run_at, clock.now + coalesce(item.delay_ms, 0) * interval '1 millisecond'),
             item.headers::jsonb, case when item.tags is null then '{}' else array(select jsonb_array_elements_text(item.tags::jsonb)) end, item.event_id, item.replay_of, item.deadline_ms
        from item, clock
@@ -123,7 +126,7 @@ const insertAll = (t: Queryable, jobs: readonly NewJob[], plain = false) =>
     jobs.map((job) => job.queueId),
     sparse(jobs, (job) => job.key),
     jobs.map((job) => job.body),
-    jobs.map((job) => job.contentType),
+    sparse(jobs, (job) => (job.contentType === JSON_TYPE ? null : job.contentType)),
     sparse(jobs, (job) => job.delayMs || null),
     sparse(jobs, (job) => job.runAt),
     sparse(jobs, (job) => job.priority || null),
@@ -146,7 +149,7 @@ const insertAll = (t: Queryable, jobs: readonly NewJob[], plain = false) =>
  * its key or is limited by one, goes the way of all (`enqueue`). Answers in order.
  */
 export async function enqueueEach(db: Db, jobs: readonly NewJob[], claim?: PlainClaim): Promise<EnqueuedEach> {
-  const apt = jobs.filter((job) => !job.replaces && turnKeys(job).keys.length === 0);
+  const apt = jobs.filter(isApt);
   const [inserted, begun] = apt.length === 0 ? [[]] : await insertEach(db, apt, claim);
   const made = new Map(inserted.map((row) => [row.id, row]));
   const claimed = new Set(begun?.jobs.map((job) => job.jobId));
@@ -158,6 +161,18 @@ export async function enqueueEach(db: Db, jobs: readonly NewJob[], claim?: Plain
   });
   return { enqueued, begun };
 }
+
+/** Needs no more than its rows, as far as it says itself. */
+const isApt = (job: NewJob): boolean => !job.replaces && turnKeys(job).keys.length === 0;
+
+/**
+ * Enqueues jobs of one queue, all or none. Where each needs no more than its rows, the one statement is the transaction: what it does not
+ * insert was there before, or, where the queue asks for more, is all of them. Answers in order.
+ */
+export const enqueueAll = async (db: Db, jobs: readonly NewJob[]): Promise<readonly Enqueued[]> =>
+  jobs.every((job) => isApt(job) && job.queueId === jobs[0]!.queueId)
+    ? (await enqueueEach(db, jobs)).enqueued
+    : db.transact((t) => enqueue(t, jobs), "hot");
 
 /** `begun` is what the claim took: jobs of these, or of those that were due before them. */
 export type EnqueuedEach = { readonly enqueued: readonly Enqueued[]; readonly begun: Begun | undefined };
