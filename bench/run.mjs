@@ -161,14 +161,14 @@ try {
     await round();
     console.log(`round ${n + 1} of ${rounds} is done`);
   }
-  const rates = await nodes(stage, size.jobs);
+  const { rates, delivered } = await nodes(stage, size.jobs, size.jobs);
   figures.add("S15 drain by one server", rates[0], "jobs/s");
   figures.add("S15 two servers against one", rates[1] / rates[0], "×");
   figures.add("S15 three servers against one", rates[2] / rates[0], "×");
   const inside = await inOneProcess(stage, { warm: size.warm, runs: size.runs });
   figures.add("S17 10 steps in sequence, functions in the server's process", inside, "steps/s");
   ({ calls } = await stage.ask("calls"));
-  calls -= base + rates.length * size.jobs;
+  calls -= base + delivered;
   const { empty, full } = await blocked(stage, { count: size.blocked, timed: size.timed, rounds });
   figures.add("S13 enqueue to endpoint at 200/s, p99", empty, "ms");
   figures.add(`S13 the same beside ${size.blocked} jobs blocked by a key`, full, "ms");

@@ -32,7 +32,7 @@ export type Engine = {
   enqueue(job: NewJob): Promise<Enqueued>;
   /** One run, as its function's options say. */
   start(to: Startable, job: NewJob): Promise<Started>;
-  /** All or nothing, in one transaction. */
+  /** Jobs of one queue, all or nothing. */
   enqueueAll(jobs: readonly NewJob[]): Promise<readonly Enqueued[]>;
   publish(events: readonly NewEvent[]): Promise<Published[]>;
   checkpoint(item: Checkpoint): Promise<Checkpointed>;

@@ -22,7 +22,10 @@ export type Due = Ready & {
   readonly dueInMs: number;
 };
 
-/** What is told of a queue with something due, by the rows `first`. What is due now comes first, from another queue on each time, so that of more queues than one look tells each has its turn. */
+/**
+ * What is told of a queue whose first job is in `first`. What is due now comes first, from another queue on each time, so that of more
+ * queues than one look tells each has its turn.
+ */
 const TOLD = `select queue.id as "queueId", queue.workspace_id as workspace, queue.kind, ${PLAIN} as plain,
           (extract(epoch from greatest(first.due_at, queue.open_at, queue.rate_open_at) - clock.now) * 1000)::float8 as "dueInMs"`;
 const IN_TURN =

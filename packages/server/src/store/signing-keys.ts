@@ -20,7 +20,7 @@ const active = hot(
     cross join lateral (
       select ${columns}, created_at from rotor.signing_keys where workspace_id = item.workspace and queue_id is null
       union all
-      select ${columns}, created_at from rotor.signing_keys where queue_id = item.queue
+      select ${columns}, created_at from rotor.signing_keys where workspace_id = item.workspace and queue_id = item.queue
     ) signing
     where signing."expiresAt" is null or signing."expiresAt" > rotor.clock()
     order by item.place, signing.created_at desc, signing.id desc`,
