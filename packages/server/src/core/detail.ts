@@ -73,6 +73,8 @@ const URL_LENGTH = 1_000;
 const SHORTEST_SECRET = 6;
 
 const HIDDEN = "…";
+/** The same in JSON: one character beyond Latin-1 would have V8 keep, and write, all of the text as UTF-16. */
+const ESCAPED = "\\u2026";
 
 /** Names of headers and of members of a query whose values open doors. */
 const SECRET_NAME =
@@ -131,7 +133,8 @@ function shown(
 }
 
 /** Plain texts, which nearly all are, need no second look. */
-const inJson = (text: string): string => (/^[ !#-[\]-~]*$/.test(text) ? `"${text}"` : JSON.stringify(text));
+const inJson = (text: string): string =>
+  /^[ !#-[\]-~]*$/.test(text) ? `"${text}"` : JSON.stringify(text).replaceAll(HIDDEN, ESCAPED);
 
 const bytesOf = (text: string): number => Buffer.byteLength(text);
 

@@ -3,6 +3,7 @@
  */
 import pg from "pg";
 import { limits } from "../core/limits.js";
+import { encoded, encodersOf } from "./arrays.js";
 import { sendTogether } from "./together.js";
 
 /** A static text with a name of its own, so that Postgres parses it once a connection. Write `rotor.` for the schema. */
@@ -174,7 +175,7 @@ export function openDb(options: DbOptions): Db {
   const configOf = (statement: Statement, values: readonly Value[]): pg.QueryConfig => ({
     name: statement.name,
     text: resolve(statement.text),
-    values: [...values],
+    values: encoded(encodersOf(statement.text), values),
   });
   const run = async <Row>(client: pg.Pool | pg.ClientBase, statement: Statement, values: readonly Value[]) =>
     (await client.query(configOf(statement, values))).rows as Row[];
