@@ -15,7 +15,7 @@ import type { Feed } from "./feed.js";
 import type { Engine } from "./http/engine.js";
 import { readInboxRow } from "./http/inbox-row.js";
 import { createAdoption } from "./loops/adoption.js";
-import { type Carried, carry } from "./loops/courier.js";
+import { type Carried, type CourierOptions, carry } from "./loops/courier.js";
 import { createDispatcher } from "./loops/dispatcher.js";
 import { createInbox } from "./loops/inbox.js";
 import { createKeeper } from "./loops/keeper.js";
@@ -184,6 +184,15 @@ export function createEngine(options: EngineOptions): RunningEngine {
     onError,
   });
   const { held } = adoption;
+  const courier: CourierOptions = {
+    pools,
+    deliver: options.deliver,
+    publicUrl: options.config.publicUrl,
+    now: lease.now,
+    tokenSecret: options.tokenSecret,
+    secrets,
+    secretValues: keyring.secretValues,
+  };
   const dispatcher = createDispatcher({
     db,
     lease,
@@ -193,20 +202,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     onBlocked: () => keeper.wake(),
     onError,
     carry: async (job, history, stop) => {
-      const carried = await carry(
-        {
-          pools,
-          deliver: options.deliver,
-          publicUrl: options.config.publicUrl,
-          now: lease.now,
-          tokenSecret: options.tokenSecret,
-          secrets,
-          secretValues: keyring.secretValues,
-        },
-        job,
-        history,
-        stop,
-      );
+      const carried = await carry(courier, job, history, stop);
       const { end } = carried;
       const reports = end.kind === "waiting" || end.kind === "yield" ? end.reports : [];
       const fits = reports.length === 0 || (await stepRoom.fits(job.jobId, job.delivery, reports, history.count));

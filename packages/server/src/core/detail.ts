@@ -40,28 +40,34 @@ export type Call = {
   readonly timing: NonNullable<Detail["timing"]>;
 };
 
-/** The JSON text of a call's `Detail`: put together as text, since it is made for each attempt there is. */
+/**
+ * The JSON text of a call's `Detail`. It is made for each attempt there is, and took a quarter of what a drain allocates: so it is put
+ * together as text, and what is the same for each call is made once.
+ */
 export function detailText({ url, sent, configured, tokens, values, response, timing }: Call): string {
-  // By its name in lower case, as it is sent.
-  const own = new Map(Object.entries(configured).map(([name, value]) => [name.toLowerCase(), value]));
-  const ofOwn = own.size === 0 ? asItIs : (name: string, value: string) => own.get(name) ?? value;
   const hide = hiding([...tokens, ...tellingValues(sent)], values);
   const shownUrl = inJson(cut(hide(withoutQuerySecrets(url)), URL_LENGTH));
   const room = limits.detailBytes - ROOM_FOR_THE_REST - bytesOf(shownUrl);
-  const asked = shown(sent, ofOwn, hide, room / 2);
-  const answered = response && shown(response, asItIs, hide, room - asked.bytes);
+  const asked = shown(sent, ownOf(configured), hide, room / 2);
+  const answered = response && shown(response, undefined, hide, room - asked.bytes);
   const ofAnswer = answered === undefined ? "" : `,"response":{"headers":{${answered.text}}}`;
   return `{"request":{"url":${shownUrl},"headers":{${asked.text}}}${ofAnswer},"timing":{${timesInJson(timing)}}}`;
 }
 
-const asItIs = (_name: string, value: string): string => value;
+/** By its name in lower case, as it is sent. Most queues have none. */
+function ownOf(configured: Headers): ReadonlyMap<string, string> | undefined {
+  const names = Object.keys(configured);
+  return names.length === 0 ? undefined : new Map(names.map((name) => [name.toLowerCase(), configured[name]!]));
+}
+
+function timesInJson({ queueMs, connectMs, waitMs, readMs }: Call["timing"]): string {
+  const all = time("queueMs", queueMs) + time("connectMs", connectMs) + time("waitMs", waitMs) + time("readMs", readMs);
+  return all.slice(1);
+}
 
 /** To a tenth of a millisecond. */
-const timesInJson = (timing: Call["timing"]): string =>
-  Object.entries(timing)
-    .filter(([, ms]) => ms !== undefined)
-    .map(([part, ms]) => `"${part}":${Math.round(ms * 10) / 10}`)
-    .join(",");
+const time = (part: string, ms: number | undefined): string =>
+  ms === undefined ? "" : `,"${part}":${Math.round(ms * 10) / 10}`;
 
 /** For names of members, punctuation and times. */
 const ROOM_FOR_THE_REST = 300;
@@ -80,18 +86,26 @@ const ESCAPED = "\\u2026";
 const SECRET_NAME =
   /auth(?!enticate)|token|secret|signature|password|passwd|cookie|credential|session|(?:^|[-_])(?:api-?)?key$|^sig$/i;
 
-/** Judged once each: the same few names come with every call. */
-const judged = new Map<string, boolean>();
-const JUDGED = 1_000;
+/** A header's name: as a member of a JSON object, and whether its value opens doors. */
+type Name = { readonly json: string; readonly bytes: number; readonly secret: boolean };
 
-function isSecretName(name: string): boolean {
-  const known = judged.get(name);
-  if (known !== undefined) return known;
-  const secret = SECRET_NAME.test(name);
+/** The same few come with every call. */
+const known = new Map<string, Name>();
+const KNOWN = 1_000;
+
+function nameOf(name: string): Name {
+  let judged = known.get(name);
+  if (judged !== undefined) return judged;
+  judged = judge(name, name);
   // Names are the other side's to choose.
-  if (judged.size >= JUDGED) judged.clear();
-  judged.set(name, secret);
-  return secret;
+  if (known.size >= KNOWN) known.clear();
+  known.set(name, judged);
+  return judged;
+}
+
+function judge(name: string, shownName: string): Name {
+  const json = `${inJson(cut(shownName, limits.detailValueLength))}:`;
+  return { json, bytes: bytesOf(json), secret: SECRET_NAME.test(name) };
 }
 
 /** A text without what must not be kept. */
@@ -99,7 +113,8 @@ type Hide = (text: string) => string;
 
 function hiding(secrets: readonly string[], values: readonly string[]): Hide {
   const telling = secrets.filter((text) => text.length >= SHORTEST_SECRET);
-  const shortest = Math.min(...telling.map((text) => text.length));
+  let shortest = Number.POSITIVE_INFINITY;
+  for (const { length } of telling) shortest = Math.min(shortest, length);
   return (text) => {
     let left = text;
     // Most texts are shorter than any of them.
@@ -109,47 +124,51 @@ function hiding(secrets: readonly string[], values: readonly string[]): Hide {
   };
 }
 
-/** Members of a JSON object, and what they weigh. */
+/** Members of a JSON object, and what they weigh. Of those in `own` that is shown. */
 function shown(
   headers: Headers,
-  shownOf: (name: string, value: string) => string,
+  own: ReadonlyMap<string, string> | undefined,
   hide: Hide,
   room: number,
 ): { text: string; bytes: number } {
   let text = "";
   let count = 0;
   let bytes = 0;
-  for (const [name, sent] of Object.entries(headers)) {
+  for (const name of Object.keys(headers)) {
     if (count === limits.detailHeaders) break;
-    const shownName = inJson(cut(hide(name), limits.detailValueLength));
-    const member = `${shownName}:${inJson(shownValue(name, shownOf(name, sent), hide))}`;
-    const more = bytesOf(member) + ",".length;
+    const shownName = hide(name);
+    const { json, bytes: nameBytes, secret } = shownName === name ? nameOf(name) : judge(name, shownName);
+    const value = own?.get(name) ?? headers[name]!;
+    // A template says which secret is meant, and not what it is.
+    const hidden = secret && !isTemplated(value);
+    // Hidden before it is cut, or half a secret would be left.
+    const left = hidden ? "" : cut(hide(value), limits.detailValueLength);
+    const plain = !hidden && PLAIN.test(left);
+    const shownValue = hidden ? HIDDEN_IN_JSON : plain ? left : inJson(left);
+    const more = nameBytes + (plain ? left.length + QUOTES : bytesOf(shownValue)) + ",".length;
     if (bytes + more > room) continue;
     bytes += more;
-    count++;
-    text += text === "" ? member : `,${member}`;
+    if (count++ > 0) text += ",";
+    text += plain ? `${json}"${shownValue}"` : json + shownValue;
   }
   return { text, bytes };
 }
 
-/** Plain texts, which nearly all are, need no second look. */
+/** What nearly all texts are: the same in JSON, and as many bytes as characters. */
+const PLAIN = /^[ !#-[\]-~]*$/;
+const QUOTES = 2;
+const HIDDEN_IN_JSON = `"${ESCAPED}"`;
+
 const inJson = (text: string): string =>
-  /^[ !#-[\]-~]*$/.test(text) ? `"${text}"` : JSON.stringify(text).replaceAll(HIDDEN, ESCAPED);
+  PLAIN.test(text) ? `"${text}"` : JSON.stringify(text).replaceAll(HIDDEN, ESCAPED);
 
 const bytesOf = (text: string): number => Buffer.byteLength(text);
 
 /** What an answer might repeat. */
 const tellingValues = (sent: Headers): string[] =>
-  Object.entries(sent)
-    .filter(([name]) => isSecretName(name))
-    .map(([, value]) => value);
-
-function shownValue(name: string, value: string, hide: Hide): string {
-  // A template says which secret is meant, and not what it is.
-  if (isSecretName(name) && !isTemplated(value)) return HIDDEN;
-  // Hidden before it is cut, or half a secret would be left.
-  return cut(hide(value), limits.detailValueLength);
-}
+  Object.keys(sent)
+    .filter((name) => nameOf(name).secret)
+    .map((name) => sent[name]!);
 
 const cut = (text: string, length: number): string =>
   text.length > length ? `${text.slice(0, length - 1)}${HIDDEN}` : text;

@@ -101,6 +101,22 @@ function resultOf(fate: Fate, { timing, head }: Known, startedAt: number): Deliv
   return { kind, status, headers, body, truncated, timing, head, durationMs };
 }
 
+type Headers = Record<string, string | string[] | undefined>;
+
+/** Whether an answer's headers can be kept as they are, as nearly all can. */
+function isPlain(headers: Headers): headers is Record<string, string> {
+  let count = 0;
+  for (const name of Object.keys(headers)) if (typeof headers[name] !== "string" || ++count > keptHeaders) return false;
+  return true;
+}
+
+const plain = (headers: Headers): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(headers)
+      .slice(0, keptHeaders)
+      .map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : (value ?? "")]),
+  );
+
 /** A call under way. The methods named `on…` are undici's; after the end all of them do nothing. */
 class Call implements Dispatcher.DispatchHandler, Entrant {
   place: Entrant["place"] = "outside";
@@ -170,11 +186,7 @@ class Call implements Dispatcher.DispatchHandler, Entrant {
     }
   }
 
-  onResponseStart(
-    _controller: Dispatcher.DispatchController,
-    status: number,
-    headers: Record<string, string | string[] | undefined>,
-  ): void {
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: Headers): void {
     if (this.#ended) return;
     this.#idle?.refresh();
     if (status < 200) {
@@ -186,10 +198,7 @@ class Call implements Dispatcher.DispatchHandler, Entrant {
     }
     this.#status = status;
     this.#headAt = performance.now();
-    const entries = Object.entries(headers).slice(0, keptHeaders);
-    this.#headers = Object.fromEntries(
-      entries.map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : (value ?? "")]),
-    );
+    this.#headers = isPlain(headers) ? headers : plain(headers);
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {

@@ -41,20 +41,16 @@ export type CallbackRequest = {
 /** The delivery of a callback job. Throws an error of the SDK if there is no secret. */
 export function callbackRequest(request: CallbackRequest): SignedRequest<Uint8Array> {
   const { body, secrets, nowSeconds, jobId } = request;
-  const own = ownHeaders(request.queueHeaders);
-  const headers: Record<string, string> = {
-    "user-agent": userAgent,
-    ...own,
-    "content-type": request.contentType ?? own["content-type"] ?? "application/json",
-    [names.signature]: signRotor(body, secrets, nowSeconds),
-    [names.jobId]: jobId,
-    [names.queue]: request.queue,
-    [names.attempt]: String(request.attempt),
-    [names.maxAttempts]: String(request.maxAttempts),
-    [names.scheduledAt]: request.scheduledAt,
-    [names.completeUrl]: request.completeUrl,
-    traceparent: isTraceparent(request.traceparent) ? request.traceparent : newTraceparent(jobId),
-  };
+  const headers = withOwn(request.queueHeaders);
+  headers["content-type"] = request.contentType ?? headers["content-type"] ?? "application/json";
+  headers[names.signature] = signRotor(body, secrets, nowSeconds);
+  headers[names.jobId] = jobId;
+  headers[names.queue] = request.queue;
+  headers[names.attempt] = String(request.attempt);
+  headers[names.maxAttempts] = String(request.maxAttempts);
+  headers[names.scheduledAt] = request.scheduledAt;
+  headers[names.completeUrl] = request.completeUrl;
+  headers.traceparent = isTraceparent(request.traceparent) ? request.traceparent : newTraceparent(jobId);
   if (request.standardWebhooks) Object.assign(headers, standardWebhookHeaders(jobId, body, secrets, nowSeconds));
   return { headers, body };
 }
@@ -88,25 +84,24 @@ export type WebhookRequest = Pick<CallbackRequest, "jobId" | "body" | "queueHead
 /** The delivery of a lifecycle event to a webhook. Throws an error of the SDK if there is no secret. */
 export function webhookRequest(request: WebhookRequest): SignedRequest<Uint8Array> {
   const { body, secrets, nowSeconds, jobId } = request;
-  const headers = {
-    "user-agent": userAgent,
-    ...ownHeaders(request.queueHeaders),
-    "content-type": "application/json",
-    "rotor-webhook-id": jobId,
-    "rotor-webhook-timestamp": String(nowSeconds),
-    "rotor-webhook-signature": signRotorWebhook(jobId, body, secrets, nowSeconds),
-    traceparent: newTraceparent(jobId),
-  };
+  const headers = withOwn(request.queueHeaders);
+  headers["content-type"] = "application/json";
+  headers["rotor-webhook-id"] = jobId;
+  headers["rotor-webhook-timestamp"] = String(nowSeconds);
+  headers["rotor-webhook-signature"] = signRotorWebhook(jobId, body, secrets, nowSeconds);
+  headers.traceparent = newTraceparent(jobId);
   return { headers, body };
 }
 
-/** A queue's headers, but for those that only Rotor may set, whoever stored them. */
-const ownHeaders = (headers: Readonly<Record<string, string>>): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(headers)
-      .map(([name, value]) => [name.toLowerCase(), value] as const)
-      .filter(([name]) => !isForbiddenHeader(name)),
-  );
+/** What every delivery begins with, and a queue's own headers, but for those that only Rotor may set, whoever stored them. */
+function withOwn(queueHeaders: Readonly<Record<string, string>>): Record<string, string> {
+  const own = Object.entries(queueHeaders);
+  if (own.length === 0) return { "user-agent": userAgent };
+  const allowed = own
+    .map(([name, value]) => [name.toLowerCase(), value] as const)
+    .filter(([name]) => !isForbiddenHeader(name));
+  return { "user-agent": userAgent, ...Object.fromEntries(allowed) };
+}
 
 const userAgent = "Rotor";
 

@@ -52,13 +52,14 @@ export const unstorable = (error: unknown): Carried["end"] => {
   return { kind: "failed", final: false, error: { name: "InvalidAnswerError", message } };
 };
 
+const NO_VALUES: ReadonlyMap<string, string> = new Map();
+
 export async function carry(options: CourierOptions, job: LoadedJob, history: History, stop: Stop): Promise<Carried> {
   const { workspace, id } = job.queue;
   // Not within what follows: a database that is away is no failure of the job.
-  const [secrets, values] = await Promise.all([
-    options.secrets(workspace, id),
-    options.secretValues(workspace, secretsNeeded(job)),
-  ]);
+  const secrets = await options.secrets(workspace, id);
+  const needed = secretsNeeded(job);
+  const values = needed.length === 0 ? NO_VALUES : await options.secretValues(workspace, needed);
   const startedAt = performance.now();
   try {
     return await (job.queue.kind === "callback"
