@@ -94,6 +94,12 @@ describe("what is kept of a call", () => {
     }
   });
 
+  it("is ASCII where nothing else came, whatever is hidden in it", () => {
+    const text = detailText({ ...call, sent: { authorization: "a secret" }, response: { long: "a".repeat(1_000) } });
+    expect(text).toMatch(/^[ -~]*$/);
+    expect((JSON.parse(text) as Detail).request!.headers).toEqual({ authorization: "…" });
+  });
+
   it("may have headers that are called like something of JavaScript's", () => {
     const response = Object.fromEntries([["__proto__", "a"]]);
     expect(detailText({ ...call, response })).toContain('"__proto__":"a"');
