@@ -89,6 +89,19 @@ test("a living node's work is left alone", async () => {
   expect(rescued).toEqual([]);
 });
 
+test("a look that is slow is followed by a longer rest, so that it takes a small part of the time, but not by a long one", async () => {
+  const { loop } = rescuer(leaseThat(true));
+  expect(await loop.tick()).toBe(limits.renewMs);
+  const client = await database.db.connect();
+  await client.query("begin");
+  await client.query(database.db.resolve("lock table rotor.jobs in access exclusive mode"));
+  const slow = loop.tick();
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  await client.query("commit");
+  await client.end();
+  expect(await slow).toBe(3 * limits.renewMs);
+});
+
 test("an accepted job survives the death of the node that delivered it", async () => {
   const nodeId = newId();
   await registerNode(database.db, nodeId, "dead");
