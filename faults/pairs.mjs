@@ -113,7 +113,8 @@ async function carryOut({ runs, ask, send, database, values, looped }) {
     const due = (rows ?? []).flatMap(({ of, waits }) => {
       const run = byOf.get(of);
       const count = sent.get(of) ?? 0;
-      if (run.when !== "after" || (count === 2 && waits < 2)) return [];
+      // Another is the run that waits in a loop, which is sent to by itself.
+      if (run?.when !== "after" || (count === 2 && waits < 2)) return [];
       const numbers = count === 2 ? [2, 3] : count < 2 ? [count] : [];
       sent.set(of, count + numbers.length);
       return numbers.map((n) => send({ ...run, n }));
