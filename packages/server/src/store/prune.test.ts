@@ -261,3 +261,19 @@ test("a sweep that cannot take its step is put off, and the others go on", async
   expect(await due()).toBe(before - 1);
   expect(await prune(db, DEFAULT_RETENTION)).toBeDefined();
 });
+
+test("a sweep that took an hour, for whatever reason, has the next one wait no longer than things are kept", async () => {
+  await enqueueAll(db, [newJob(queueId, { delayMs: 30 * DAY })]);
+  await sweep(db);
+  await database.shiftClock(5 * 60_000);
+  const ofQueue = `what = 'jobs' and queue_id = ${queueId}`;
+  await db.script(
+    `update rotor.sweeps set next_at = case when ${ofQueue} then '-infinity' else 'infinity' end::timestamptz, began_at = rotor.clock() - interval '1 hour'`,
+  );
+  expect(await prune(db, { ...DEFAULT_RETENTION, completedMs: 60_000 })).toBe(0);
+  const { rows } = await db.script(
+    `select (extract(epoch from next_at - rotor.clock()) * 1000)::int as ms from rotor.sweeps where ${ofQueue}`,
+  );
+  expect(rows[0].ms).toBeGreaterThan(55_000);
+  expect(rows[0].ms).toBeLessThanOrEqual(60_000);
+});

@@ -37,14 +37,19 @@ const goOn = sql(
     where what = $1 and queue_id = $2`,
 );
 
-/** What a sweep only looked at, since it is kept, must not be read all the time: ten times that time passes first. */
+/**
+ * What a sweep only looked at, since it is kept, must not be read all the time: ten times that time passes first. But one that took long
+ * since the machine was busy must not have the next wait for many times as long as things are kept: twenty times the usual is
+ * one term (`sweepEveryMs`).
+ */
 const end = sql(
   "sweeps.end",
   `update rotor.sweeps
       set cursor = null, looked = 0, removed = 0, began_at = null,
           next_at = rotor.clock()
-            + greatest($3 * interval '1 millisecond',
-                       10 * (rotor.clock() - coalesce(began_at, rotor.clock())) * (1 - (removed + $5)::float8 / greatest(looked + $4, 1)))
+            + greatest($3::float8 * interval '1 millisecond',
+                       least(20 * $3::float8 * interval '1 millisecond',
+                             10 * (rotor.clock() - coalesce(began_at, rotor.clock())) * (1 - (removed + $5)::float8 / greatest(looked + $4, 1))))
     where what = $1 and queue_id = $2`,
 );
 
