@@ -96,7 +96,14 @@ test("a look that is slow is followed by a longer rest, so that it takes a small
   await client.query("begin");
   await client.query(database.db.resolve("lock table rotor.jobs in access exclusive mode"));
   const slow = loop.tick();
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await eventually("a tick that has waited for long enough", async () => {
+    const { rows } = await client.query(
+      database.db.resolve(
+        "select from pg_locks where relation = 'rotor.jobs'::regclass and not granted and clock_timestamp() - waitstart > interval '160 ms'",
+      ),
+    );
+    return rows.length > 0;
+  });
   await client.query("commit");
   await client.end();
   expect(await slow).toBe(3 * limits.renewMs);
