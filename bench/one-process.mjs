@@ -4,6 +4,7 @@ import { fork } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { createFunction, Rotor } from "@rotorsh/sdk";
+import { warmUp } from "./stage.mjs";
 import { sequences } from "./workflows.mjs";
 
 const self = fileURLToPath(import.meta.url);
@@ -19,7 +20,7 @@ if (process.argv[1] === self) {
 }
 
 /** Steps a second of runs of ten steps, 50 in flight. */
-export async function inOneProcess(stage, { warm, runs }) {
+export async function inOneProcess(stage, { warmMs, runs }) {
   const schema = `one_process_${randomBytes(4).toString("hex")}`;
   const apiKey = `rt_ws_default_${randomBytes(32).toString("base64url")}`;
   const child = fork(self, {
@@ -40,7 +41,7 @@ export async function inOneProcess(stage, { warm, runs }) {
       child.once("exit", (code) => reject(new Error(`the server with functions ended with ${code}`)));
     });
     const own = { rotor: new Rotor({ apiKey, baseUrl: url }), untilDone: (queue) => stage.untilDone(queue, schema) };
-    await sequences(own, warm);
+    await warmUp(warmMs, () => sequences(own, 300));
     return await sequences(own, runs);
   } finally {
     if (child.connected) child.disconnect();

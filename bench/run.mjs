@@ -13,7 +13,7 @@ import { bulk, drain, latency, single, singleBySdk } from "./jobs.mjs";
 import { openLimits } from "./limits.mjs";
 import { nodes } from "./nodes.mjs";
 import { inOneProcess } from "./one-process.mjs";
-import { openStage } from "./stage.mjs";
+import { openStage, warmUp } from "./stage.mjs";
 import { gap, lone, parallel, sequences, sleeps } from "./workflows.mjs";
 
 const { values } = parseArgs({
@@ -26,7 +26,7 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds);
 const size = values.quick
   ? {
-      warm: 300,
+      warmMs: 3_000,
       runs: 500,
       lone: 20,
       chain: 1_000,
@@ -38,7 +38,7 @@ const size = values.quick
       blocked: 100_000,
     }
   : {
-      warm: 1_000,
+      warmMs: 12_000,
       runs: 2_000,
       lone: 50,
       chain: 1_000,
@@ -145,27 +145,30 @@ try {
   await rotor.queues.create("idle", {});
   await rotor.queues.create("timed", { callbackUrl: `${stage.appUrl}/timed` });
   figures.add("idle memory of the server", stage.memoryMb(), "MB", process.platform === "linux" ? { most: 150 } : {});
-  // Code that has not been compiled yet, and statements that have not been planned, say nothing of the rest.
-  await sequences(stage, size.warm);
-  await sequences(stage, size.warm, { app: "sequence-of-four" });
-  await bulk(stage, "drain", 1_000);
-  await drain(stage, "drain", 1_000);
-  await single(stage, "idle", 1_000);
+  await warmUp(size.warmMs, async () => {
+    await sequences(stage, 300);
+    await sequences(stage, 300, { app: "sequence-of-four" });
+  });
+  await warmUp(size.warmMs, async () => {
+    await bulk(stage, "drain", 1_000);
+    await drain(stage, "drain", 1_000);
+    await single(stage, "idle", 1_000);
+  });
   await lone(stage, 20);
   await parallel(stage, 5);
-  await sleeps(stage, size.warm, { atOnce: false });
-  await latency(stage, "timed", size.warm);
+  await sleeps(stage, 300, { atOnce: false });
+  await latency(stage, "timed", 300);
   for (const limit of [limits.laneRate, limits.postMs, limits.insertRate, limits.signedPostRate]) await limit();
   const base = (await stage.ask("calls")).calls;
   for (let n = 0; n < rounds; n++) {
     await round();
     console.log(`round ${n + 1} of ${rounds} is done`);
   }
-  const { rates, delivered } = await nodes(stage, size.jobs, size.jobs);
+  const { rates, delivered } = await nodes(stage, size.jobs, size.warmMs);
   figures.add("S15 drain by one server", rates[0], "jobs/s");
   figures.add("S15 two servers against one", rates[1] / rates[0], "×");
   figures.add("S15 three servers against one", rates[2] / rates[0], "×");
-  const inside = await inOneProcess(stage, { warm: size.warm, runs: size.runs });
+  const inside = await inOneProcess(stage, { warmMs: size.warmMs, runs: size.runs });
   figures.add("S17 10 steps in sequence, functions in the server's process", inside, "steps/s");
   ({ calls } = await stage.ask("calls"));
   calls -= base + delivered;

@@ -1,23 +1,24 @@
 // The work of `npm run bench:peers`. It is the code that measures Rotor, run over each contestant: a peer answers as a
 // stage does (`bench/stage.mjs`), its `rotor` doing by the peer's own API what the client of the SDK does.
 import { bulk, drain, latency, single, singleBySdk } from "../jobs.mjs";
+import { warmUp } from "../stage.mjs";
 import { inFlight, lone, parallel, sequences, sleeps } from "../workflows.mjs";
 
 export const sizes = {
-  full: { runs: 2_000, lone: 50, fans: 20, sleeps: 1_000, jobs: 20_000, single: 10_000, timed: 2_000 },
-  quick: { runs: 300, lone: 20, fans: 10, sleeps: 1_000, jobs: 5_000, single: 2_000, timed: 400 },
+  full: { warmMs: 12_000, runs: 2_000, lone: 50, fans: 20, sleeps: 1_000, jobs: 20_000, single: 10_000, timed: 2_000 },
+  quick: { warmMs: 3_000, runs: 300, lone: 20, fans: 10, sleeps: 1_000, jobs: 5_000, single: 2_000, timed: 400 },
 };
-
-/** Code that is not compiled yet and statements that are not planned say nothing of the rest. */
-const warm = { runs: 300, fans: 5, sleeps: 300, jobs: 2_000, timed: 300, single: 500 };
 
 /** `add` is told each figure by its key in `figures`. `kinds`: what this contestant can do. */
 export async function measure(stage, kinds, size, add) {
   if (kinds.includes("runs")) {
-    await inFlight(stage, warm.runs);
-    await sequences(stage, warm.runs);
-    await parallel(stage, warm.fans);
-    await sleeps(stage, warm.sleeps, { atOnce: false });
+    await warmUp(size.warmMs, async () => {
+      await inFlight(stage, 200);
+      await sequences(stage, 200);
+    });
+    await lone(stage, 20);
+    await parallel(stage, 5);
+    await sleeps(stage, 300, { atOnce: false });
     add("inFlight", await inFlight(stage, size.runs));
     add("backlog", await sequences(stage, size.runs));
     add("lone", await lone(stage, size.lone));
@@ -27,16 +28,18 @@ export async function measure(stage, kinds, size, add) {
     add("sleepP99", late.p99);
   }
   if (kinds.includes("jobs")) {
-    await bulk(stage, "drain", warm.jobs);
-    await drain(stage, "drain", warm.jobs);
     // A peer has a call of its library where Rotor has a request.
     const one = stage.baseUrl === undefined ? singleBySdk : single;
-    await one(stage, "idle", warm.single);
-    await stage.empty?.("idle");
+    await warmUp(size.warmMs, async () => {
+      await bulk(stage, "drain", 2_000);
+      await drain(stage, "drain", 2_000);
+      await one(stage, "idle", 500);
+      await stage.empty?.("idle");
+    });
     add("bulk", await bulk(stage, "drain", size.jobs));
     add("drain", await drain(stage, "drain", size.jobs));
     await stage.rotor.queues.resume("timed");
-    await latency(stage, "timed", warm.timed);
+    await latency(stage, "timed", 300);
     const took = await latency(stage, "timed", size.timed);
     await stage.rotor.queues.pause("timed");
     add("startMedian", took.median);
