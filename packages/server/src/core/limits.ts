@@ -319,6 +319,13 @@ export const limits = {
   connections: 6,
   /** Besides, for the hot path: few writers share their commits, and more backends than cores only wait for each other. */
   hotConnections: 6,
+  /**
+   * One that nobody needed for so long is closed. A new one has to plan each statement first, 20 ms of CPU for a claim alone, which
+   * somebody waits for: with ten seconds, `pg`'s default, 200 jobs a second opened one every few seconds.
+   */
+  idleConnectionMs: 5 * minute,
+  /** After so long of silence the system asks whether the other side is there: networks forget a quiet connection after some minutes. */
+  idleProbeMs: 30 * second,
   connectTimeoutMs: 10 * second,
   statementTimeoutMs: 30 * second,
   /** Our own locks are held for milliseconds; who waits this long waits for a stranger. */

@@ -14,7 +14,7 @@ import { ONCE, type Plan, planStart, type Started } from "./start-plan.js";
 
 const queueIds = sql(
   "record.queues",
-  `select queue.id, queue.kind, queue.name, queue.workspace_id as workspace, queue.starting
+  `select queue.id, queue.kind, queue.name, queue.workspace_id as workspace, queue.starting, rotor.clock() as now
      from unnest($1::text[], $2::text[], $3::text[]) as item (workspace, kind, name)
      join rotor.queues queue on queue.workspace_id = item.workspace and queue.kind = item.kind and queue.name = item.name and queue.system is null`,
 );
@@ -25,6 +25,8 @@ type Target = {
   readonly name: string;
   readonly workspace: string;
   readonly starting: StartOptions;
+  /** When it was looked up. */
+  readonly now: Date;
 };
 
 type ChildReport = InvokeReport | EnqueueReport;
@@ -77,8 +79,8 @@ const NOUNS = { function: "function", callback: "queue" } as const;
 
 function planOf(context: RunContext, report: ChildReport, target: Target): Plan {
   if (report.kind === "enqueue") return { job: handedOver(context, report, target.id) };
-  const { id: queueId, workspace, starting } = target;
-  return planStart({ to: { queueId, workspace, starting }, job: invoked(context, report, queueId) });
+  const { id: queueId, workspace, starting, now } = target;
+  return planStart({ to: { queueId, workspace, starting }, job: invoked(context, report, queueId, now) });
 }
 
 /** What there is for the children of several runs, and which jobs' rows each run needs for its own. */
@@ -173,9 +175,9 @@ function childOf(child: Exclude<PlannedChild, WireError>, answer: Started): Chil
     : { id, duplicate, exists: true };
 }
 
-function invoked(context: RunContext, report: InvokeReport, queueId: number): NewJob {
+function invoked(context: RunContext, report: InvokeReport, queueId: number, now: Date): NewJob {
   const id = newId();
-  const event = { id, name: "rotor/run.invoked", data: report.data, ts: Date.now() };
+  const event = { id, name: "rotor/run.invoked", data: report.data, ts: now.getTime() };
   return {
     id,
     queueId,

@@ -150,12 +150,19 @@ export function openDb(options: DbOptions): Db {
     connectionString: options.url,
     application_name: "rotor",
     keepAlive: true,
+    keepAliveInitialDelayMillis: limits.idleProbeMs,
     connectionTimeoutMillis: limits.connectTimeoutMs,
     query_timeout: limits.statementTimeoutMs + 5_000,
   };
   const max = options.maxConnections ?? limits.connections;
   const open = (most: number, plans: PlanCache) =>
-    new pg.Pool({ ...config, ...PIPELINED, max: most, onConnect: (client) => prepareSession(client, plans) });
+    new pg.Pool({
+      ...config,
+      ...PIPELINED,
+      max: most,
+      idleTimeoutMillis: limits.idleConnectionMs,
+      onConnect: (client) => prepareSession(client, plans),
+    });
   const pool = open(max, "force_custom_plan");
   // A single connection may have state of its own: then it serves both.
   const hotPool = max === 1 ? pool : open(Math.min(max, limits.hotConnections), "force_generic_plan");

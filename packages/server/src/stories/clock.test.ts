@@ -22,8 +22,13 @@ test.each([3_600_000, -3_600_000])("a node %d ms off runs functions, and each st
     await step.sleep("nap", "100ms");
     return [one, await step.run("two", () => ran.push("two"))];
   });
+  const child = createFunction({ id: "child" }, async ({ event }) => event.ts);
+  const parent = createFunction({ id: "parent" }, async ({ step }) => {
+    const { result } = await step.invoke("begun", { workflow: child, data: {}, timeout: "1m" });
+    return result;
+  });
   const app = new Hono();
-  serveWorkflow(app, { functions: [steady], signingKey });
+  serveWorkflow(app, { functions: [steady, child, parent], signingKey });
   const server = createServer(getRequestListener(app.fetch));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/rotor`;
@@ -40,7 +45,11 @@ test.each([3_600_000, -3_600_000])("a node %d ms off runs functions, and each st
     expect(ran).toEqual(["one", "two"]);
     // No delivery was put off: one to the sleep, one after it.
     expect(run.deliveries?.map(({ outcome }) => outcome)).toEqual(["waiting", "completed"]);
-    expect((await rotor.functions.check(url)).functions).toMatchObject([{ function: "steady", fits: 1, errors: 0 }]);
+    // The database's clock, and not that of the node which started the child.
+    const { result: begunAt } = await rotor.runs.invoke(parent, {});
+    expect(Math.abs(Number(begunAt) - Date.now())).toBeLessThan(60_000);
+    const { functions } = await rotor.functions.check(url);
+    expect(functions.find((each) => each.function === "steady")).toMatchObject({ fits: 1, errors: 0 });
   } finally {
     await victim.kill("SIGTERM");
     server.closeAllConnections();
