@@ -198,7 +198,6 @@ export async function crowd(total, width, call) {
   );
 }
 
-/** Seconds that the work takes. */
 /**
  * Does the work again and again for so long: code that has not been compiled yet and statements that have not been planned say nothing
  * of the rest, and a server of ours gets faster for the first ten seconds of load (0.55 ms of CPU for a run of no steps, after 1.3).
@@ -207,6 +206,7 @@ export async function warmUp(ms, work) {
   for (const until = performance.now() + ms; performance.now() < until; ) await work();
 }
 
+/** Seconds that the work takes. */
 export async function timed(work) {
   const begun = performance.now();
   await work();
