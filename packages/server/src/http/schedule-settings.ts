@@ -63,7 +63,10 @@ export const scheduleJson = z
     last_job_id: z.string().nullable().openapi({ description: "The job, or run, of that tick." }),
     skipped: unmade.openapi({ description: "Ticks that `overlap: skip` left out." }),
     missed: unmade.openapi({ description: "Ticks that `catch_up` did not make up for." }),
-    next_fires: z.array(time).openapi({ description: "The next five, soonest first; none while paused." }),
+    next_fires: z.array(time).openapi({
+      description:
+        "The next five, soonest first; none while paused. The first is past while it is due and not made yet.",
+    }),
   })
   .openapi("Schedule");
 
@@ -88,8 +91,11 @@ export const viewOf = (schedule: Schedule, now: Date): z.infer<typeof scheduleJs
   last_job_id: schedule.lastJobId,
   skipped: unmadeOf(schedule.skipped, schedule.skippedAt),
   missed: unmadeOf(schedule.missed, schedule.missedAt),
-  next_fires:
-    schedule.pausedAt === null
-      ? nextTicks(schedule.cron, schedule.timezone, now, limits.shownFires).map((fire) => fire.toISOString())
-      : [],
+  next_fires: nextFires(schedule, now).map((fire) => fire.toISOString()),
 });
+
+/** From the tick that is to be made next, and not from now: it is the next one still where it came due a moment ago. */
+function nextFires({ pausedAt, nextAt, cron, timezone }: Schedule, now: Date): Date[] {
+  if (pausedAt !== null) return [];
+  return [nextAt, ...nextTicks(cron, timezone, nextAt > now ? nextAt : now, limits.shownFires - 1)];
+}
