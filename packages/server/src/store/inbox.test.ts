@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { readInboxRow } from "../http/inbox-row.js";
 import { type TestDatabase, testDatabase } from "../testing-kit/database.js";
-import { callbackQueue, functionQueue, WORKSPACE } from "../testing-kit/fixtures.js";
+import { callbackQueue, clearJobs, functionQueue, WORKSPACE } from "../testing-kit/fixtures.js";
 import { mutantDb, pausedDb } from "../testing-kit/mutants.js";
 import type { Db } from "./db.js";
 import { hasRows, type Moved, moveRows } from "./inbox.js";
@@ -20,9 +20,8 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   expect(await violations(db)).toEqual([]);
-  await db.script(
-    "delete from rotor.jobs; delete from rotor.payloads; delete from rotor.deliveries; delete from rotor.events; delete from rotor.inbox",
-  );
+  await clearJobs(db);
+  await db.script("delete from rotor.inbox");
 });
 afterAll(() => database.close());
 
@@ -149,6 +148,19 @@ test("an event's row publishes it: its run starts in the same commit", async () 
   ]);
   expect((await jobs()).map((job) => job.body)).toEqual([
     '{"id":"e-1","name":"contact.added","data":{"id": 7.0},"ts":1700000000000}',
+  ]);
+});
+
+test("of rows that are read together, too, an event cancels the run of one before it", async () => {
+  const starting = { cancel_on: [{ event: "contact.removed", match: "data.id == trigger.data.id" }] };
+  await functionQueue(db, "greeting", { triggers: [{ event: "contact.met" }], starting });
+  const row = (target: string, id: number): Row => ({ kind: "event", target, payload: JSON.stringify({ id }) });
+  await put([row("contact.met", 1), row("contact.met", 2), row("contact.removed", 1), row("contact.met", 1)]);
+  expect(await moveAll()).toHaveLength(1);
+  expect((await jobs()).map((job) => [JSON.parse(job.body).data.id, job.state])).toEqual([
+    [1, "cancelled"],
+    [2, "waiting"],
+    [1, "waiting"],
   ]);
 });
 

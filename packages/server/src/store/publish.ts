@@ -10,10 +10,11 @@ import { spanOf } from "../core/trace.js";
 import { type Db, type Queryable, sql } from "./db.js";
 import { type Ended, endAll, FIRST, type Found, findEnds, type StoredEvent } from "./event-ends.js";
 import { eventName, lockNames } from "./names.js";
+import { partsOf } from "./publish-parts.js";
 import type { RunContext } from "./run-context.js";
 import { lookStarts, writeStarts } from "./start.js";
 import { locksOf } from "./start-plan.js";
-import { planTriggers, type Triggered } from "./triggers.js";
+import { type Coming, planTriggers, type Triggered } from "./triggers.js";
 
 /** An event to be. `key` is the sender's id for it. */
 export type NewEvent = {
@@ -136,11 +137,8 @@ export const publish = async (db: Db, events: readonly NewEvent[]): Promise<Publ
 /** The same in the caller's transaction, which has locked nothing yet that others stand in line for. */
 export async function publishIn(t: Queryable, schema: string, events: readonly NewEvent[]): Promise<Published[]> {
   if (events.length === 0) return [];
-  const ids = events.map(() => newId());
-  const { triggered, tsMs } = await planTriggers(
-    t,
-    events.map((event, index) => ({ ...event, id: ids[index]! })),
-  );
+  const coming = events.map((event) => ({ ...event, id: newId() }));
+  const { triggered, tsMs } = await planTriggers(t, coming);
   const locked = lockNames(t, [
     ...events.map((event) => ({ name: eventName(schema, event.workspace, event.name), exclusive: true })),
     ...locksOf(
@@ -148,14 +146,36 @@ export async function publishIn(t: Queryable, schema: string, events: readonly N
       triggered.map(({ plan }) => plan),
     ),
   ]);
-  // Sent together with its locks, behind them.
+  const published: Published[] = [];
+  for (const part of partsOf(coming, triggered)) {
+    const of = new Set(part.map((event) => event.id));
+    const starting = triggered.filter(({ eventId }) => of.has(eventId));
+    published.push(...(await publishPart(t, part, { triggered: starting, tsMs, locked, from: published.length })));
+  }
+  return published;
+}
+
+type Planned = Awaited<ReturnType<typeof planTriggers>> & {
+  /** The names, which are being locked. */
+  readonly locked: Promise<unknown>;
+  /** Place of the first one in the whole list. */
+  readonly from: number;
+};
+
+/** Stores these events, and what follows from them; of the events before them in the list it has come already. */
+async function publishPart(
+  t: Queryable,
+  events: readonly (NewEvent & Coming)[],
+  { triggered, tsMs, locked, from }: Planned,
+): Promise<Published[]> {
+  // The first part is sent together with the locks, behind them.
   const inserting = t.query<Inserted>(insert, [
-    ids,
+    events.map((event) => event.id),
     events.map((event) => event.workspace),
     events.map((event) => event.name),
     events.map((event) => event.key),
     events.map((event) => event.data),
-    events.map((event, index) => tsMs.get(ids[index]!) ?? event.tsMs ?? null),
+    events.map((event) => tsMs.get(event.id) ?? event.tsMs ?? null),
     events.map((event) => (event.tags?.length ? JSON.stringify(event.tags) : null)),
     events.map((event) => event.traceparent ?? null),
     limits.clockSkewMs,
@@ -163,10 +183,10 @@ export async function publishIn(t: Queryable, schema: string, events: readonly N
   ]);
   const [inserted] = await Promise.all([inserting, locked]);
   const rows = new Map(inserted.map((row) => [row.id, row]));
-  const far = ids.findIndex((id) => rows.get(id)?.far === true);
-  if (far !== -1) throw new EventTooFarError(far);
-  const fresh = events.flatMap((event, index): StoredEvent[] => {
-    const row = rows.get(ids[index]!);
+  const far = events.findIndex(({ id }) => rows.get(id)?.far === true);
+  if (far !== -1) throw new EventTooFarError(from + far);
+  const fresh = events.flatMap((event): StoredEvent[] => {
+    const row = rows.get(event.id);
     return row === undefined || row.dueAt !== null ? [] : [stored(event, row)];
   });
   // What is still to come starts its runs when it does.
@@ -181,15 +201,15 @@ export async function publishIn(t: Queryable, schema: string, events: readonly N
   for (const [index, event] of fresh.entries())
     if (found[index]!.cursor !== null) await t.query(leave, [event.id, found[index]!.cursor]);
   const endedBy = new Map(fresh.map((event, index) => [event.id, { ...ended[index]!, heard: found[index]!.heard }]));
-  const others = events.filter((_, index) => !rows.has(ids[index]!));
+  const others = events.filter(({ id }) => !rows.has(id));
   const first =
     others.length === 0
       ? []
       : await t.query<Before>(before, [others.map((event) => event.workspace), others.map((event) => event.key)]);
   const known = new Map(first.map((row) => [`${row.workspace}/${row.key}`, row]));
   const nothing = { resumed: [], cancelled: [], heard: false };
-  return events.map((event, index): Published => {
-    const id = ids[index]!;
+  return events.map((event): Published => {
+    const { id } = event;
     const row = rows.get(id);
     if (row !== undefined)
       return { id, duplicate: false, runs: runs.get(id) ?? [], ...(endedBy.get(id) ?? nothing), dueAt: row.dueAt };

@@ -213,6 +213,35 @@ test("cancelOn stores what it looks for with the run, by its own event", async (
   );
 });
 
+test("an event cancels what another one before it in the same list has started, and nothing that comes after it", async () => {
+  const pack = createFunction(
+    {
+      id: "pack",
+      trigger: { event: "pack" },
+      singleton: { key: "data.id", mode: "skip" },
+      cancelOn: [{ event: "unpack", match: "data.id == trigger.data.id" }],
+    },
+    async ({ step }) => void (await step.sleep("z", "1d")),
+  );
+  await faultyApp(server, "pack", [pack]);
+  const list = [
+    { name: "unpack", data: { id: 1 } },
+    { name: "pack", data: { id: 1 } },
+    { name: "pack", data: { id: 2 } },
+    { name: "pack", data: { id: 1 } },
+    { name: "unpack", data: { id: 3 } },
+    { name: "unpack", data: { id: 1 } },
+    { name: "pack", data: { id: 1 } },
+  ];
+  const sent = await server.rotor.send(list);
+  // The second of them found the first one's run, which ended with the list; the last one began anew.
+  expect(sent.map(({ runs }) => runs.length)).toEqual([0, 1, 1, 0, 0, 0, 1]);
+  const states = sent.flatMap(({ runs }) => runs).map(async (run) => (await server.rotor.runs.get(run)).state);
+  const [first, ...others] = await Promise.all(states);
+  expect(first).toBe("cancelled");
+  expect(others).not.toContain("cancelled");
+});
+
 test("a schedule's tick is a start as any", async () => {
   const nightly = createFunction(
     { id: "nightly", trigger: { cron: "0 3 * * *", timezone: "UTC" }, singleton: { mode: "skip" } },
