@@ -12,6 +12,9 @@ const cancel_on = [{ event: "cancel", match: "data.id == trigger.data.id" }, { e
 const FUNCTIONS = {
   plain: { cancel_on },
   single: { cancel_on, singleton: { key: "data.id", mode: "skip" } },
+  debounced: { cancel_on, debounce: { key: "data.id", period_ms: 3_600_000 } },
+  batched: { cancel_on, batch: { size: 3, timeout_ms: 3_600_000, key: "data.id" } },
+  batchedAll: { cancel_on, batch: { size: 4, timeout_ms: 3_600_000 } },
   waking: { cancel_on: [{ event: "start", match: "data.id > trigger.data.id" }] },
 } as const;
 const EACH = ["one", "list"] as const;
@@ -43,13 +46,13 @@ const states = {
   text: "select id, state from rotor.jobs where id = any($1::uuid[])",
 };
 
-/** Of each event the functions that it has started, with the state of their runs, and how many runs it cancelled. */
+/** Of each event the runs that it is in, by their place among all, with their state; and how many runs it cancelled. */
 async function told(published: readonly Published[]) {
-  const ids = published.flatMap(({ runs }) => runs.map((run) => run.id));
+  const ids = [...new Set(published.flatMap(({ runs }) => runs.map((run) => run.id)))];
   const rows = await database.db.query<{ id: string; state: string }>(states, [ids]);
   const stateOf = new Map(rows.map((row) => [row.id, row.state]));
   return published.map(({ runs, cancelled }) => ({
-    runs: runs.map((run) => `${run.function} ${stateOf.get(run.id)}`).sort(),
+    runs: runs.map((run) => `${run.function} ${ids.indexOf(run.id)} ${stateOf.get(run.id)}`),
     cancelled: cancelled.length,
   }));
 }

@@ -34,7 +34,11 @@ function cuts(
     return {
       eventId: id,
       function: "f",
-      plan: planStart({ to: { queueId: 1, workspace, starting: { cancel_on: cancelOn, ...more } }, job }),
+      plan: planStart({
+        to: { queueId: 1, workspace, starting: { cancel_on: cancelOn, ...more } },
+        byEvent: true,
+        job,
+      }),
     };
   });
   return partsOf(events, triggered)
@@ -69,4 +73,9 @@ test("a start whose singleton may have been held until then comes after what may
   expect(cuts("x1 s1 s2", SAME, single)).toBe("x1 | s1 s2");
   expect(cuts("s1 x1 s1 x2 s3", SAME, single)).toBe("s1 | x1 | s1 x2 | s3");
   expect(cuts("y1 s1 y2 s2", SAME, single)).toBe("y1 s1 y2 s2");
+});
+
+test("a run that gathers an event may no longer be cancelled as it was before", () => {
+  const gathering = { more: { debounce: { period_ms: 1_000 } } } as const;
+  expect(cuts("x1 s1 s2 x3 x1", SAME, gathering)).toBe("x1 s1 s2 | x3 x1");
 });

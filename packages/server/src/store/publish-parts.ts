@@ -41,13 +41,15 @@ class Part {
   add({ workspace, name }: Coming, started: readonly Triggered[]): void {
     this.#names.add(nameOf(workspace, name));
     for (const start of started) {
-      const { to, event } = start.plan.special!;
+      const { to, event, gathering } = start.plan.special!;
       for (const { event: cancelling, match } of cancelOnOf(start)) {
         const compiled = compile(match, event);
         // It was checked when its function was stored.
         if (!compiled.ok) throw new Error(compiled.message);
         this.#cancelling.add(nameOf(to.workspace, cancelling));
-        this.#keys.add(eventKey(to.workspace, cancelling, compiled.equality));
+        // What an earlier event has it be cancelled by no longer holds of a run that gathers this one, too.
+        const equality = gathering === undefined ? compiled.equality : undefined;
+        this.#keys.add(eventKey(to.workspace, cancelling, equality));
       }
     }
   }
