@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { newId } from "../core/ids.js";
 import { type TestDatabase, testDatabase } from "../testing-kit/database.js";
-import { clearJobs, functionQueue } from "../testing-kit/fixtures.js";
+import { activeRun, checkpointOne, clearJobs, functionQueue, waitFor, waitForAny } from "../testing-kit/fixtures.js";
 import { violations } from "./invariants.js";
 import { type NewEvent, type Published, publish } from "./publish.js";
 
@@ -20,11 +20,15 @@ const FUNCTIONS = {
 const EACH = ["one", "list"] as const;
 
 let database: TestDatabase;
+/** By workspace, functions whose runs wait. */
+const waiting = new Map<string, number>();
 beforeAll(async () => {
   database = await testDatabase();
-  for (const workspace of EACH)
+  for (const workspace of EACH) {
+    waiting.set(workspace, await functionQueue(database.db, "waiting", { workspace }));
     for (const [name, starting] of Object.entries(FUNCTIONS))
       await functionQueue(database.db, name, { workspace, triggers: [{ event: "start" }], starting });
+  }
 });
 afterAll(async () => {
   expect(await violations(database.db)).toEqual([]);
@@ -68,6 +72,48 @@ test(`a list comes to what its events come to one by one (seed ${SEED})`, async 
       const list: Published[] = [];
       for (const each of sent) list.push(...(await publish(db, each.map(eventIn("list")))));
       expect(await told(list)).toEqual(await told(one));
+    }),
+    { seed: SEED, numRuns: 30 },
+  );
+});
+
+/** Waits of one run: stored one after the other, each alone or as the first of two. */
+const wait = fc.record({
+  name: fc.constantFrom("cancel", "other"),
+  id: fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined }),
+  or: fc.option(fc.constantFrom("cancel", "other", "stop"), { nil: undefined }),
+});
+
+const ends = {
+  name: "publish-lists-test.ends",
+  text: `select key, state, output::text, (select key from rotor.events where id = step.event_id) as event
+           from rotor.steps step where job_id = $1 order by key`,
+};
+
+test(`of waits, too, a list ends those that its events end one by one (seed ${SEED})`, async () => {
+  const runs = fc.array(fc.array(wait, { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 3 });
+  const list = fc.array(event, { minLength: 2, maxLength: 8 });
+  await fc.assert(
+    fc.asyncProperty(runs, list, async (runs, sent) => {
+      const { db } = database;
+      await clearJobs(db);
+      const ids = new Map<string, string[]>(EACH.map((workspace) => [workspace, []]));
+      for (const workspace of EACH)
+        for (const waits of runs) {
+          const run = await activeRun(db, waiting.get(workspace)!);
+          ids.get(workspace)!.push(run.jobId);
+          for (const [n, { name, id, or }] of waits.entries()) {
+            const part = { event: name, ...(id !== undefined && { match: { id } }) };
+            const parts = [{ name: "first", ...part }, ...(or === undefined ? [] : [{ name: "second", event: or }])];
+            const key = `w${n}`;
+            await checkpointOne(db, run, [or === undefined ? waitFor(key, name, part) : waitForAny(key, parts)]);
+          }
+        }
+      const keyed = (workspace: string) => sent.map((each, n) => ({ ...eventIn(workspace)(each), key: `${n}` }));
+      for (const each of keyed("one")) await publish(db, [each]);
+      await publish(db, keyed("list"));
+      const endsOf = (workspace: string) => Promise.all(ids.get(workspace)!.map((id) => db.query(ends, [id])));
+      expect(await endsOf("list")).toEqual(await endsOf("one"));
     }),
     { seed: SEED, numRuns: 30 },
   );
