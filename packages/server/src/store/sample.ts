@@ -6,16 +6,31 @@ import { type Queryable, sql } from "./db.js";
 export type AppFunction = {
   readonly queueId: number;
   readonly name: string;
-  /** Unfinished runs, counted up to `limits.checkLooked`. Those that wait for a key's turn are not among them. */
+  /** Unfinished runs; each kind of them is counted up to `limits.checkLooked`. */
   readonly unfinished: number;
 };
+
+/** The keys that jobs wait for, each found by the one before it: an index has the jobs of a key, none those of a queue that wait for any. */
+const BLOCKING = `recursive blocking as (
+     (select blocked_on as id from rotor.jobs where blocked_on is not null order by blocked_on limit 1)
+     union all
+     select next.id from blocking cross join lateral (
+       select blocked_on as id from rotor.jobs where blocked_on > blocking.id order by blocked_on limit 1) next
+   )`;
+
+/** Runs of a queue that wait for a key, of each one those that are due soonest. */
+const blocked = (queueId: string): string =>
+  `select job.id from (select id from blocking limit $3) key cross join lateral (
+       select id from rotor.jobs where blocked_on = key.id and queue_id = ${queueId} and state = 'waiting' order by due_at limit $3) job limit $3`;
 
 /** The functions of an app, those that it no longer has among them. */
 const functions = sql(
   "sample.functions",
-  `select queue.id as "queueId", queue.name,
+  `with ${BLOCKING}
+   select queue.id as "queueId", queue.name,
           ((select count(*) from (select 1 from rotor.jobs where queue_id = queue.id and state = 'waiting' and blocked_on is null limit $3) waiting)
-         + (select count(*) from (select 1 from rotor.jobs where queue_id = queue.id and state = 'active' limit $3) active))::int as unfinished
+         + (select count(*) from (select 1 from rotor.jobs where queue_id = queue.id and state = 'active' limit $3) active)
+         + (select count(*) from (${blocked("queue.id")}) blocked))::int as unfinished
      from rotor.queues queue join rotor.apps app on app.id = queue.app_id
     where app.workspace_id = $1 and app.name = $2 and queue.kind = 'function'
     order by queue.name`,
@@ -27,17 +42,20 @@ export const listAppFunctions = (db: Queryable, workspace: string, app: string):
 export type Sampled = { readonly jobId: string; readonly isFinished: boolean };
 
 /**
- * Runs of one function. Unfinished ones are taken from those that are due soonest, due last, or active; of each step that
- * some of them stand at, whatever its use, one by one. Finished ones are the newest.
+ * Runs of one function. Unfinished ones are taken from those that are due soonest, due last, active, or wait for a key; of
+ * each step that some of them stand at, whatever its use, one by one. Finished ones are the newest.
  */
 const sample = sql(
   "sample.runs",
-  `with pool as (
+  `with ${BLOCKING},
+   pool as (
      (select id from rotor.jobs where queue_id = $1 and state = 'waiting' and blocked_on is null order by due_at limit $3)
      union
      (select id from rotor.jobs where queue_id = $1 and state = 'waiting' and blocked_on is null order by due_at desc limit $3)
      union
      (select id from rotor.jobs where queue_id = $1 and state = 'active' order by active_at limit $3)
+     union
+     (${blocked("$1")})
    ),
    standing as (
      select pool.id, coalesce((select regexp_replace(key, '#[0-9]+$', '') from rotor.steps

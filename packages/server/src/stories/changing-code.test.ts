@@ -246,6 +246,35 @@ describe("a check", () => {
     expect(held.diverging.map(({ runId, step }) => [runId, step])).toContainEqual([rare.runId, "rare"]);
   });
 
+  test("asks about runs that wait for a turn of their key, too, and counts them", async () => {
+    const keyed = { concurrency: [{ limit: 1, key: "data.of" }] };
+    let release = (): void => undefined;
+    const busy = new Promise<void>((resolve) => (release = resolve));
+    const code: Code = async (step) => {
+      await waits(step, "w", "go-keyed");
+      await step.run("busy", () => busy);
+    };
+    const app = await changingApp(server, "keyed", [functionOf("keyed", [], code, keyed)]);
+    const runs = await Promise.all([1, 1, 1, 2].map((of) => server.rotor.runs.start("keyed", { of })));
+    for (const { runId } of runs) await standing(server, runId, "event");
+    await server.rotor.send({ name: "go-keyed", data: {} });
+    const states = () => Promise.all(runs.map(async ({ runId }) => (await server.rotor.runs.get(runId)).reason ?? ""));
+    await eventually("two that wait for the key", async () => {
+      const found = await states();
+      return found.filter((reason) => reason === "key_blocked").length === 2 && !found.includes("event");
+    });
+    const same = await server.rotor.functions.check(app.url);
+    expect(same.functions).toMatchObject([{ unfinished: 4, fits: 4, unchecked: 0 }]);
+    const other = await app.preview([functionOf("keyed", [], (step) => step.sleep("w", "1d"), keyed)]);
+    expect((await server.rotor.functions.check(other)).diverging).toHaveLength(4);
+    const gone = await app.preview([functionOf("other", [], async () => 1)]);
+    expect((await server.rotor.functions.check(gone, { function: "keyed" })).functions).toMatchObject([
+      { served: false, unfinished: 4 },
+    ]);
+    release();
+    await Promise.all(runs.map(({ runId }) => server.rotor.runs.result(runId, { timeout: "20s" })));
+  });
+
   test("reads histories that do not fit into one body, and waits for code that is busy between its steps", async () => {
     const ran: Ran = [];
     const large = "x".repeat(700_000);
