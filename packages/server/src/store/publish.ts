@@ -139,6 +139,7 @@ export async function publishIn(t: Queryable, schema: string, events: readonly N
   if (events.length === 0) return [];
   const coming = events.map((event) => ({ ...event, id: newId() }));
   const { triggered, tsMs } = await planTriggers(t, coming);
+  const parts = partsOf(coming, triggered);
   const locked = lockNames(t, [
     ...events.map((event) => ({ name: eventName(schema, event.workspace, event.name), exclusive: true })),
     ...locksOf(
@@ -147,7 +148,7 @@ export async function publishIn(t: Queryable, schema: string, events: readonly N
     ),
   ]);
   const published: Published[] = [];
-  for (const part of partsOf(coming, triggered)) {
+  for (const part of parts) {
     const of = new Set(part.map((event) => event.id));
     const starting = triggered.filter(({ eventId }) => of.has(eventId));
     published.push(...(await publishPart(t, part, { triggered: starting, tsMs, locked, from: published.length })));
