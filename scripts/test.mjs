@@ -12,6 +12,7 @@ const report = join(folder, "report.json");
 const args = ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...process.argv.slice(2)];
 const { status } = spawnSync(process.execPath, [join(root, "node_modules/vitest/vitest.mjs"), ...args], {
   cwd: root,
+  env: { ...process.env, ROTOR_TEST_BUILT: "1" },
   stdio: "inherit",
 });
 let passed = 0;

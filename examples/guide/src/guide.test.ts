@@ -226,17 +226,21 @@ test("a step enqueues a callback job, once, and may wait for its output", async 
   expect(await server.rotor.runs.result(runId, { timeout: "20s" })).toEqual({ lifted: true });
 });
 
-test("a thousand sleeping runs hold no worker, no connection and no timer", async () => {
+test("a thousand sleeping runs hold no worker, no connection and no timer", { timeout: 120_000 }, async () => {
   const sleeper = createFunction({ id: "sleeper", concurrency: 200 }, async ({ step }) => step.sleep("long", "30d"));
   await serveFunctions("sleepers", [sleeper]);
   const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
   const before = timers();
   await Promise.all(Array.from({ length: 1_000 }, () => server.rotor.runs.start(sleeper, {})));
   const count = { name: "test.sleeping", text: SLEEPING };
-  await eventually("all asleep", async () => {
-    const [row] = await server.db.query<{ asleep: number; held: number }>(count);
-    return row?.asleep === 1_000 && row.held === 0;
-  });
+  await eventually(
+    "all asleep",
+    async () => {
+      const [row] = await server.db.query<{ asleep: number; held: number }>(count);
+      return row?.asleep === 1_000 && row.held === 0;
+    },
+    60_000,
+  );
   // Server, app and database driver all live in this process: a timer for each run could not hide.
   await eventually("no timers", () => timers() < before + 100);
   const page = await server.rotor.runs.list({ function: "sleeper" }).page();
