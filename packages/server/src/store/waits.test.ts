@@ -275,9 +275,9 @@ describe("time", () => {
 
   test("is not waited for by a run whose event came", async () => {
     const run = await start();
-    await report(run, waitFor("wait", "ping", { timeout_ms: 1_000 }), waitFor("other", "pong"));
+    await report(run, waitFor("wait", "ping", { timeout_ms: 60_000 }), waitFor("other", "pong"));
     await settleOne(database.db, run, notYet());
-    expect(Math.abs((await readJob(database.db, run.jobId)).dueInMs! - 1_000)).toBeLessThan(500);
+    expect(Math.abs((await readJob(database.db, run.jobId)).dueInMs! - 60_000)).toBeLessThan(10_000);
     await send(1);
     expect(await got(run)).toBe(1);
     expect((await readJob(database.db, run.jobId)).dueInMs).toBeLessThanOrEqual(0);

@@ -16,8 +16,6 @@ export type Recorder = {
   readonly calls: readonly Call[];
   /** The most calls that were worked on at one time. */
   readonly most: () => number;
-  /** The most calls that came within a span of so many milliseconds, wherever it begins. */
-  readonly mostWithin: (ms: number, which?: (call: Call) => boolean) => number;
 };
 
 /** `work` answers the call and is at work until it resolves, whatever has become of the connection; default: 200 at once. */
@@ -39,15 +37,7 @@ export async function recorder(
     await work(call, response);
     active--;
   });
-  return {
-    url,
-    calls,
-    most: () => most,
-    mostWithin(ms, which = () => true) {
-      const times = calls.filter(which).map((call) => call.at);
-      return Math.max(0, ...times.map((from) => times.filter((at) => at >= from && at < from + ms).length));
-    },
-  };
+  return { url, calls, most: () => most };
 }
 
 function parsed(body: Buffer): ReturnType<typeof JSON.parse> {
