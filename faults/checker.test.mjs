@@ -141,6 +141,37 @@ test.each([
   expect(verdictsOf(logs).includes("early")).toBe(isEarly);
 });
 
+/** Asked for two seconds, and tried again so long after the database had written down that the attempt was over. */
+const triedAgain = (ms) => {
+  const logs = calm({ kind: "busy" });
+  const [again, first] = [T + 80 + ms, logs.shadow.slice(0, 4)];
+  logs.shadow = [
+    ...first,
+    change(T + 80, "active", "waiting", 1, null),
+    { ...change(again, "waiting", "active", 2, "n2"), attempt: 2 },
+    { ...change(again + 40, "active", "completed", 2, null), attempt: 2 },
+  ];
+  logs.endpoint.push(...done(2, again + 10));
+  return logs;
+};
+
+test.each([
+  [1_700, true],
+  // A statement reckons from its beginning, and took twenty milliseconds to come to the row.
+  [1_980, false],
+])("early: by the database's times, %d ms after", (ms, isEarly) => {
+  expect(verdictsOf(triedAgain(ms)).includes("early")).toBe(isEarly);
+});
+
+test("early: a stall excuses nothing, and hides no fault that does", () => {
+  const logs = triedAgain(300);
+  const stall = fault("stall", T + 45, T + 60, 1);
+  logs.nemesis = stall;
+  expect(verdictsOf(logs)).toContain("early");
+  logs.nemesis = [...stall, ...fault("cut app", T + 55, T + 65)];
+  expect(verdictsOf(logs)).not.toContain("early");
+});
+
 test("late: begun half a minute after it was due, unless nothing could be delivered meanwhile", () => {
   const logs = { ...calm(), endpoint: done(1, T + 30_000), shadow: [] };
   expect(verdictsOf(logs)).toEqual(["late"]);

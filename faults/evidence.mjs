@@ -82,13 +82,13 @@ export function causesOf(faults) {
   return new Map([...causes].map(([whom, list]) => [whom, spansOf(list)]));
 }
 
-/** The fault that met this execution between its begin and the moment `safe` at which its result was stored. */
+/** The fault that met this execution between its begin and the moment `safe` at which its result was stored; a stall only where none did. */
 export function causeOf(causes, { node, begin }, safe) {
-  for (const whom of [node, "app", "database"])
-    for (const name of [`${whom}`, `stall ${whom}`]) {
-      const [met] = causes.get(name)?.meeting(begin, safe) ?? [];
-      if (met !== undefined) return met;
-    }
+  const whom = [`${node}`, "app", "database"];
+  for (const name of [...whom, ...whom.map((each) => `stall ${each}`)]) {
+    const [met] = causes.get(name)?.meeting(begin, safe) ?? [];
+    if (met !== undefined) return met;
+  }
   return undefined;
 }
 
