@@ -35,8 +35,9 @@ const ALONE = ["shutdown", "signature", "advice"].map((name) => `packages/sdk/sr
 export default defineConfig({
   test: {
     server: { deps: { external: [/\/packages\/(sdk|server|cli)\/dist\//] } },
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Against tests that hang. What takes some seconds alone takes twelve times as long among all others on a slow machine.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     pool: "forks",
     // Most tests wait for Postgres, sockets and leases rather than compute.
     maxWorkers: 5,

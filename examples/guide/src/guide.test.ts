@@ -226,7 +226,7 @@ test("a step enqueues a callback job, once, and may wait for its output", async 
   expect(await server.rotor.runs.result(runId, { timeout: "20s" })).toEqual({ lifted: true });
 });
 
-test("a thousand sleeping runs hold no worker, no connection and no timer", { timeout: 120_000 }, async () => {
+test("a thousand sleeping runs hold no worker, no connection and no timer", async () => {
   const sleeper = createFunction({ id: "sleeper", concurrency: 200 }, async ({ step }) => step.sleep("long", "30d"));
   await serveFunctions("sleepers", [sleeper]);
   const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
