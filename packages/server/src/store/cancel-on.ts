@@ -1,5 +1,5 @@
 /** Watches that cancel a run when an event comes, stored in the transaction that starts it; the events' names are locked. */
-import type { StartOptions } from "@rotorsh/sdk/protocol";
+import type { MatchObject, StartOptions } from "@rotorsh/sdk/protocol";
 import { compile, type MatchedEvent } from "../core/match.js";
 import { type Queryable, sql } from "./db.js";
 import { chooseKeys } from "./wait-keys.js";
@@ -23,12 +23,17 @@ const watch = sql(
    on conflict (job_id, key, name) do update set wait_key = excluded.wait_key, wait = excluded.wait`,
 );
 
+/** A condition of `cancelOn`, by the run's own event. It was checked when its function was stored. */
+export function compileCancel(match: string | MatchObject | undefined, trigger: MatchedEvent) {
+  const compiled = compile(match, trigger);
+  if (!compiled.ok) throw new Error(compiled.message);
+  return compiled;
+}
+
 export async function watchForCancels(t: Queryable, runs: readonly Cancellable[]): Promise<void> {
   const rows = runs.flatMap(({ id, workspace, event, cancelOn }) =>
     cancelOn.flatMap(({ event: name, match, timeout_ms: timeoutMs }, place) => {
-      const compiled = compile(match, event);
-      // It was checked when its function was stored.
-      if (!compiled.ok) throw new Error(compiled.message);
+      const compiled = compileCancel(match, event);
       const wait = JSON.stringify({ event: name, ...compiled.match });
       const keyable = { workspace, event: name, equalities: compiled.equalities };
       return [{ id, place, keyable, wait, timeoutMs: timeoutMs ?? null }];

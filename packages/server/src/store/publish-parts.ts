@@ -3,20 +3,23 @@
  * or starts one whose singleton was held by a run that the other has cancelled; in one `send`, or in an inbox that was not
  * read for a while. So such a list is published in parts, one after the other in one transaction. Reads and writes nothing.
  */
-import { compile } from "../core/match.js";
 import { eventKey, keysOfEvent } from "../core/wait-key.js";
+import { compileCancel } from "./cancel-on.js";
 import type { Coming, Triggered } from "./triggers.js";
 
 /**
  * The events in their order, with a new part before each that may rest on the part so far. May: conditions are tested where they are looked
  * up, here it is names and, of what a run is cancelled by, the first equality.
  */
-export function partsOf<E extends Coming>(events: readonly E[], triggered: readonly Triggered[]): readonly E[][] {
+export function partsOf<E extends Coming>(
+  events: readonly E[],
+  triggered: readonly Triggered[],
+): readonly (readonly E[])[] {
   const starts = new Map<string, Triggered[]>();
   for (const start of triggered)
     if (start.plan.special?.to.starting.cancel_on !== undefined)
       starts.set(start.eventId, [...(starts.get(start.eventId) ?? []), start]);
-  if (starts.size === 0 || events.length === 1) return [[...events]];
+  if (starts.size === 0 || events.length === 1) return [events];
   const parts: E[][] = [[]];
   let part = new Part();
   for (const event of events) {
@@ -34,8 +37,9 @@ export function partsOf<E extends Coming>(events: readonly E[], triggered: reado
 class Part {
   /** Of its events. */
   readonly #names = new Set<string>();
-  /** Of the events that cancel the runs which it has started, and under which keys. */
+  /** Of the events that cancel the runs which it has started; of any other no leaf need be hashed. */
   readonly #cancelling = new Set<string>();
+  /** The same, by what such an event is found by. */
   readonly #keys = new Set<string>();
 
   add({ workspace, name }: Coming, started: readonly Triggered[]): void {
@@ -43,9 +47,7 @@ class Part {
     for (const start of started) {
       const { to, event, gathering } = start.plan.special!;
       for (const { event: cancelling, match } of cancelOnOf(start)) {
-        const compiled = compile(match, event);
-        // It was checked when its function was stored.
-        if (!compiled.ok) throw new Error(compiled.message);
+        const compiled = compileCancel(match, event);
         this.#cancelling.add(nameOf(to.workspace, cancelling));
         // What an earlier event has it be cancelled by no longer holds of a run that gathers this one, too.
         const equality = gathering === undefined ? compiled.equality : undefined;
