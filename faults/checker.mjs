@@ -20,8 +20,6 @@ export const VERDICT = ["lost", "ghost", "doubled", "early", "late", "overlap", 
 
 /** Two processes write down when something was; a timer may fire this much before its time. */
 const EARLY_MS = 5;
-/** A due time is reckoned from when a statement began; what the database writes down is when it came to the row, on a slow day. */
-const STATEMENT_MS = 50;
 /** From the moment that a job is due, or its node has died, without an outage meanwhile. */
 const LATE_MS = 20_000;
 export const RECOVERY_MS = 15_000;
@@ -200,13 +198,14 @@ function judgeTimes(plan, what, times, met, copies, jobs, tell) {
     if (met[n] !== undefined && met[n].kind !== "stall") continue;
     const [lease, next] = [leaseOf(one, jobs), leaseOf(times[n + 1], jobs)];
     const isStored = lease !== undefined && next !== undefined && lease !== next;
-    const [ended, began] = isStored ? [lease.to, next.from] : [one.end, times[n + 1].begin];
+    // From when the statement that ended it began: it may have stood still before it came to the row, or the database did.
+    const [ended, began] = isStored ? [lease.ending, next.from] : [one.end, times[n + 1].begin];
     // It was given back, and not tried again.
     if (isStored && next.attempt <= lease.attempt) continue;
     // A request for time that came too late was not heard.
     if (lease !== undefined && plan.kind === "busy" && lease.to - lease.from > HEARD_MS) continue;
-    if (began < ended + rest - (isStored ? STATEMENT_MS : EARLY_MS))
-      tell("early", "tried again before its back-off was over", { what, rest, times });
+    if (began < ended + rest - EARLY_MS)
+      tell("early", "tried again before its back-off was over", { what, rest, times, lease, next });
   }
 }
 

@@ -29,6 +29,7 @@ function calm(more = {}) {
 const change = (t, before, state, delivery, node) => ({
   table: "job",
   t,
+  began: t - 1,
   job: JOB,
   before,
   state,
@@ -141,13 +142,13 @@ test.each([
   expect(verdictsOf(logs).includes("early")).toBe(isEarly);
 });
 
-/** Asked for two seconds, and tried again so long after the database had written down that the attempt was over. */
-const triedAgain = (ms) => {
+/** Asked for two seconds, and tried again so long after the database had written down, in `tookMs`, that the attempt was over. */
+const triedAgain = (ms, tookMs = 1) => {
   const logs = calm({ kind: "busy" });
   const [again, first] = [T + 80 + ms, logs.shadow.slice(0, 4)];
   logs.shadow = [
     ...first,
-    change(T + 80, "active", "waiting", 1, null),
+    { ...change(T + 80, "active", "waiting", 1, null), began: T + 80 - tookMs },
     { ...change(again, "waiting", "active", 2, "n2"), attempt: 2 },
     { ...change(again + 40, "active", "completed", 2, null), attempt: 2 },
   ];
@@ -156,11 +157,13 @@ const triedAgain = (ms) => {
 };
 
 test.each([
-  [1_700, true],
-  // A statement reckons from its beginning, and took twenty milliseconds to come to the row.
-  [1_980, false],
-])("early: by the database's times, %d ms after", (ms, isEarly) => {
-  expect(verdictsOf(triedAgain(ms)).includes("early")).toBe(isEarly);
+  [1_980, 1, true],
+  [1_999, 1, false],
+  // A due time is reckoned from when a statement began; this one stood still before it came to the row.
+  [1_200, 800, false],
+  [1_100, 800, true],
+])("early: by the database's times, %d ms after a statement of %d", (ms, tookMs, isEarly) => {
+  expect(verdictsOf(triedAgain(ms, tookMs)).includes("early")).toBe(isEarly);
 });
 
 test("early: a stall excuses nothing, and hides no fault that does", () => {

@@ -126,6 +126,7 @@ export function leasesOf(shadow) {
     const last = known.leases.at(-1);
     if (last !== undefined && last.to === undefined && (row.state !== "active" || row.delivery !== last.delivery)) {
       last.to = row.t;
+      last.ending = row.began;
       last.end = row.state;
       last.left = row.attempt;
     }

@@ -7,8 +7,9 @@ const PAGE = 50_000;
 /** The tables are another schema's, so that they are in nobody's way. */
 export const shadowOf = (schema) => `
   create schema shadow;
+  -- \`at\`: when the trigger was run; \`began\`: when its statement was, which may have stood still meanwhile.
   create table shadow.jobs (seq bigint generated always as identity primary key, at timestamptz not null default clock_timestamp(),
-    job uuid, queue int, before text, state text, delivery int, attempt int, node uuid);
+    began timestamptz not null default statement_timestamp(), job uuid, queue int, before text, state text, delivery int, attempt int, node uuid);
   create table shadow.steps (seq bigint generated always as identity primary key, at timestamptz not null default clock_timestamp(),
     job uuid, key text, before text, state text, is_changed boolean);
   create table shadow.nodes (id uuid primary key, label text);
@@ -76,7 +77,10 @@ export async function dumpShadow(database, schema, path) {
   ))
     appendFileSync(path, `${JSON.stringify(row)}\n`);
   for (const [table, columns] of [
-    ["job", "job, queue, before, state, delivery, attempt, node"],
+    [
+      "job",
+      "(extract(epoch from began) * 1000)::float8 as began, job, queue, before, state, delivery, attempt, node",
+    ],
     ["step", 'job, key, before, state, is_changed as "isChanged"'],
   ]) {
     for (let after = 0; ; ) {

@@ -47,7 +47,8 @@ test("jobs that come one by one are claimed where they are, without a look befor
   const { dispatcher, posted, errors } = await dispatching(db, on, on);
   const begunAt = performance.now();
   dispatcher.loop.start();
-  for (let n = 0; n < 30; n++) {
+  const jobs = 30;
+  for (let n = 0; n < jobs; n++) {
     await enqueue(wide);
     dispatcher.wake(wide);
     await eventually("its delivery", () => posted.length === n + 1);
@@ -56,8 +57,8 @@ test("jobs that come one by one are claimed where they are, without a look befor
   }
   await dispatcher.drain(1_000);
   expect(errors).toEqual([]);
-  // The first ones, and one a second for what nobody told of.
-  expect(looks()).toBeLessThan(6 + (performance.now() - begunAt) / limits.pollMs);
+  // Without hints two a job. With them the first ones, one a second, and on a slow machine one more where a job came during that.
+  expect(looks()).toBeLessThan(jobs / 2 + (performance.now() - begunAt) / limits.pollMs);
 });
 
 test("a job that came while the one before it was being settled does not wait for the poll", async () => {
