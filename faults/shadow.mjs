@@ -77,10 +77,7 @@ export async function dumpShadow(database, schema, path) {
   ))
     appendFileSync(path, `${JSON.stringify(row)}\n`);
   for (const [table, columns] of [
-    [
-      "job",
-      "(extract(epoch from began) * 1000)::float8 as began, job, queue, before, state, delivery, attempt, node",
-    ],
+    ["job", "(extract(epoch from began) * 1000)::float8 as began, job, queue, before, state, delivery, attempt, node"],
     ["step", 'job, key, before, state, is_changed as "isChanged"'],
   ]) {
     for (let after = 0; ; ) {
