@@ -242,8 +242,8 @@ test("while fifty endpoints misbehave, a good one gets its jobs promptly, and me
         ),
       ),
     );
-    // Now they are at it. The endpoints are busy in this same process, and other tests on this machine.
-    expect(await goodOnes()).toBeLessThan(Math.max(8_000, 10 * calmMs));
+    // Now they are at it. The endpoints are busy in this same process, and other tests on this machine; less than the worst take.
+    expect(await goodOnes()).toBeLessThan(Math.max(15_000, 10 * calmMs));
     const ends: End[] = [];
     for (const [index, jobs] of bad.entries()) {
       for (const { id } of jobs) {
