@@ -112,8 +112,8 @@ function spansOf(list) {
 }
 
 /**
- * Job → its deliveries, in the order of their numbers: by which node, from the claim to whatever ended them; and all changes of
- * its state. Without the shadow table, none.
+ * Job → its deliveries, in the order of their numbers: by which node, from the claim to whatever ended them, and since when
+ * the statement that did (`ending`); and all changes of its state. Without the shadow table, none.
  */
 export function leasesOf(shadow) {
   const labels = new Map(shadow.filter((row) => row.table === "node").map((row) => [row.id, row.label]));
