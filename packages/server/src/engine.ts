@@ -408,6 +408,8 @@ export function createEngine(options: EngineOptions): RunningEngine {
     async stop(drainMs) {
       draining = true;
       await Promise.all([
+        // From now on: a run that yields meanwhile would be delivered again here, and begin its next step.
+        dispatcher.drain(drainMs),
         adoption.stop(),
         watcher.stop(),
         rescuer.stop(),
@@ -416,7 +418,6 @@ export function createEngine(options: EngineOptions): RunningEngine {
         inbox.stop(),
         pruner.stop(),
       ]);
-      await dispatcher.drain(drainMs);
       await Promise.all([enqueuer.idle(), publisher.idle(), settler.idle(), checkpointer.idle()]);
       await waker.stop();
       await lease.stop();

@@ -98,8 +98,23 @@ test("a stop lets the step under way end and starts no other; the next process g
   const first = await start([two]);
   const { runId } = await first.client.runs.start(two, undefined);
   await begun.opened;
+  // Something else of this server takes long to end: no delivery may be made meanwhile.
+  const other = await database.db.connect();
+  await other.query(database.db.resolve("begin; lock table rotor.inbox in access exclusive mode"));
+  await eventually("a look that waits for the lock", async () => {
+    const { rows } = await other.query(
+      database.db.resolve("select from pg_locks where relation = 'rotor.inbox'::regclass and not granted"),
+    );
+    return rows.length > 0;
+  });
   const stopped = first.stop();
   goOn.open();
+  await eventually("a run that is given back", async () => {
+    const { rows } = await other.query(database.db.resolve("select from rotor.jobs where state <> 'active'"));
+    return rows.length > 0;
+  });
+  await other.query("commit");
+  await other.end();
   await stopped;
   expect(ran).toEqual(["a"]);
   const second = await start([two]);
