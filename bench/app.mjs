@@ -10,7 +10,19 @@ const processes = Number(process.env.BENCH_PROCESSES ?? 1);
 if (cluster.isPrimary && processes > 1) {
   const workers = Array.from({ length: processes }, () => cluster.fork());
   let ready = 0;
-  for (const worker of workers) worker.on("message", (message) => ++ready === processes && process.send(message));
+  for (const worker of workers) worker.once("message", (message) => ++ready === processes && process.send(message));
+  // A question goes to each of them, and what they answer is one: counts are added, lists joined.
+  process.on("message", async (question) => {
+    const answer = (worker) =>
+      new Promise((resolve) => {
+        worker.once("message", resolve);
+        worker.send(question);
+      });
+    const [first, ...others] = await Promise.all(workers.map(answer));
+    const sum = (a, b) => (Array.isArray(a) ? [...a, ...b] : a + b);
+    for (const other of others) for (const key of Object.keys(first)) first[key] = sum(first[key], other[key]);
+    process.send(first);
+  });
   process.on("disconnect", () => {
     for (const worker of workers) worker.kill();
     process.exit(0);

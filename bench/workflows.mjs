@@ -17,8 +17,8 @@ const finish = (stage, name, data) =>
   stage.finish?.(name, data) ?? stage.rotor.runs.invoke(name, data, { timeout: "30s" });
 
 /** S1 as a closed loop: 50 callers, each of which starts a run when its last one has ended; steps a second. */
-export const inFlight = async (stage, runs) =>
-  (runs * 10) / (await timed(() => crowd(runs, 50, () => finish(stage, "sequence", { steps: 10 }))));
+export const inFlight = async (stage, runs, { app = "sequence", bytes = 100 } = {}) =>
+  (runs * 10) / (await timed(() => crowd(runs, 50, () => finish(stage, app, { steps: 10, bytes }))));
 
 /** S2: one run of ten steps alone, from start to end; milliseconds. */
 export async function lone(stage, runs) {

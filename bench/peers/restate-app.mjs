@@ -1,4 +1,5 @@
-// The functions of the bench as a Restate service, in a process of its own as Rotor's are (`bench/app.mjs`).
+// The functions of the bench as a Restate service, in a process of its own as Rotor's are (`bench/app.mjs`); its argument is the
+// service's name.
 import { createServer } from "node:http2";
 import { createEndpointHandler, RestatePromise, service } from "@restatedev/restate-sdk";
 import { createLedger } from "./ledger.mjs";
@@ -20,7 +21,7 @@ function begin(context, steps) {
   return run;
 }
 const bench = service({
-  name: "bench",
+  name: process.argv[2],
   handlers: {
     async sequence(context, { steps, bytes = 100 }) {
       const run = begin(context, steps);

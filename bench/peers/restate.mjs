@@ -6,7 +6,13 @@ import { dirname, join } from "node:path";
 import { Agent, request } from "undici";
 import { pause } from "../stage.mjs";
 
-export const kinds = ["runs"];
+export const kinds = ["runs", "four"];
+
+/**
+ * Of as many processes. All but the first are for what four of them do: each is a deployment with a service of its own, and they are called
+ * in turn. Behind one address three would idle, since up to 128 calls share a connection (restatedev/restate, #4654).
+ */
+const services = ["bench", "bench2", "bench3", "bench4"];
 
 /** Of this machine's binary; the package's own launcher is a process more. */
 function binary() {
@@ -42,13 +48,19 @@ export async function open({ folder }) {
     stdio: ["ignore", "ignore", "inherit"],
   });
   process.once("exit", () => server.kill("SIGKILL"));
-  const app = fork(join(import.meta.dirname, "restate-app.mjs"));
-  const { port } = await new Promise((resolve) => app.once("message", resolve));
-  const ask = (question) =>
-    new Promise((resolve) => {
-      app.once("message", resolve);
-      app.send(question);
-    });
+  const apps = services.map((service) => fork(join(import.meta.dirname, "restate-app.mjs"), [service]));
+  const next = (app) => new Promise((resolve) => app.once("message", resolve));
+  const ports = (await Promise.all(apps.map(next))).map(({ port }) => port);
+  async function ask(question) {
+    const answers = apps.map(next);
+    for (const app of apps) app.send(question);
+    const told = await Promise.all(answers);
+    return {
+      woken: told.flatMap(({ woken }) => woken),
+      ended: told.reduce((sum, { ended }) => sum + ended, 0),
+      wrong: told.find(({ wrong }) => wrong)?.wrong,
+    };
+  }
   const dispatcher = new Agent({ connections: 50 });
   async function post(url, data) {
     const answer = await request(url, {
@@ -61,22 +73,26 @@ export async function open({ folder }) {
     if (answer.statusCode >= 300) throw new Error(`${url} answered ${answer.statusCode}: ${body}`);
     return body;
   }
-  await untilReady(() => post(`http://127.0.0.1:${admin}/deployments`, { uri: `http://127.0.0.1:${port}` }));
-  const call = (path, data) => post(`http://127.0.0.1:${ingress}/bench/${path}`, data);
-  await untilReady(() => call("sequence", { steps: 1 }));
-  let given = 1;
+  let turns = 0;
+  const serviceFor = (name) => (name.endsWith("-of-four") ? services[turns++ % services.length] : services[0]);
+  const call = (service, path, data) => post(`http://127.0.0.1:${ingress}/${service}/${path}`, data);
+  for (const [index, port] of ports.entries()) {
+    await untilReady(() => post(`http://127.0.0.1:${admin}/deployments`, { uri: `http://127.0.0.1:${port}` }));
+    await untilReady(() => call(services[index], "sequence", { steps: 1 }));
+  }
+  let given = services.length;
   return {
     rotor: {
       runs: {
         async start(name, data) {
           given++;
-          return { runId: JSON.parse(await call(`${name}/send`, data)).invocationId };
+          return { runId: JSON.parse(await call(serviceFor(name), `${handlerOf(name)}/send`, data)).invocationId };
         },
       },
     },
     finish(name, data) {
       given++;
-      return call(name, data);
+      return call(serviceFor(name), handlerOf(name), data);
     },
     /** Until the app has seen the last one return; that the server has noted this is not waited for. */
     async untilDone() {
@@ -93,7 +109,7 @@ export async function open({ folder }) {
         }),
       );
       if (rows[0].n > 0) throw new Error(`Restate holds ${rows[0].n} runs that are not finished`);
-      app.disconnect();
+      for (const app of apps) app.disconnect();
       await dispatcher.close();
       const gone = new Promise((resolve) => server.once("exit", resolve));
       server.kill("SIGTERM");
@@ -101,6 +117,8 @@ export async function open({ folder }) {
     },
   };
 }
+
+const handlerOf = (name) => name.replace(/-of-four$/, "");
 
 async function untilReady(call) {
   for (const limit = Date.now() + 30_000; ; await pause(50)) {

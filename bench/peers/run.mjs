@@ -71,12 +71,13 @@ const whole = setTimeout(() => stop.abort(new Error("the whole took too long")),
 
 const stage = await openStage("peers");
 const { client, schema } = stage;
+const four = await stage.openApp({ BENCH_PROCESSES: "4", BENCH_APP: "four", BENCH_SUFFIX: "-of-four" });
 
 /** A turn of Rotor's; its server runs only in it. */
 async function rotorsTurn(add) {
   const before = await counts();
   await stage.startServer();
-  await bounded(measure(stage, ["runs", "jobs"], sizes[size], add));
+  await bounded(measure(stage, ["runs", "four", "jobs"], sizes[size], add));
   await stage.stopServer();
   const after = await counts();
   const [calls, ran, done, steps] = ["calls", "ran", "done", "steps"].map((name) => after[name] - before[name]);
@@ -86,9 +87,10 @@ async function rotorsTurn(add) {
     );
 }
 
-/** What the app was asked to do up to now, and what the database says is done. */
+/** What the apps were asked to do up to now, and what the database says is done. */
 async function counts() {
-  const { calls, ran } = await stage.ask("counts");
+  const [one, several] = await Promise.all([stage.ask("counts"), four.ask("counts")]);
+  const [calls, ran] = [one.calls + several.calls, one.ran + several.ran];
   const { rows } = await client.query(
     `select count(*) filter (where queue.kind = 'callback' and job.state = 'completed')::int as done,
             count(*) filter (where queue.name <> 'idle' and job.state <> 'completed')::int as open,
@@ -176,7 +178,7 @@ async function round(number) {
     const seconds = await timed(() => run((key, value) => values.set(`${key} ${name}`, value)));
     console.log(`round ${number + 1} of ${rounds}: ${name} has had its turn, ${Math.round(seconds)} s`);
   }
-  for (const { key, name, unit, bars = [] } of wanted) {
+  for (const { key, name, short = name.slice(0, 2), unit, bars = [] } of wanted) {
     const rotor = values.get(`${key} Rotor`);
     for (const turn of turns) {
       const value = values.get(`${key} ${turn.name}`);
@@ -184,14 +186,14 @@ async function round(number) {
     }
     for (const { peer, ...bar } of bars) {
       const value = values.get(`${key} ${peer}`);
-      if (value !== undefined) figures.add(`${name.slice(0, 2)} Rotor against ${peer}`, rotor / value, "×", bar);
+      if (value !== undefined) figures.add(`${short} Rotor against ${peer}`, rotor / value, "×", bar);
     }
   }
 }
 
 try {
   const { rotor } = stage;
-  await rotor.functions.sync({ url: `${stage.appUrl}/api/rotor` });
+  for (const { url } of [{ url: stage.appUrl }, four]) await rotor.functions.sync({ url: `${url}/api/rotor` });
   await rotor.queues.create("drain", { callbackUrl: `${stage.appUrl}/job`, concurrency: 200 });
   await rotor.queues.create("timed", { callbackUrl: `${stage.appUrl}/timed` });
   await rotor.queues.create("idle", {});

@@ -9,18 +9,23 @@ export const sizes = {
   quick: { warmMs: 3_000, runs: 300, lone: 20, fans: 10, sleeps: 1_000, jobs: 5_000, single: 2_000, timed: 400 },
 };
 
+/** The function that four processes have, and what its steps answer. */
+const ofFour = { app: "sequence-of-four", bytes: 1_000 };
+
 /** `add` is told each figure by its key in `figures`. `kinds`: what this contestant can do. */
 export async function measure(stage, kinds, size, add) {
   if (kinds.includes("runs")) {
     await warmUp(size.warmMs, async () => {
       await inFlight(stage, 200);
       await sequences(stage, 200);
+      if (kinds.includes("four")) await inFlight(stage, 200, ofFour);
     });
     await lone(stage, 20);
     await parallel(stage, 5);
     await sleeps(stage, 300, { atOnce: false });
     add("inFlight", await inFlight(stage, size.runs));
     add("backlog", await sequences(stage, size.runs));
+    if (kinds.includes("four")) add("four", await inFlight(stage, size.runs, ofFour));
     add("lone", await lone(stage, size.lone));
     add("parallel", await parallel(stage, size.fans));
     const late = await sleeps(stage, size.sleeps, { atOnce: false });
@@ -49,7 +54,7 @@ export async function measure(stage, kinds, size, add) {
   }
 }
 
-/** What is measured, in the order of the table. `least` and `most` bound Rotor's ratio to a peer. */
+/** What is measured, in the order of the table. `least` and `most` bound Rotor's ratio to a peer, which is called `short` (its scenario). */
 export const figures = [
   {
     key: "inFlight",
@@ -61,6 +66,13 @@ export const figures = [
     ],
   },
   { key: "backlog", name: "S1 the same, all runs started at once", unit: "steps/s" },
+  {
+    key: "four",
+    name: "S1 50 runs in flight, four app processes, 1 KB results",
+    short: "S1 by four processes:",
+    unit: "steps/s",
+    bars: [{ peer: "Restate", least: 2 }],
+  },
   {
     key: "lone",
     name: "S2 one run of 10 steps alone",

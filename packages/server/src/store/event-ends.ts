@@ -209,15 +209,13 @@ async function endWaitsOf(
   const resumed: string[][] = met.map(() => []);
   let left = met.map(({ found }) => found.chosen.filter((each) => each.key !== "").sort(inTurn));
   while (left.some((waits) => waits.length > 0)) {
-    const taken = new Set<string>();
+    // What an event tries, or may have to try after this round, is none of a later one's.
+    const spokenFor = new Set<string>();
     const tried = left.map((waits) => {
       const perRun = new Map<string, Met | undefined>();
-      for (const wait of waits) {
-        if (perRun.has(wait.jobId)) continue;
-        const isFree = !taken.has(nameOf(wait));
-        if (isFree) taken.add(nameOf(wait));
-        perRun.set(wait.jobId, isFree ? wait : undefined);
-      }
+      for (const wait of waits)
+        if (!perRun.has(wait.jobId)) perRun.set(wait.jobId, spokenFor.has(nameOf(wait)) ? undefined : wait);
+      for (const wait of waits) spokenFor.add(nameOf(wait));
       return perRun;
     });
     const ends = tried.flatMap((perRun, index) => {
@@ -239,11 +237,12 @@ async function endWaitsOf(
       );
     });
     const ended = new Set((await endWaits(t, ends)).map(nameOf));
+    const over = new Set(ends.map(nameOf));
     left = left.map((waits, index) => {
       const perRun = tried[index]!;
       const done = new Set([...perRun].filter(([, wait]) => wait && ended.has(nameOf(wait))).map(([jobId]) => jobId));
       resumed[index]!.push(...done);
-      return waits.filter((wait) => !done.has(wait.jobId) && perRun.get(wait.jobId) !== wait);
+      return waits.filter((wait) => !done.has(wait.jobId) && !over.has(nameOf(wait)));
     });
   }
   await wakeRuns(t, resumed.flat());

@@ -159,6 +159,7 @@ async function deafServer(): Promise<string> {
 }
 
 const JOBS_EACH = 2;
+const KEPT = 20;
 
 /** Of the whole process, the endpoints' own buffers among it. */
 const MOST_GROWTH = 400_000_000;
@@ -211,6 +212,15 @@ test("while fifty endpoints misbehave, a good one gets its jobs promptly, and me
       }),
     ),
   );
+  // And one that keeps whoever calls for as long as the good one has work: who waits for it first is never done.
+  const kept = new Set<Socket>();
+  const keeper = await serve((socket) => void kept.add(socket));
+  await server.rotor.queues.create("kept", {
+    callbackUrl: keeper.url,
+    concurrency: KEPT,
+    timeout: "80s",
+    retry: { maxAttempts: 1 },
+  });
   /** A hundred jobs for the good endpoint. Answers how long they took, in milliseconds. */
   const goodOnes = async (): Promise<number> => {
     const begun = performance.now();
@@ -242,8 +252,15 @@ test("while fifty endpoints misbehave, a good one gets its jobs promptly, and me
         ),
       ),
     );
+    await server.rotor.jobs.enqueueBatch(
+      "kept",
+      Array.from({ length: KEPT }, () => ({ payload: 1 })),
+    );
+    await eventually("the calls that are kept", () => kept.size === KEPT);
     // Now they are at it. The endpoints are busy in this same process, and other tests on this machine; less than the worst take.
     expect(await goodOnes()).toBeLessThan(Math.max(15_000, 10 * calmMs));
+    for (const socket of kept) socket.destroy();
+    kept.clear();
     const ends: End[] = [];
     for (const [index, jobs] of bad.entries()) {
       for (const { id } of jobs) {
