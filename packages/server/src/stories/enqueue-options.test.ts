@@ -10,7 +10,6 @@ import { type Recorder, recorder } from "./testing-kit/recorder.js";
 let server: TestServer;
 beforeAll(async () => {
   server = await testServer();
-  await server.rotor.queues.create("bell");
 });
 afterAll(() => server.close());
 
@@ -150,7 +149,7 @@ test("delay and run_at: nothing is sent before, and it is then", async () => {
   expect(endpoint.calls.map(({ payload }) => payload)).toEqual(["past"]);
   await server.shiftClock(2 * HOUR + 1_000);
   try {
-    await server.rotor.jobs.enqueue("bell");
+    await server.ring();
     for (const { id } of [byDelay!, bySeconds!, byDate!]) await completed(queue, id);
   } finally {
     await server.shiftClock(0);
@@ -238,7 +237,7 @@ describe("key_order", () => {
 
   test("strict: others wait until it has ended", async () => {
     const { endpoint, queue, first, second } = await twoJobs("strict");
-    await server.rotor.jobs.enqueue("bell");
+    await server.ring();
     expect(await server.rotor.jobs.why(second)).toMatchObject({ reason: "key_blocked", blockedBy: [{ id: first }] });
     await server.rotor.jobs.update(queue, first, { delay: 0 });
     await completed(queue, second);

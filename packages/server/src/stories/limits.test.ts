@@ -297,15 +297,14 @@ test("an answer that is not this delivery's changes nothing, and the run goes on
     response.writeHead(given.status).end(await given.text());
   });
   await server.rotor.functions.sync({ url: `${evil}/api/rotor`, move: true });
-  await server.rotor.queues.create("bell", {});
   const { runId } = await server.rotor.runs.start(fn.id, {});
   await eventually("the end", async () => {
     // Back-off and the pause of an app that cannot be reached pass at once.
     await server.db.script(
-      "update rotor.queues set open_at = '-infinity'; update rotor.jobs set due_at = rotor.clock() where state = 'waiting'",
+      `update rotor.queues set open_at = '-infinity' where open_at > rotor.clock();
+       update rotor.jobs set due_at = rotor.clock() where id = '${runId}' and state = 'waiting' and due_at > rotor.clock()`,
     );
-    // Whatever is enqueued makes the server look.
-    await server.rotor.jobs.enqueue("bell", { payload: null });
+    await server.ring();
     return (await server.rotor.runs.get(runId)).state === "completed";
   });
   expect(seen).toHaveLength(forgeries.length);

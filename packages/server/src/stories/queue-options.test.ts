@@ -9,7 +9,6 @@ import { gate, type Recorder, recorder } from "./testing-kit/recorder.js";
 let server: TestServer;
 beforeAll(async () => {
   server = await testServer();
-  await server.rotor.queues.create("bell");
 });
 afterAll(() => server.close());
 
@@ -19,9 +18,6 @@ const newQueue = async (options: QueueOptions): Promise<string> => {
   await server.rotor.queues.create(name, options);
   return name;
 };
-
-/** Whatever is enqueued makes the server look at all that is due. */
-const ring = (): Promise<unknown> => server.rotor.jobs.enqueue("bell");
 
 const jobsOf = async (queue: string): Promise<readonly Job[]> => (await server.rotor.jobs.list(queue).page()).data;
 
@@ -134,7 +130,7 @@ describe("retry", () => {
       expect(job).toMatchObject({ state: "waiting", reason: "retrying", attempt });
       seconds.push((Date.parse(job.until!) - Date.parse(job.deliveries!.at(-1)!.endedAt)) / 1_000);
       await server.db.script(`update rotor.jobs set due_at = rotor.clock() where id = '${ref.id}'`);
-      await ring();
+      await server.ring();
     }
     expect(await afterDeliveries(server, ref, count + 1)).toMatchObject({ state: "failed", until: null });
     return seconds;
@@ -236,11 +232,11 @@ test("breaker: an endpoint that fails is left alone, tried by one job, and gets 
       `update rotor.queues set open_at = rotor.clock() where name = '${queue}';
        update rotor.jobs set due_at = rotor.clock() where state = 'waiting' and queue_id = (select id from rotor.queues where name = '${queue}')`,
     );
-    await ring();
+    await server.ring();
   };
   await timePasses();
   await eventually("the probe fails, and it is open twice as long", async () => (await openForMs()) > 90_000);
-  await ring();
+  await server.ring();
   expect(endpoint.calls).toHaveLength(4);
   well = true;
   await timePasses();
@@ -278,7 +274,7 @@ describe("strict_concurrency", () => {
 
   test("keeps the slot of a delivery that was cut off, until its time limit has passed", async () => {
     const { endpoint, queue, next, work } = await afterACut(true);
-    await ring();
+    await server.ring();
     expect(await server.rotor.jobs.why(next.id)).toMatchObject({
       reason: "queued",
       sentence: expect.stringContaining("cut off and may be at work still"),
@@ -286,7 +282,7 @@ describe("strict_concurrency", () => {
     expect(endpoint.calls).toHaveLength(1);
     work.open();
     await server.shiftClock(8_000);
-    await ring();
+    await server.ring();
     await all(queue, "completed", 1);
     expect([endpoint.most(), endpoint.calls.length]).toEqual([1, 2]);
     await server.shiftClock(0);

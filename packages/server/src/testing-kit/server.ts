@@ -10,6 +10,8 @@ import { type TestDatabase, testDatabase } from "./database.js";
 export type TestServer = TestDatabase & {
   readonly baseUrl: string;
   readonly rotor: Rotor;
+  /** Makes it look at all that is due, as a hint of another node does. */
+  ring(): Promise<void>;
   /** A real HTTP server on loopback, closed with this one. Answers its address. */
   serve(listener: RequestListener): Promise<string>;
   /** Ends the server, as SIGTERM does; its database stays until `close`. */
@@ -55,6 +57,9 @@ export async function testServer(environment: Record<string, string> = {}, outsi
          update rotor.nodes set lease_until = lease_until + (rotor.clock() - jump.at) from jump where lease_until > jump.at;
          commit`,
       );
+    },
+    async ring() {
+      await database.db.script(`select pg_notify('${database.schema}_wake', '')`);
     },
     serve: (listener) =>
       new Promise((resolve) => {
