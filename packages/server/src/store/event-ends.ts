@@ -197,54 +197,68 @@ async function cancelRuns(t: Queryable, event: StoredEvent, found: Found): Promi
   return moved;
 }
 
+/** Of these waits those that wait still, and are not past due at that time. Their runs are locked. */
+const open = sql(
+  "event-ends.open",
+  `select step.job_id as "jobId", step.key from unnest($1::uuid[], $2::text[]) as item (job_id, key)
+     join rotor.steps step on step.job_id = item.job_id and step.key = item.key
+    where step.state = 'waiting' and step.due_at > $3::timestamptz`,
+);
+
 /**
- * In a run, an event ends one wait: the one stored last, and of those stored together the first in the order of the
- * code; so, too, of the parts of one. Where that one is past due by the clock, or an event before it in the list has ended
- * it, the next. Answers for each event the runs that it has resumed; all events take one round trip, as nearly always.
+ * What each event ends. In a run it is one wait: the one stored last, and of those stored together the first in the order of
+ * the code; so, too, of the parts of one. What is not open any more, or an event before it in the list has, is none of its.
  */
+function share(waits: readonly (readonly Met[])[], isOpen: (wait: Met) => boolean): Met[][] {
+  const taken = new Set<string>();
+  return waits.map((all) => {
+    const perRun = new Map<string, Met>();
+    for (const wait of [...all].sort(inTurn)) {
+      if (perRun.has(wait.jobId) || taken.has(nameOf(wait)) || !isOpen(wait)) continue;
+      perRun.set(wait.jobId, wait);
+      taken.add(nameOf(wait));
+    }
+    return [...perRun.values()];
+  });
+}
+
+/** Ends what these events met of waits, in their order. Answers for each event the runs that it has resumed. */
 async function endWaitsOf(
   t: Queryable,
   met: readonly { readonly event: StoredEvent; readonly found: Found }[],
 ): Promise<string[][]> {
-  const resumed: string[][] = met.map(() => []);
-  let left = met.map(({ found }) => found.chosen.filter((each) => each.key !== "").sort(inTurn));
-  while (left.some((waits) => waits.length > 0)) {
-    // What an event tries, or may have to try after this round, is none of a later one's.
-    const spokenFor = new Set<string>();
-    const tried = left.map((waits) => {
-      const perRun = new Map<string, Met | undefined>();
-      for (const wait of waits)
-        if (!perRun.has(wait.jobId)) perRun.set(wait.jobId, spokenFor.has(nameOf(wait)) ? undefined : wait);
-      for (const wait of waits) spokenFor.add(nameOf(wait));
-      return perRun;
-    });
-    const ends = tried.flatMap((perRun, index) => {
-      const { event } = met[index]!;
-      return [...perRun.values()].flatMap((wait): WaitEnd[] =>
-        wait === undefined
-          ? []
-          : [
-              {
-                jobId: wait.jobId,
-                key: wait.key,
-                state: "completed",
-                output: partOutput(wait.part, event.data),
-                error: null,
-                eventId: event.id,
-                endedAt: event.receivedAt,
-              },
-            ],
-      );
-    });
-    const ended = new Set((await endWaits(t, ends)).map(nameOf));
-    const over = new Set(ends.map(nameOf));
-    left = left.map((waits, index) => {
-      const perRun = tried[index]!;
-      const done = new Set([...perRun].filter(([, wait]) => wait && ended.has(nameOf(wait))).map(([jobId]) => jobId));
-      resumed[index]!.push(...done);
-      return waits.filter((wait) => !done.has(wait.jobId) && !over.has(nameOf(wait)));
-    });
+  const waits = met.map(({ found }) => found.chosen.filter((each) => each.key !== ""));
+  const all = waits.flat();
+  if (all.length === 0) return waits.map(() => []);
+  let isOpen = (_: Met): boolean => true;
+  // Where none has a second choice the write says what was open.
+  if (new Set(all.map((wait) => wait.jobId)).size < all.length) {
+    const distinct = [...new Map(all.map((wait) => [nameOf(wait), wait])).values()];
+    const rows = await t.query<{ jobId: string; key: string }>(open, [
+      distinct.map((wait) => wait.jobId),
+      distinct.map((wait) => wait.key),
+      met[0]!.event.receivedAt,
+    ]);
+    const names = new Set(rows.map(nameOf));
+    isOpen = (wait) => names.has(nameOf(wait));
   }
+  const shares = share(waits, isOpen);
+  const ends = shares.flatMap((each, index) => {
+    const { event } = met[index]!;
+    return each.map(
+      ({ jobId, key, part }): WaitEnd => ({
+        jobId,
+        key,
+        state: "completed",
+        output: partOutput(part, event.data),
+        error: null,
+        eventId: event.id,
+        endedAt: event.receivedAt,
+      }),
+    );
+  });
+  const ended = new Set((await endWaits(t, ends)).map(nameOf));
+  const resumed = shares.map((each) => each.filter((wait) => ended.has(nameOf(wait))).map((wait) => wait.jobId));
   await wakeRuns(t, resumed.flat());
   return resumed;
 }

@@ -35,8 +35,8 @@ afterAll(async () => {
   await database.close();
 });
 
-type Sent = { readonly name: string; readonly id: number };
-const event = fc.record({
+type Sent = { readonly name: "start" | "cancel" | "stop" | "other"; readonly id: number };
+const event: fc.Arbitrary<Sent> = fc.record({
   name: fc.constantFrom("start", "start", "start", "cancel", "cancel", "stop", "other"),
   id: fc.integer({ min: 1, max: 3 }),
 });
@@ -78,7 +78,12 @@ test(`a list comes to what its events come to one by one (seed ${SEED})`, async 
 });
 
 /** Waits of one run: stored one after the other, each alone or as the first of two. */
-const wait = fc.record({
+type Wait = {
+  readonly name: "cancel" | "other";
+  readonly id: number | undefined;
+  readonly or: "cancel" | "other" | "stop" | undefined;
+};
+const wait: fc.Arbitrary<Wait> = fc.record({
   name: fc.constantFrom("cancel", "other"),
   id: fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined }),
   or: fc.option(fc.constantFrom("cancel", "other", "stop"), { nil: undefined }),
@@ -90,7 +95,7 @@ const IN_TURN: Sent[] = [
   { name: "other", id: 2 },
   { name: "other", id: 1 },
 ];
-const WHILE_ANOTHER_WAITS = [
+const WHILE_ANOTHER_WAITS: Wait[][] = [
   [
     { name: "cancel", id: undefined, or: "other" },
     { name: "other", id: 2, or: "cancel" },
@@ -99,7 +104,8 @@ const WHILE_ANOTHER_WAITS = [
 
 const ends = {
   name: "publish-lists-test.ends",
-  text: `select key, state, output::text, (select key from rotor.events where id = step.event_id) as event
+  text: `select key, state, output::text, (select key from rotor.events where id = step.event_id) as event,
+                rank() over (order by seq) as place
            from rotor.steps step where job_id = $1 order by key`,
 };
 
