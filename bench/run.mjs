@@ -57,6 +57,8 @@ const limits = await openLimits(stage);
 const delta = (before, after) => ({
   commits: after.commits - before.commits,
   wal: after.wal - before.wal,
+  versions: after.versions - before.versions,
+  others: after.others - before.others,
   cpuMs: Object.fromEntries(Object.entries(after.cpuMs).map(([name, ms]) => [name, ms - before.cpuMs[name]])),
 });
 
@@ -107,7 +109,9 @@ async function round() {
     "ms",
   );
 
-  const [bulkRate, insertRate] = await beside(limits.insertRate, () => bulk(stage, "drain", size.jobs));
+  const [{ value: bulkRate, cost: bulkCost }, insertRate] = await beside(limits.insertRate, () =>
+    costing(() => bulk(stage, "drain", size.jobs)),
+  );
   figures.add("limit: rows inserted a thousand at a time", insertRate, "/s");
   figures.add("S8 enqueue in batches of 1,000", bulkRate, "jobs/s");
   figures.add("S8 against the bulk insert", bulkRate / insertRate, "×");
@@ -119,6 +123,11 @@ async function round() {
   figures.add("S6 against bare signed POSTs", drained / signedPostRate, "×", { least: 0.3 });
   figures.add("S14 commits a drained job", cost.commits / size.jobs, "", { most: 0.1 });
   figures.add("S14 WAL a drained job", cost.wal / size.jobs / 1_024, "KB");
+  figures.add("S14 WAL a job, enqueued and drained", (bulkCost.wal + cost.wal) / size.jobs / 1_024, "KB", { most: 3 });
+  const versions = bulkCost.versions + cost.versions;
+  figures.add("S14 versions of a job's row, enqueued and drained", versions / size.jobs, "", { most: 3 });
+  const others = bulkCost.others + cost.others;
+  figures.add("S14 rows beside it: its payload and its delivery", others / size.jobs, "", { most: 2 });
   for (const [name, ms] of Object.entries(cost.cpuMs)) figures.add(`S6 CPU a job, ${name}`, ms / size.jobs, "ms");
   const [singles, postRate] = await beside(limits.postRate, () => single(stage, "idle", size.single));
   figures.add("limit: POSTs into one Node server, 50 in flight", postRate, "/s");

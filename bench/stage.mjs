@@ -140,18 +140,27 @@ export async function openStage(name, { built = false, env = {} } = {}) {
       await pause(20);
     }
   };
-  /** What has been spent up to now: commits, bytes of WAL, and milliseconds of CPU by process (Linux). */
+  /**
+   * What has been spent up to now: commits, bytes of WAL, versions of rows of `jobs`, rows written beside them of payloads and deliveries,
+   * and milliseconds of CPU by process (Linux).
+   */
   stage.costs = async () => {
     await look("select pg_stat_force_next_flush()");
     // Backends tell the statistics what they did at most once a second.
     await pause(1_100);
     const { rows } = await look(
-      "select (select xact_commit from pg_stat_database where datname = current_database())::float8 as commits, (pg_current_wal_lsn() - '0/0')::float8 as wal",
+      `select (select xact_commit from pg_stat_database where datname = current_database())::float8 as commits, (pg_current_wal_lsn() - '0/0')::float8 as wal,
+              (sum(n_tup_ins + n_tup_upd) filter (where relname = 'jobs'))::float8 as versions,
+              (sum(n_tup_ins + n_tup_upd) filter (where relname in ('payloads', 'deliveries')))::float8 as others
+         from pg_stat_user_tables where schemaname = $1`,
+      [schema],
     );
     const postmaster = postgres && Number(readFileSync(join(folder, "postgres/postmaster.pid"), "utf8").split("\n")[0]);
     return {
       commits: rows[0].commits - own,
       wal: rows[0].wal,
+      versions: rows[0].versions,
+      others: rows[0].others,
       cpuMs: { server: cpuMs(server.pid), app: cpuMs(app.pid), postgres: postmaster ? childrenCpuMs(postmaster) : 0 },
     };
   };
